@@ -1,0 +1,132 @@
+"""What a check hands back: measures and exhibits, never a judgement (gates judge)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+
+Basis = Literal["observed", "inferred"]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number with its interval, size, unit, baseline and method.
+
+    Attributes:
+        name: what is measured, in words a report can print ("accuracy").
+        value: the point estimate; NaN where it is not measured.
+        low, high: ends of the interval at `level`; None only for exact counts (rows, bytes).
+        n: how many rows, or repeats, the number rests on.
+        unit: "share", "points", "seconds", "FLOPs", "bytes", "joules", "" ...
+        baseline: what it is compared with, or "".
+        method: how number and interval were made.
+        basis: whether the number was observed or inferred.
+        group: the slice or class that it speaks of, or "".
+    """
+
+    name: str
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+    unit: str
+    baseline: str
+    method: str
+    basis: Basis = "observed"
+    group: str = ""
+    level: float = 0.95
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """Something to look at, as plain data; `kind` tells the report how to draw it.
+
+    Kinds: "matrix", "curve", "bars", "table", "samples", "sentence".
+    `data` holds only what JSON can hold.
+    """
+
+    name: str
+    kind: str
+    title: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """All that one check found. `missing` lists what it could not measure, with the reason."""
+
+    check: str
+    measures: tuple[Measure, ...] = ()
+    exhibits: tuple[Exhibit, ...] = ()
+    missing: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way of solving the task, trained from several seeds and read on the same test rows.
+
+    Attributes:
+        name: "transfer", "from scratch", "champion: ...".
+        outputs: (seeds, rows, outputs) class probabilities, or (seeds, rows) predicted numbers.
+        validation: score of each seed on validation rows, (seeds,); higher is better.
+        flops: floating-point operations of training one seed.
+        seconds: time of training one seed.
+        note: a sentence on the arm's limits ("was still improving when its budget ended").
+    """
+
+    name: str
+    outputs: np.ndarray
+    validation: np.ndarray
+    flops: float = float("nan")
+    seconds: float = float("nan")
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What `adapt` hands to a check; a check opens nothing itself.
+
+    Attributes:
+        outcome: "classify" or "regress".
+        classes: class names in the order of the outputs; empty for regression.
+        targets: (rows,) class numbers or numbers, of the opened test split.
+        arms: by role: "transfer", and where they exist "scratch" and "champion".
+        validation_targets, validation_outputs: out-of-fold or validation rows of the transfer arm,
+            for calibration fits; shapes as `targets` and one seed of `Arm.outputs`.
+        groups: (rows,) group of each test row, or None.
+        metadata: further columns of the test rows by name, each (rows,).
+        facts: counters and texts that `adapt` recorded (FLOPs, seconds, bytes, licences ...).
+        seed: seed for resampling.
+    """
+
+    outcome: str
+    classes: tuple[str, ...]
+    targets: np.ndarray
+    arms: Mapping[str, Arm]
+    validation_targets: np.ndarray
+    validation_outputs: np.ndarray
+    groups: np.ndarray | None = None
+    metadata: Mapping[str, np.ndarray] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+
+
+@runtime_checkable
+class Check(Protocol):
+    """One file in `evidence/`: its module offers these names.
+
+    Attributes:
+        NEEDS: what the case must carry beside `targets` and the transfer arm: any of
+            "scratch", "champion", "validation", "groups", or a key of `facts`.
+        OUTCOMES: the outcomes that it serves.
+    """
+
+    NEEDS: Sequence[str]
+    OUTCOMES: Sequence[str]
+
+    def check(self, case: Case) -> Finding:
+        """Measures the case. Pure: same case, same finding."""
+        ...

@@ -1,0 +1,68 @@
+"""Head: from features to the outcome, and the convex problem that solves it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from torch import Tensor, nn
+
+from headstart.core.problem import Problem, Solution
+
+
+class Head(nn.Module):
+    """Maps features (N, width) to raw outputs (N, outputs).
+
+    A subclass lives in `heads/<outcome>.py` and is called `Head` there. `dropout` acts on the features
+    while training.
+    """
+
+    width: int
+    outputs: int
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Mean loss over rows. outputs (N, outputs), targets (N,) as `Targets.encode` gave them."""
+        raise TypeError(f"{type(self).__name__} has no loss().")
+
+    def problem(self, rows: int) -> Problem:
+        """The convex problem on stored features; `engine/solve.py` solves it."""
+        raise TypeError(f"{type(self).__name__} describes no convex problem.")
+
+    def settle(self, solution: Solution) -> None:
+        """Takes over a solution of `problem`."""
+        raise TypeError(f"{type(self).__name__} takes no solution.")
+
+    def predict(self, outputs: np.ndarray) -> np.ndarray:
+        """Raw outputs (N, outputs) -> probabilities (N, classes) or numbers (N,)."""
+        raise TypeError(f"{type(self).__name__} has no predict().")
+
+
+@runtime_checkable
+class Targets(Protocol):
+    """How raw targets become numbers; learned on training rows, sealed in the pack."""
+
+    outcome: str
+    classes: tuple[str, ...]
+
+    def encode(self, targets: Sequence[Any]) -> np.ndarray:
+        """Raw targets (N,) -> numbers (N,). Raises DataError for a class never seen."""
+        ...
+
+    def state(self) -> Mapping[str, Any]:
+        """What JSON can hold, enough for `restore`."""
+        ...
+
+
+class HeadFile(Protocol):
+    """What the file `heads/<outcome>.py` offers."""
+
+    Head: type[Head]
+    HIGHER_IS_BETTER: bool
+    METRIC: str
+
+    def learn(self, targets: Sequence[Any]) -> Targets: ...
+
+    def restore(self, state: Mapping[str, Any]) -> Targets: ...
+
+    def score(self, predictions: np.ndarray, targets: np.ndarray) -> float: ...

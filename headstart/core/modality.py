@@ -1,0 +1,159 @@
+"""What the files of a modality folder offer, as protocols.
+
+`headstart/modalities/<name>/` holds `read.py`, `batch.py`, `backbones.py`, `show.py`, `champion.py`,
+`tiny.py` and `sources.toml`; each module offers the names of one protocol below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from torch import Tensor
+
+from headstart.core.dataset import Field, Sample
+from headstart.core.network import Backbone
+from headstart.core.source import Loaded
+
+Arrays = Mapping[str, np.ndarray]
+
+
+class Read(Protocol):
+    """`read.py`: files and cells to samples. Light: loads no network library.
+
+    Attributes:
+        SUFFIXES: file endings that are one sample each in class folders, lower case; () for none.
+        FILE_KIND: kind of the one field of such a file ("path"); "" for none.
+        NEAR: near-duplicate radius in bits between two signatures.
+    """
+
+    SUFFIXES: tuple[str, ...]
+    FILE_KIND: str
+    NEAR: int
+
+    def claim(self, name: str, values: Sequence[Any], root: Path) -> str | None:
+        """Kind of the field when this modality can read the column, else None.
+
+        `values` are up to 200 non-null cells; `root` is the folder that relative paths start from.
+        """
+        ...
+
+    def load(self, cell: Any, field: Field, root: Path) -> Any:
+        """One cell to its raw value (file bytes, text, number or None). Raises BadRow."""
+        ...
+
+    def check(self, sample: Sample, fields: Sequence[Field]) -> None:
+        """Cheap check of one raw sample: header, size, emptiness. Raises BadRow."""
+        ...
+
+    def content(self, sample: Sample, fields: Sequence[Field]) -> bytes:
+        """Canonical bytes of the sample; their digest is the row's key."""
+        ...
+
+    def signature(self, sample: Sample, fields: Sequence[Field]) -> bytes:
+        """Fixed-length bits; near-duplicates differ in at most NEAR of them."""
+        ...
+
+
+class Transform(Protocol):
+    """Sealed preprocessing: one raw sample to arrays, arrays to model inputs.
+
+    Attributes:
+        digest: of all settings and fitted constants; part of the store's namespace.
+        counts: what happened to the samples so far ("truncated": 3), printed in the report.
+    """
+
+    digest: str
+    counts: dict[str, int]
+
+    def __call__(self, sample: Sample, rng: np.random.Generator | None = None) -> Arrays:
+        """One raw sample -> arrays; with `rng`, augmented. Thread-safe. Raises BadRow."""
+        ...
+
+    def length(self, arrays: Arrays) -> int:
+        """Ragged length, by which the engine buckets; 1 where all samples have one shape."""
+        ...
+
+    def collate(self, items: Sequence[Arrays]) -> dict[str, Tensor]:
+        """Arrays of some samples -> model inputs, batch first, float32 or int64, padded at the end."""
+        ...
+
+    def state(self) -> Mapping[str, Any]:
+        """What JSON can hold; `restore` gives an equal transform."""
+        ...
+
+    def profile(self, name: str) -> Transform:
+        """The same for profile "exact" or "fast" (reduced-scale decoding, where there is one)."""
+        ...
+
+
+class BatchFile(Protocol):
+    """`batch.py`: transforms, augmentation, collation."""
+
+    AUGMENTATIONS: tuple[str, ...]
+
+    def make(
+        self, preprocessing: Mapping[str, Any], fields: Sequence[Field], samples: Sequence[Sample]
+    ) -> Transform:
+        """The transform that a source's sealed preprocessing asks for, fitted on training samples
+        where something is fitted (scalers, vocabularies)."""
+        ...
+
+    def restore(self, state: Mapping[str, Any]) -> Transform: ...
+
+
+class BackbonesFile(Protocol):
+    """`backbones.py`: pretrained networks and their stages."""
+
+    def stage(self, loaded: Loaded) -> Backbone:
+        """The staged network; one stage for a family nobody has staged. Raises SourceError when the
+        network cannot read this modality."""
+        ...
+
+    def reference(self, loaded: Loaded, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """What the untouched network says: {"pool": (N, width)} or {"positions": (N, L, width)}."""
+        ...
+
+
+class ShowFile(Protocol):
+    """`show.py`: samples to something a person can look at."""
+
+    def exhibit(self, sample: Sample, fields: Sequence[Field]) -> Mapping[str, str]:
+        """{"kind": "picture", "data": "data:image/png;base64,..."} or {"kind": "text", "text": ...}
+        or {"kind": "pairs", ...}. Text is raw: the report escapes it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Champion:
+    """A simple model of the field: no pretrained network.
+
+    Attributes:
+        name: "TF-IDF + logistic regression".
+        fit: (samples, fields, encoded targets, outcome, seed) -> predictor of samples, giving
+            probabilities (N, classes) or numbers (N,).
+    """
+
+    name: str
+    fit: Any
+
+
+class ChampionFile(Protocol):
+    """`champion.py`: the simple models that transfer has to beat."""
+
+    CHAMPIONS: tuple[Champion, ...]
+
+
+class TinyFile(Protocol):
+    """`tiny.py`: a few generated samples and a small network for suites and demos."""
+
+    def write(self, folder: Path, outcome: str, rows: int, seed: int) -> Path:
+        """Writes a small readable data set; returns what `run` takes."""
+        ...
+
+    def loaded(self, seed: int) -> Loaded:
+        """A small network of the modality with random weights, as a provider would hand it over."""
+        ...

@@ -1,0 +1,96 @@
+"""Backbone and network: the one door through which engine and strategies run a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from headstart.core.head import Head
+from headstart.errors import ContractError
+
+State = dict[str, Tensor]
+Want = Literal["outputs", "features", "state"]
+
+FEATURES = "features"
+MASK = "mask"
+
+
+class Backbone(nn.Module):
+    """A pretrained network as ordered stages; `cut` counts stages from the input side.
+
+    A state maps names to tensors with the batch first. Names in `ragged` have a second axis whose
+    length differs by row; the state then holds `mask`, (N, L) bool, true at real places, which come
+    first. Before a state is kept the padding is stripped and the mask dropped; both are rebuilt.
+
+    Attributes:
+        width: features per sample.
+        stages: names of the stages, input side first.
+        ragged: names of state tensors whose axis 1 is ragged.
+        source_head: what the source predicted, from features to its classes, or None.
+        companions: False when a row's features depend on the padding its batch brings, so that the
+            engine forms batches of equal length.
+    """
+
+    width: int
+    stages: tuple[str, ...]
+    ragged: tuple[str, ...] = ()
+    source_head: nn.Module | None = None
+    companions: bool = True
+
+    def run(self, state: Mapping[str, Tensor], start: int = 0, stop: int | None = None) -> State:
+        """Runs stages `start` to `stop` (exclusive; None: to the end). Inputs or a state in, state out."""
+        raise ContractError(f"{type(self).__name__} has no run().")
+
+    def pool(self, state: Mapping[str, Tensor]) -> Tensor:
+        """State after the last stage -> (N, width)."""
+        raise ContractError(f"{type(self).__name__} has no pool().")
+
+    def positions(self, state: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """State after the last stage -> (N, L, width) and mask (N, L): tokens, patches, places."""
+        raise ContractError(f"{type(self).__name__} has no positions.")
+
+    def adaptable(self) -> tuple[str, ...]:
+        """Names of the linear and convolution modules that adapters may wrap."""
+        kinds = (nn.Linear, nn.Conv1d, nn.Conv2d)
+        return tuple(n for n, m in self.named_modules() if isinstance(m, kinds))
+
+    def stage_of(self, name: str) -> int:
+        """Stage that the parameter or buffer `name` belongs to; the last one for the pooling's own."""
+        raise ContractError(f"{type(self).__name__} has no stage_of().")
+
+
+class Network(nn.Module):
+    """One backbone and its named heads. `forward` is the only door."""
+
+    def __init__(self, backbone: Backbone, heads: Mapping[str, Head]) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.heads = nn.ModuleDict(dict(heads))
+
+    def forward(
+        self,
+        inputs: Mapping[str, Tensor],
+        start: int = 0,
+        stop: int | None = None,
+        want: Want = "outputs",
+    ) -> Any:
+        """Runs the network from inputs, from a state kept at the cut `start`, or from features.
+
+        Args:
+            inputs: model inputs, a state, or {"features": (N, width)}.
+            start: stage at which `inputs` enter.
+            stop: stage before which to stop; only with want="state".
+            want: "outputs" -> {head: (N, outputs)}, "features" -> (N, width), "state" -> state.
+        """
+        if FEATURES in inputs:
+            features = inputs[FEATURES]
+        else:
+            state = self.backbone.run(inputs, start, stop)
+            if want == "state":
+                return state
+            features = self.backbone.pool(state)
+        if want == "features":
+            return features
+        return {name: head(features) for name, head in self.heads.items()}

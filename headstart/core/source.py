@@ -1,0 +1,60 @@
+"""A pretrained model as a document, and what a provider hands back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
+
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Who a pretrained model is. There are no defaults: what is not known is said (`UNKNOWN`).
+
+    Attributes:
+        uri: how it was asked for ("timm:resnet18.a1_in1k", "file:/weights/x.safetensors").
+        name: a short name for tables.
+        family: architecture family as the library spells it ("resnet", "bert").
+        revision: version of the weights.
+        sha256: digest of the tensors (`headstart.core.digest.tensors`), hexadecimal.
+        licence: SPDX name where there is one.
+        trained_on: data and labels it learned from.
+        paper: arXiv id or DOI.
+        parameters: count.
+        preprocessing: sealed settings that the modality's `batch.make` reads.
+    """
+
+    uri: str
+    name: str
+    family: str
+    revision: str
+    sha256: str
+    licence: str
+    trained_on: str
+    paper: str
+    parameters: int
+    preprocessing: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a provider hands to a modality for staging.
+
+    Attributes:
+        source: the document.
+        module: the network with its weights, in eval mode.
+        config: facts for staging: "library" ("timm", "transformers", "headstart"), "architecture",
+            and what the library's own configuration says.
+        rebuild: seed -> the same architecture with fresh random weights (the from-scratch twin);
+            None where no twin can exist.
+    """
+
+    source: Source
+    module: nn.Module
+    config: Mapping[str, Any]
+    rebuild: Callable[[int], nn.Module] | None

@@ -1,0 +1,110 @@
+"""Strategy: what to train, when, with which rates and loss; never how."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from headstart.core.network import Network
+from headstart.errors import ContractError
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters that train together.
+
+    Attributes:
+        parameters: names in `network.named_parameters()`.
+        rate: factor on the phase's learning rate.
+        decay: weight decay.
+        buffers: names of buffers that may move (batch-norm statistics); all others are frozen.
+    """
+
+    name: str
+    parameters: tuple[str, ...]
+    rate: float = 1.0
+    decay: float = 0.0
+    buffers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stretch of training. What no group names is frozen, to the bit.
+
+    Attributes:
+        cut: below this stage nothing trains and kept states may be used.
+        solved: the heads are solved on stored features; `epochs` and `rate` do not matter.
+        rate: base learning rate; each group multiplies it.
+        patience: epochs without better validation loss before the phase ends; 0: never.
+        augment: whether the modality's augmentation is asked for.
+        schedule: "cosine" (with warm-up) or "constant".
+    """
+
+    name: str
+    groups: tuple[Group, ...]
+    cut: int
+    solved: bool = False
+    epochs: int = 0
+    rate: float = 0.0
+    patience: int = 0
+    augment: bool = False
+    schedule: str = "cosine"
+
+
+class Strategy(nn.Module):
+    """Base of all strategies; a strategy's own parameters are trained and checkpointed like any other.
+
+    A subclass lives in `strategies/<name>.py`, is called `Strategy` there, and takes its settings, a
+    frozen dataclass `Settings` in the same file, as its only argument. `NEEDS_STAGES` is the least
+    number of stages a backbone must have; what cannot work is refused by `refuse` before training.
+    """
+
+    streams: tuple[str, ...] = ("train",)
+
+    def __init__(self, settings: Any) -> None:
+        super().__init__()
+        self.settings = settings
+
+    def refuse(self, network: Network) -> str:
+        """Why this network cannot be trained this way, or ""."""
+        return ""
+
+    def prepare(self, network: Network, streams: Mapping[str, Any]) -> None:
+        """Wraps modules or measures the streams, before the first phase."""
+
+    def phases(self, network: Network) -> tuple[Phase, ...]:
+        """The phases, in order; all optimizer groups of all phases exist from the start."""
+        raise ContractError(f"{type(self).__name__} has no phases().")
+
+    def loss(
+        self, network: Network, batches: Mapping[str, Any], progress: float
+    ) -> Mapping[str, Tensor]:
+        """Named parts of the loss; the engine adds them up. progress goes from 0 to 1."""
+        batch = batches["train"]
+        outputs = network(batch.inputs, start=batch.start)
+        return {
+            name: network.heads[name].loss(outputs[name], target)  # type: ignore[operator]
+            for name, target in batch.targets.items()
+        }
+
+    def finish(self, network: Network) -> Network:
+        """Merges what was wrapped; hands back a plain network."""
+        return network
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch as the engine hands it to `Strategy.loss`.
+
+    Attributes:
+        inputs: model inputs, a state kept at `start`, or {"features": (N, width)}.
+        targets: by head name, (N,).
+        start: stage at which `inputs` enter.
+    """
+
+    inputs: Mapping[str, Tensor]
+    targets: Mapping[str, Tensor]
+    start: int = 0

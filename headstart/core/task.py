@@ -1,0 +1,64 @@
+"""The task: question asked, decision it informs, outcome, and where the data are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns play which part; empty means guessed, or none.
+
+    Attributes:
+        target: what is to be predicted.
+        inputs: what it is predicted from.
+        group: rows of one value never straddle a split.
+        time: the test split is the latest part.
+        sensitive: looked at by slices and audits, never an input.
+        split: a column with the values "train" and "test" that fixes the split.
+        drop: columns that are neither inputs nor metadata.
+    """
+
+    target: str = ""
+    inputs: tuple[str, ...] = ()
+    group: str = ""
+    time: str = ""
+    sensitive: tuple[str, ...] = ()
+    split: str = ""
+    drop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TaskCard:
+    """Why the run is made; printed in the report, compared between runs."""
+
+    question: str = ""
+    decision: str = ""
+    required: float | None = None
+    assumptions: tuple[str, ...] = ()
+    owner: str = ""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be learned.
+
+    Attributes:
+        data: folder of class folders, or a CSV, Parquet or JSONL file; "" for arrays in memory.
+        outcome: a file name of `heads/`: "classify" or "regress"; "auto" reads it off the targets.
+        modality: a folder name of `modalities/`, or "auto".
+        per_class: labelled rows per class to learn from (drawn with the plan's seed); 0: all.
+        test_share: share of rows in the sealed test split, where no split column fixes it.
+        tolerate: share of rows that may be set aside before the run stops.
+        near_duplicates: whether near-duplicates are kept on one side of the split.
+    """
+
+    data: str = ""
+    outcome: str = "auto"
+    modality: str = "auto"
+    columns: Columns = field(default_factory=Columns)
+    card: TaskCard = field(default_factory=TaskCard)
+    per_class: int = 0
+    test_share: float = 0.25
+    tolerate: float = 0.05
+    near_duplicates: bool = True

@@ -1,0 +1,1 @@
+"""Dataset, splits without leakage, the seal on the test split, quality."""

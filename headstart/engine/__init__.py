@@ -1,0 +1,1 @@
+"""Loop, solver, extraction, executors, devices, checkpoints, ledger: the only place that trains."""

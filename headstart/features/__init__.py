@@ -1,0 +1,1 @@
+"""The feature store: rows by content, in LMDB."""

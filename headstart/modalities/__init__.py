@@ -1,0 +1,1 @@
+"""How samples become tensors and which networks read them, one folder each."""

@@ -1,0 +1,1 @@
+"""Runs and packs: what a run leaves and what is shipped."""

@@ -1,0 +1,1 @@
+"""Predicting with a pack."""

@@ -1,0 +1,1 @@
+"""What to train, when and on which loss, one file each."""
