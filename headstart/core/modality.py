@@ -16,46 +16,22 @@ from torch import Tensor
 
 from headstart.core.dataset import Field, Sample
 from headstart.core.network import Backbone
+from headstart.core.reader import Read
 from headstart.core.source import Loaded
 
+__all__ = [
+    "Arrays",
+    "BackbonesFile",
+    "BatchFile",
+    "Champion",
+    "ChampionFile",
+    "Read",
+    "ShowFile",
+    "TinyFile",
+    "Transform",
+]
+
 Arrays = Mapping[str, np.ndarray]
-
-
-class Read(Protocol):
-    """`read.py`: files and cells to samples. Light: loads no network library.
-
-    Attributes:
-        SUFFIXES: file endings that are one sample each in class folders, lower case; () for none.
-        FILE_KIND: kind of the one field of such a file ("path"); "" for none.
-        NEAR: near-duplicate radius in bits between two signatures.
-    """
-
-    SUFFIXES: tuple[str, ...]
-    FILE_KIND: str
-    NEAR: int
-
-    def claim(self, name: str, values: Sequence[Any], root: Path) -> str | None:
-        """Kind of the field when this modality can read the column, else None.
-
-        `values` are up to 200 non-null cells; `root` is the folder that relative paths start from.
-        """
-        ...
-
-    def load(self, cell: Any, field: Field, root: Path) -> Any:
-        """One cell to its raw value (file bytes, text, number or None). Raises BadRow."""
-        ...
-
-    def check(self, sample: Sample, fields: Sequence[Field]) -> None:
-        """Cheap check of one raw sample: header, size, emptiness. Raises BadRow."""
-        ...
-
-    def content(self, sample: Sample, fields: Sequence[Field]) -> bytes:
-        """Canonical bytes of the sample; their digest is the row's key."""
-        ...
-
-    def signature(self, sample: Sample, fields: Sequence[Field]) -> bytes:
-        """Fixed-length bits; near-duplicates differ in at most NEAR of them."""
-        ...
 
 
 class Transform(Protocol):
