@@ -1,0 +1,180 @@
+"""Pictures to model inputs: resize and centre crop in one step, augmentation, collation."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageEnhance
+from torch import Tensor
+
+from headstart.core import digest
+from headstart.core.dataset import Field, Sample
+from headstart.errors import SourceError
+from headstart.modalities.image import decode
+
+# Mirroring is left out: it turns letters, digits and X-rays into what they are not.
+AUGMENTATIONS = ("scaling", "rotation", "colour", "flip")
+USUAL = ("scaling", "rotation", "colour")
+
+_FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class PictureTransform:
+    """Resize the shorter side to `side / crop`, cut the centre, normalise.
+
+    Equal to timm's evaluation transform: the integer size of the resized picture and the integer
+    place of the crop decide the box that one resize call reads.
+
+    Attributes:
+        field: the sample's field.
+        side: height and width of the input, pixels.
+        channels: 3, or 1 for networks that read grey.
+        mean, std: per channel, of values in 0..1.
+        crop: share of the resized shorter side that is kept.
+        reduced: JPEGs may be decoded at a reduced scale (profile "fast").
+        augment: names out of AUGMENTATIONS that are used when a generator is given.
+    """
+
+    field: str
+    side: tuple[int, int]
+    channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: str
+    crop: float
+    reduced: bool = False
+    augment: tuple[str, ...] = USUAL
+    counts: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def digest(self) -> str:
+        """Of all that decides a pixel at rest; augmentation is no part of it."""
+        return digest.value({**self.state(), "augment": None})
+
+    def __call__(self, sample: Sample, rng: np.random.Generator | None = None) -> dict[str, Any]:
+        """Encoded bytes -> {"pixels": (H, W, channels) uint8}."""
+        data = sample[self.field]
+        least = self._least(data) if self.reduced and rng is None else None
+        picture = decode.pixels(data, least)
+        box = self._box(picture.size) if rng is None else self._drawn_box(picture.size, rng)
+        height, width = self.side
+        small = picture.resize((width, height), _FILTERS[self.interpolation], box=box)
+        if rng is not None:
+            small = self._vary(small, rng)
+        if self.channels == 1:
+            return {"pixels": np.asarray(small.convert("L"))[:, :, None]}
+        return {"pixels": np.asarray(small)}
+
+    def _resized(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Size after the shorter side was resized, as torchvision rounds it."""
+        width, height = size
+        short = int(np.floor(min(self.side) / self.crop))
+        if width <= height:
+            return short, int(short * height / width)
+        return int(short * width / height), short
+
+    def _box(self, size: tuple[int, int]) -> Box:
+        width, height = size
+        new_width, new_height = self._resized(size)
+        high, wide = self.side
+        left, top = round((new_width - wide) / 2.0), round((new_height - high) / 2.0)
+        x, y = width / new_width, height / new_height
+        return (
+            max(0.0, left * x),
+            max(0.0, top * y),
+            min(float(width), (left + wide) * x),
+            min(float(height), (top + high) * y),
+        )
+
+    def _least(self, data: bytes) -> tuple[int, int]:
+        return self._resized(decode.inspect(data))
+
+    def _drawn_box(self, size: tuple[int, int], rng: np.random.Generator) -> Box:
+        """The centre box, scaled to 70..100 % of its side and shifted within the picture."""
+        left, top, right, bottom = self._box(size)
+        if "scaling" not in self.augment:
+            return left, top, right, bottom
+        width, height = right - left, bottom - top
+        scale = rng.uniform(0.7, 1.0)
+        x = rng.uniform(0, 1) * (size[0] - width * scale)
+        y = rng.uniform(0, 1) * (size[1] - height * scale)
+        return x, y, x + width * scale, y + height * scale
+
+    def _vary(self, picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+        """Rotation up to 10 degrees, brightness and contrast up to a fifth; mirrored if asked for."""
+        if "rotation" in self.augment:
+            ground = tuple(int(255 * m) for m in (*self.mean, *self.mean, *self.mean)[:3])
+            angle = rng.uniform(-10, 10)
+            picture = picture.rotate(angle, Image.Resampling.BILINEAR, fillcolor=ground)
+        if "colour" in self.augment:
+            picture = ImageEnhance.Brightness(picture).enhance(rng.uniform(0.8, 1.2))
+            picture = ImageEnhance.Contrast(picture).enhance(rng.uniform(0.8, 1.2))
+        if "flip" in self.augment and rng.random() < 0.5:
+            picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        return picture
+
+    def length(self, arrays: Mapping[str, np.ndarray]) -> int:
+        """All pictures have one shape."""
+        return 1
+
+    def collate(self, items: Sequence[Mapping[str, np.ndarray]]) -> dict[str, Tensor]:
+        """-> {"pixels": (N, channels, H, W) float32, channels last in memory}."""
+        stacked = torch.from_numpy(np.stack([item["pixels"] for item in items]))
+        batch = stacked.permute(0, 3, 1, 2).to(torch.float32)
+        mean = torch.tensor(self.mean).view(1, -1, 1, 1) * 255.0
+        std = torch.tensor(self.std).view(1, -1, 1, 1) * 255.0
+        return {"pixels": batch.sub_(mean).div_(std)}
+
+    def state(self) -> dict[str, Any]:
+        """All settings as JSON can hold them."""
+        plain = dataclasses.asdict(self)
+        plain.pop("counts")
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in plain.items()}
+
+    def profile(self, name: str) -> PictureTransform:
+        """ "fast" decodes JPEGs at a reduced scale; "exact" never does."""
+        return dataclasses.replace(self, reduced=name == "fast", counts={})
+
+
+def make(
+    preprocessing: Mapping[str, Any], fields: Sequence[Field], samples: Sequence[Sample]
+) -> PictureTransform:
+    """The transform that a source's preprocessing asks for; nothing is fitted.
+
+    Reads `input_size` (channels, height, width), `mean`, `std`, `interpolation`, `crop_pct` and
+    `augment` (names out of AUGMENTATIONS).
+    """
+    channels, height, width = (int(v) for v in preprocessing["input_size"])
+    interpolation = str(preprocessing.get("interpolation", "bicubic"))
+    if interpolation not in _FILTERS:
+        raise SourceError(
+            f"Interpolation '{interpolation}' is not known; expected one of {', '.join(_FILTERS)}."
+        )
+    return PictureTransform(
+        field=fields[0].name,
+        side=(height, width),
+        channels=channels,
+        mean=tuple(float(v) for v in preprocessing["mean"]),
+        std=tuple(float(v) for v in preprocessing["std"]),
+        interpolation=interpolation,
+        crop=float(preprocessing.get("crop_pct", 1.0)),
+        augment=tuple(preprocessing.get("augment", USUAL)),
+    )
+
+
+def restore(state: Mapping[str, Any]) -> PictureTransform:
+    """The transform whose `state()` this is."""
+    lists = {k: tuple(v) if isinstance(v, list) else v for k, v in state.items()}
+    return PictureTransform(**lists)

@@ -1,0 +1,85 @@
+"""`builtin:NAME`: sources that come with the package or with a library beside it; no network.
+
+The catalogue entry (a modality's `sources.toml`) says where: `weights:NAME` is a file shipped in
+`headstart/weights/`, `package:PACKAGE/PATH` a model folder inside an installed package, `formula:NAME`
+a network drawn from a seed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from headstart.core import plugins
+from headstart.core.source import Loaded, Source
+from headstart.errors import MissingExtra, SourceError
+
+
+def open(
+    reference: str,
+    settings: Mapping[str, str],
+    *,
+    offline: bool,
+    entry: Mapping[str, Any] | None = None,
+) -> Loaded:
+    """Opens the source that `entry` describes.
+
+    Raises:
+        SourceError: there is no such entry for this kind of data.
+        MissingExtra: the package that carries the weights is not installed.
+    """
+    if entry is None:
+        raise SourceError(
+            f"There is no built-in source '{reference}' for this kind of data. "
+            "`headstart sources` lists what there is."
+        )
+    kind, _, place = str(entry["location"]).partition(":")
+    if kind == "formula":
+        return _formula(entry, place, settings)
+    path = _shipped(place) if kind == "weights" else _package(place)
+    provider = plugins.load("provider", str(entry["opens"]))
+    loaded: Loaded = provider.open(str(path), settings, offline=True)
+    facts = {k: str(entry[k]) for k in ("licence", "trained_on", "paper", "revision")}
+    source = dataclasses.replace(loaded.source, uri=entry["uri"], name=entry["name"], **facts)
+    return dataclasses.replace(loaded, source=source)
+
+
+def _shipped(name: str) -> Path:
+    return Path(str(files("headstart").joinpath("weights", f"{name}.safetensors")))
+
+
+def _package(place: str) -> Path:
+    package, _, inner = place.partition("/")
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingExtra(
+            f"The source needs the package '{package.replace('_', '-')}', which is not installed. "
+            f"Install it with: pip install {package.replace('_', '-')}"
+        )
+    return Path(next(iter(spec.submodule_search_locations))) / inner
+
+
+def _formula(entry: Mapping[str, Any], recipe: str, settings: Mapping[str, str]) -> Loaded:
+    """A network that the modality itself draws; the provider only says which and from which seed."""
+    made = {k: v for k, v in entry.items() if k not in ("uri", "location")}
+    preprocessing = {**made, **settings}
+    source = Source(
+        uri=str(entry["uri"]),
+        name=str(entry["name"]),
+        family=str(entry["family"]),
+        revision=str(entry["revision"]),
+        sha256=str(entry["sha256"]),
+        licence=str(entry["licence"]),
+        trained_on=str(entry["trained_on"]),
+        paper=str(entry["paper"]),
+        parameters=0,
+        preprocessing=preprocessing,
+    )
+    config = {"library": "headstart", "architecture": recipe, "seed": 0, "features": 512, **settings}
+    return Loaded(source, nn.Identity(), config, None)

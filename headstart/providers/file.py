@@ -1,0 +1,171 @@
+"""`file:PATH`: weights in a safetensors file beside a JSON document, or a folder of a library.
+
+    file:weights/mobilenet.safetensors?architecture=mobilenetv2_100&pad_type=same&input_size=160
+    file:my-model/            config.json + model.safetensors, as timm or transformers save them
+
+The JSON document beside `x.safetensors` is `x.json`; it may hold `architecture`, `arguments`,
+`num_classes`, `input_size`, `mean`, `std` (or `input_mean`, `input_std`), `interpolation`, `crop_pct`,
+`licence`, `trained_on`, `paper`, `revision`, and `sha256` of the file, which is then checked.
+Settings in the URI win.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import timm
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from headstart.core import digest
+from headstart.core.source import UNKNOWN, Loaded
+from headstart.errors import SourceError, nearest
+from headstart.providers.timm import document, rebuilder, sealed, separate
+
+_PICKLES = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt", ".joblib")
+
+
+def open(
+    reference: str,
+    settings: Mapping[str, str],
+    *,
+    offline: bool,
+    entry: Mapping[str, Any] | None = None,
+) -> Loaded:
+    """Loads a safetensors file or a model folder; see the module's text.
+
+    Raises:
+        SourceError: missing, no safetensors, unknown architecture, weights that do not fit.
+    """
+    path = Path(reference).expanduser()
+    if not path.exists():
+        raise SourceError(f"There is no file {path}. Expected a .safetensors file or a model folder.")
+    if path.is_dir():
+        return _folder(path, settings, offline=offline)
+    if path.suffix.lower() in _PICKLES:
+        raise SourceError(
+            f"{path.name} is a pickle, which can run any code when opened, so it is refused. Convert "
+            "it where you trust it: safetensors.torch.save_file(torch.load(path, "
+            "weights_only=True), 'weights.safetensors')."
+        )
+    card = _card(path)
+    _intact(path, card)
+    inputs, arguments = separate({k: v for k, v in settings.items() if k != "architecture"})
+    architecture = settings.get("architecture") or str(card.get("architecture", ""))
+    arguments = {**_arguments(card), **arguments}
+    module = _create(architecture, arguments)
+    fill(module, weights(path), path.name)
+    uri = f"file:{reference}"
+    made = _facts(card)
+    return document(
+        uri, module, made, sealed(_config(card), inputs), rebuilder(architecture, arguments)
+    )
+
+
+def _folder(path: Path, settings: Mapping[str, str], *, offline: bool) -> Loaded:
+    """A folder with config.json: of transformers when it names a model_type, else of timm."""
+    config = path / "config.json"
+    if not config.is_file():
+        raise SourceError(f"{path} has no config.json. Expected a saved timm or transformers model.")
+    known = json.loads(config.read_text("utf-8"))
+    if "model_type" in known:
+        from headstart.providers import hf
+
+        return hf.open(str(path), settings, offline=offline)
+    inputs, arguments = separate(settings)
+    architecture = str(known.get("architecture", ""))
+    arguments = {"num_classes": known.get("num_classes", 1000), **arguments}
+    module = _create(architecture, arguments)
+    fill(module, weights(path / "model.safetensors"), path.name)
+    cfg = dict(known.get("pretrained_cfg", {}))
+    facts = {"licence": cfg.get("license") or UNKNOWN, "revision": cfg.get("tag") or UNKNOWN}
+    rebuild = rebuilder(architecture, arguments)
+    return document(f"file:{path}", module, facts, sealed(cfg, inputs), rebuild)
+
+
+def weights(path: Path) -> dict[str, Tensor]:
+    """Tensors of a safetensors file, float16 widened to float32. Raises SourceError."""
+    try:
+        return {name: t.float() if t.is_floating_point() else t for name, t in load_file(path).items()}
+    except (SafetensorError, OSError) as error:
+        raise SourceError(
+            f"{path.name} is no whole safetensors file ({error}). Copy it again, or fetch it anew."
+        ) from error
+
+
+def fill(module: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None:
+    """Loads weights strictly; only batch-norm counters may be missing. Raises SourceError."""
+    try:
+        missing, extra = module.load_state_dict(dict(tensors), strict=False)
+    except RuntimeError as error:
+        raise SourceError(f"The weights in {name} have other shapes: {error}") from error
+    missing = [m for m in missing if not m.endswith("num_batches_tracked")]
+    if missing or extra:
+        raise SourceError(
+            f"The weights in {name} do not fit {type(module).__name__}: missing {missing[:3]}, "
+            f"unexpected {extra[:3]}. Check the architecture's name and its arguments."
+        )
+    module.eval()
+
+
+def _create(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
+    if not architecture:
+        raise SourceError(
+            "The weights come without an architecture. Name it: file:PATH?architecture=resnet18, or "
+            'put {"architecture": "resnet18"} into a .json file beside the weights.'
+        )
+    if not timm.is_model(architecture):
+        offer = nearest(architecture, timm.list_models())
+        raise SourceError(f"timm knows no architecture '{architecture}'. {offer}")
+    try:
+        return timm.create_model(architecture, pretrained=False, **arguments).eval()
+    except TypeError as error:
+        raise SourceError(f"{architecture} does not take these arguments: {error}.") from error
+
+
+def _card(path: Path) -> dict[str, Any]:
+    beside = path.with_suffix(".json")
+    if not beside.is_file():
+        return {}
+    try:
+        return dict(json.loads(beside.read_text("utf-8")))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise SourceError(f"{beside} is no JSON document: {error}.") from error
+
+
+def _intact(path: Path, card: Mapping[str, Any]) -> None:
+    if card.get("sha256") and digest.file(path) != card["sha256"]:
+        raise SourceError(
+            f"{path.name} is not the file that {path.stem}.json describes (sha256 differs). "
+            "Fetch both again."
+        )
+
+
+def _arguments(card: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of the network that the document states."""
+    made = dict(card.get("arguments", {}))
+    if "num_classes" in card:
+        made.setdefault("num_classes", card["num_classes"])
+    if "SAME" in str(card.get("padding", "")):
+        made.setdefault("pad_type", "same")
+    return made
+
+
+def _config(card: Mapping[str, Any]) -> dict[str, Any]:
+    made = {k: card[k] for k in ("input_size", "interpolation", "crop_pct") if k in card}
+    for key in ("mean", "std"):
+        value = card.get(key, card.get(f"input_{key}"))
+        if value is not None:
+            made[key] = value
+    return made
+
+
+def _facts(card: Mapping[str, Any]) -> dict[str, str]:
+    made = {k: str(card.get(k, UNKNOWN)) for k in ("licence", "revision", "trained_on", "paper")}
+    if made["trained_on"] == UNKNOWN and "source" in card:
+        made["trained_on"] = f"{UNKNOWN}; weights from {card['source']}"
+    return made

@@ -1,0 +1,140 @@
+"""`timm:NAME`: pretrained weights of the timm library, from its hub or from the hub's local cache."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from headstart.core import digest
+from headstart.core.source import UNKNOWN, Loaded, Source
+from headstart.errors import OfflineError, SourceError, nearest
+
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+import timm  # noqa: E402
+import torch  # noqa: E402
+from torch import nn  # noqa: E402
+
+SIZE = "input_size"
+
+
+def open(
+    reference: str,
+    settings: Mapping[str, str],
+    *,
+    offline: bool,
+    entry: Mapping[str, Any] | None = None,
+) -> Loaded:
+    """Loads `reference`, a timm name with or without a tag ("resnet18.a1_in1k").
+
+    Args:
+        settings: `input_size=160`, `augment=flip,...`, or arguments of the network ("pad_type=same").
+        offline: only the local cache may be read.
+
+    Raises:
+        SourceError: no such name, or no pretrained weights under it.
+        OfflineError: the weights are not in the local cache and the network is forbidden.
+    """
+    known = timm.list_models(pretrained=True)
+    architecture = reference.partition(".")[0]
+    if not timm.is_model(architecture):
+        raise SourceError(f"timm knows no '{reference}'. {nearest(reference, known)}")
+    inputs, arguments = separate(settings)
+    if offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    try:
+        module = timm.create_model(reference, pretrained=True, **arguments).eval()
+    except (OSError, ConnectionError) as error:
+        raise OfflineError(
+            f"The weights of 'timm:{reference}' are not on this computer and could not be fetched "
+            f"({type(error).__name__}). Fetch them once while online, use a local file with "
+            f"file:PATH?architecture={architecture}, or a built-in source (headstart sources)."
+        ) from error
+    except (RuntimeError, ValueError) as error:
+        raise SourceError(f"'timm:{reference}' could not be loaded: {error}") from error
+    config = dict(module.pretrained_cfg)
+    facts = {
+        "licence": config.get("license") or UNKNOWN,
+        "revision": config.get("tag") or UNKNOWN,
+        "trained_on": config.get("hf_hub_id") or config.get("tag") or UNKNOWN,
+        "paper": config.get("paper_ids") or UNKNOWN,
+    }
+    rebuild = rebuilder(architecture, arguments)
+    return document(f"timm:{reference}", module, facts, sealed(config, inputs), rebuild)
+
+
+def separate(settings: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings of the input (size, augmentation) and arguments of the network, apart."""
+    inputs: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
+    for key, value in settings.items():
+        if key == SIZE:
+            inputs[key] = int(value)
+        elif key == "augment":
+            inputs[key] = [v for v in value.split(",") if v]
+        elif key == "crop_pct":
+            inputs[key] = float(value)
+        else:
+            arguments[key] = _plain(value)
+    return inputs, arguments
+
+
+def _plain(value: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(value)
+        except ValueError:
+            continue
+    return {"true": True, "false": False}.get(value.lower(), value)
+
+
+def sealed(config: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Preprocessing as the weights want it, with what the person changed."""
+    size = list(config.get(SIZE) or (3, 224, 224))
+    if SIZE in inputs:
+        size = [size[0], inputs[SIZE], inputs[SIZE]]
+    made = {
+        "input_size": [int(v) for v in size],
+        "mean": [float(v) for v in config.get("mean", (0.485, 0.456, 0.406))],
+        "std": [float(v) for v in config.get("std", (0.229, 0.224, 0.225))],
+        "interpolation": config.get("interpolation", "bicubic"),
+        "crop_pct": float(inputs.get("crop_pct", config.get("crop_pct", 1.0))),
+    }
+    return {**made, **({"augment": inputs["augment"]} if "augment" in inputs else {})}
+
+
+def rebuilder(architecture: str, arguments: Mapping[str, Any]) -> Callable[[int], nn.Module]:
+    """seed -> the same architecture with fresh random weights; the global generator is untouched."""
+
+    def rebuild(seed: int) -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return timm.create_model(architecture, pretrained=False, **arguments).eval()
+
+    return rebuild
+
+
+def document(
+    uri: str,
+    module: nn.Module,
+    facts: Mapping[str, str],
+    preprocessing: Mapping[str, Any],
+    rebuild: Callable[[int], nn.Module],
+) -> Loaded:
+    """The source document and the network together."""
+    source = Source(
+        uri=uri,
+        name=uri.partition(":")[2].rpartition("/")[2].partition("?")[0],
+        family=type(module).__name__,
+        revision=str(facts.get("revision", UNKNOWN)),
+        sha256=digest.tensors(module.state_dict().items()),
+        licence=str(facts.get("licence", UNKNOWN)),
+        trained_on=str(facts.get("trained_on", UNKNOWN)),
+        paper=str(facts.get("paper", UNKNOWN)),
+        parameters=sum(p.numel() for p in module.parameters()),
+        preprocessing=preprocessing,
+    )
+    config = {"library": "timm", "architecture": type(module).__name__}
+    return Loaded(source, module, config, rebuild)
