@@ -3,14 +3,15 @@
 Score of arm A's seed s on row i:  x_si = mean_A + row_i + seed_s + rest_si.  The mean over S seeds and
 n rows has variance  var(row)/n + var(seed)/S + var(rest)/(n S).  For the difference of two arms:
 
-    var(D) = V(d)/n + C_T + C_B,      C_A = max(0, (var of seed means - E_A) / S_A)
+    var(D) = V(d)/n + max(0, C_T + C_B),      C_A = (variance of A's seed means - E_A) / S_A
 
 where d_i is the paired difference of the seed means on row i, V(d)/n holds the rows' part and already
 the rest of both arms, and E_A, the rest's part of a seed mean, is taken from the residuals of the
 two-way layout, so that nothing is counted twice. Quantile: Student's t with Satterthwaite's degrees of
 freedom over these parts. With groups, rows are summed within their group first (cluster-robust).
-A pseudo-pair (one row gained, one lost, each of half weight, and one tied row) keeps small tests honest
-and widths above zero.
+A pseudo-pair (a row gained and a row lost, each of half weight, and a tied row) is added, as large as the
+rows that do differ: it keeps small tests honest and widths above zero. An arm whose seeds are all alike
+adds no variance; the seeds of an arm with a single one cannot be measured.
 
 Searle, Casella, McCulloch (1992), "Variance Components"; Satterthwaite (1946); Agresti, Min (2005),
 "Simple improved confidence intervals for comparing matched proportions"; Liang, Zeger (1986).
@@ -73,20 +74,24 @@ def _sums(values: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
     return found.reshape(*values.shape[:-1], -1)
 
 
-def _rows_part(paired: np.ndarray, groups: np.ndarray | None, pseudo: float) -> tuple[_Part, float, int]:
-    """Variance of the mean of `paired` (rows,) over rows or groups, the centre, and how many there are."""
-    rows = len(paired)
-    size = rows if groups is None else int(groups.max()) + 1
-    per = rows / size
-    total = rows + (2 * per if pseudo > 0 else 0)
+def _rows_part(paired: np.ndarray, groups: np.ndarray | None) -> tuple[_Part, int]:
+    """Variance of the mean of `paired` (rows,) over rows or groups, and how many there are."""
+    sums = _sums(paired - paired.mean(), groups)
+    size = len(sums)
+    variance = float((sums**2).sum()) / len(paired) ** 2 * size / max(size - 1, 1)
+    return _Part(variance, variance**2 / max(size - 1, 1)), size
+
+
+def _padded_part(paired: np.ndarray, groups: np.ndarray | None, unit: float) -> tuple[_Part, float, int]:
+    """As `_rows_part`, with the pseudo-pair added; and the centre of the interval."""
+    sums = _sums(paired, groups)
+    size, per = len(sums), len(paired) / len(sums)
+    differing = sums[np.abs(sums) > 1e-12]
+    square = float((differing**2).mean()) if len(differing) else (unit * per) ** 2
+    total = len(paired) + 2 * per
     centre = float(paired.sum()) / total
-    squares = float((_sums(paired - centre, groups) ** 2).sum())
-    if pseudo > 0:
-        squares += (pseudo * per) ** 2 + 2 * (centre * per) ** 2
-        correction = 1.0
-    else:
-        correction = size / max(size - 1, 1)
-    variance = correction * squares / total**2
+    squares = float((_sums(paired - centre, groups) ** 2).sum()) + square + 2 * (centre * per) ** 2
+    variance = squares / total**2
     return _Part(variance, variance**2 / max(size - 1, 1)), centre, size
 
 
@@ -104,14 +109,20 @@ def _seeds_part(scores: np.ndarray, groups: np.ndarray | None) -> _Part:
         return _Part(between / seeds, (between / seeds) ** 2 / (seeds - 1))
     noise = float((sums**2).sum()) / rows**2 * size / (size - 1) / (seeds - 1)
     weight = ((between / seeds) ** 2 + (noise / seeds) ** 2 / (size - 1)) / (seeds - 1)
-    return _Part(max(0.0, between - noise) / seeds, weight)
+    return _Part((between - noise) / seeds, weight)
 
 
-def _join(parts: list[_Part]) -> tuple[float, float]:
-    """Standard error and Satterthwaite's degrees of freedom of a sum of parts."""
-    variance = sum(p.variance for p in parts)
-    weight = sum(p.weight for p in parts)
-    return math.sqrt(variance), variance**2 / weight if weight > 0 else math.inf
+def _join(rows: _Part, seeds: list[_Part]) -> tuple[float, float]:
+    """Standard error and Satterthwaite's degrees of freedom of rows and seeds together.
+
+    The seeds' parts are unbiased and may be negative; only their sum is cut at zero.
+    """
+    extra = sum(p.variance for p in seeds)
+    variance, weight = rows.variance, rows.weight
+    if extra > 0:
+        variance += extra
+        weight += sum(p.weight for p in seeds)
+    return math.sqrt(variance), max(variance**2 / weight, 1.0) if weight > 0 else math.inf
 
 
 def mean(scores: np.ndarray, groups: np.ndarray | None = None) -> Spread:
@@ -121,22 +132,23 @@ def mean(scores: np.ndarray, groups: np.ndarray | None = None) -> Spread:
         scores: (seeds, rows).
         groups: (rows,) group numbers from 0, or None.
     """
-    rows, centre, size = _rows_part(scores.mean(axis=0), groups, 0.0)
-    error, df = _join([rows, _seeds_part(scores, groups)])
-    return Spread(float(scores.mean()), centre, error, max(df, 1.0), math.sqrt(rows.variance), size)
+    rows, size = _rows_part(scores.mean(axis=0), groups)
+    error, df = _join(rows, [_seeds_part(scores, groups)])
+    value = float(scores.mean())
+    return Spread(value, value, error, df, math.sqrt(rows.variance), size)
 
 
 def difference(
-    first: np.ndarray, second: np.ndarray, *, groups: np.ndarray | None = None, pseudo: float = 1.0
+    first: np.ndarray, second: np.ndarray, *, groups: np.ndarray | None = None, unit: float = 1.0
 ) -> Spread:
     """Expected difference first - second over the seeds of both and the shared rows.
 
     Args:
         first, second: (seeds, rows) scores; the numbers of seeds may differ, the rows are the same.
         groups: (rows,) group numbers from 0, or None.
-        pseudo: size of the difference in the pseudo-pair, in units of the scores; 0 for none.
+        unit: what a differing row would look like where none is seen to differ, in units of the scores.
     """
     paired = first.mean(axis=0) - second.mean(axis=0)
-    rows, centre, size = _rows_part(paired, groups, pseudo)
-    error, df = _join([rows, _seeds_part(first, groups), _seeds_part(second, groups)])
-    return Spread(float(paired.mean()), centre, error, max(df, 1.0), math.sqrt(rows.variance), size)
+    rows, centre, size = _padded_part(paired, groups, unit)
+    error, df = _join(rows, [_seeds_part(first, groups), _seeds_part(second, groups)])
+    return Spread(float(paired.mean()), centre, error, df, math.sqrt(rows.variance), size)

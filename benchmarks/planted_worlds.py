@@ -1,0 +1,219 @@
+"""Planted worlds: does the transfer verdict keep its promises where the truth is known?
+
+Two-arm worlds have a transfer and a from-scratch arm; three-arm worlds add a champion, and the baseline
+is chosen on validation rows drawn apart. Every row has a difficulty shared by all arms, every arm a taste
+of its own, every seed noise and an effect of its own on the expected accuracy; an arm is right on a row
+where a normal threshold exceeds their sum, so its expected accuracy is exact. Outputs are probabilities.
+
+    python benchmarks/planted_worlds.py            # all worlds: about ten minutes on two cores
+    python benchmarks/planted_worlds.py --quick    # fewer draws, and the zero effect in full
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy import special
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from headstart.core.evidence import Arm, Case  # noqa: E402
+from headstart.evidence import verdict  # noqa: E402
+
+EFFECTS = (0, 2, -2, 5, -5, 10, -10, 20, -20)
+ROWS = (50, 200, 1000)
+CLASSES = ("a", "b", "c")
+
+
+@dataclass(frozen=True)
+class World:
+    """One cell of the simulation.
+
+    Attributes:
+        arms: 2 (scratch) or 3 (scratch and champion).
+        rows: test rows; as many validation rows are drawn apart.
+        effect: true gain in points over either baseline.
+        seeds: training seeds per arm.
+        seed_sd: spread of a seed's expected accuracy, in points.
+        shared: part of a row's difficulty that the arms share, as share of variance.
+        own: part that belongs to one arm and all its seeds; the remainder is seed noise.
+        base: accuracy of the baselines, as share.
+        lag: by how many points the champion's accuracy lies below that of scratch.
+    """
+
+    arms: int
+    rows: int
+    effect: float
+    seeds: int
+    seed_sd: float
+    shared: float = 0.5
+    own: float = 0.2
+    base: float = 0.7
+    lag: float = 0.0
+
+    @property
+    def accuracies(self) -> dict[str, float]:
+        """True expected accuracy by role."""
+        found = {"transfer": self.base + self.effect / 100, "scratch": self.base}
+        if self.arms == 3:
+            found["champion"] = self.base - self.lag / 100
+        return found
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What `draws` verdicts on one world came to; shares of draws, `errors` in points."""
+
+    world: World
+    draws: int
+    claims: int
+    false_claims: int
+    wrong_sign: int
+    covered: int
+    width: float
+
+
+def _probabilities(margin: np.ndarray, truth: np.ndarray, rival: np.ndarray) -> np.ndarray:
+    """Class probabilities from a margin (seeds, rows): above 0 the true class leads, below it the rival."""
+    seeds, rows = margin.shape
+    logits = np.zeros((seeds, rows, len(CLASSES)))
+    index = np.arange(rows)
+    logits[:, index, truth] = 3.0 + np.maximum(margin, 0)
+    logits[:, index, rival] = 3.0 + np.maximum(-margin, 0)
+    logits = np.exp(logits)
+    return logits / logits.sum(axis=2, keepdims=True)
+
+
+def _rows(
+    world: World, levels: dict[str, np.ndarray], rng: np.random.Generator
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Truth (rows,) and every arm's outputs (seeds, rows, 3) on fresh rows; `levels`: (seeds,) accuracies."""
+    truth = rng.integers(0, 3, world.rows)
+    rival = (truth + rng.integers(1, 3, world.rows)) % 3
+    difficulty = rng.normal(size=world.rows) * world.shared**0.5
+    noise = (1 - world.shared - world.own) ** 0.5
+    found = {}
+    for role, level in levels.items():
+        taste = rng.normal(size=world.rows) * world.own**0.5
+        hardness = difficulty + taste + noise * rng.normal(size=(world.seeds, world.rows))
+        found[role] = _probabilities(special.ndtri(level)[:, None] - hardness, truth, rival)
+    return truth, found
+
+
+def draw(world: World, rng: np.random.Generator) -> Case:
+    """One case: the same seeds of every arm read on validation rows and on test rows."""
+    levels = {
+        role: np.clip(accuracy + rng.normal(size=world.seeds) * world.seed_sd / 100, 0.001, 0.999)
+        for role, accuracy in world.accuracies.items()
+    }
+    past, before = _rows(world, levels, rng)
+    truth, after = _rows(world, levels, rng)
+    arms = {
+        role: Arm(name=role, outputs=after[role], validation=(before[role].argmax(2) == past).mean(axis=1))
+        for role in levels
+    }
+    return Case("classify", CLASSES, truth, arms, past, before["transfer"][0])
+
+
+def tally(world: World, draws: int, seed: int) -> Tally:
+    """Runs the verdict on `draws` cases of one world."""
+    key = [seed, world.arms, world.rows, int(world.effect) + 100, world.seeds, int(world.seed_sd * 10), int(world.lag)]
+    rng = np.random.default_rng(key)
+    claims = false = wrong = covered = 0
+    width = 0.0
+    for _ in range(draws):
+        case = draw(world, rng)
+        role = verdict.baseline_role(case)
+        assert role is not None  # two arms at least
+        finding = verdict.check(case)
+        gain, word = finding.measures[0], verdict.verdict_of(finding)
+        assert gain.low is not None and gain.high is not None
+        true = 100 * (world.accuracies["transfer"] - world.accuracies[role])
+        best = world.effect  # over the better baseline
+        covered += gain.low <= true <= gain.high
+        width += (gain.high - gain.low) / draws
+        claims += word != "no evidence"
+        wrong += (word == "helped" and best < 0) or (word == "harmed" and best > 0 and true > 0)
+        false += best == 0 and (word == "helped" or (word == "harmed" and true >= 0))
+    return Tally(world, draws, claims, false, wrong, covered, width)
+
+
+def worlds(effects: Sequence[float], lags: Sequence[float] = (0.0,)) -> Iterator[World]:
+    """Every cell: arms x rows x effects x seeds per arm x spread of seeds."""
+    for arms, rows, effect, seeds, spread in itertools.product((2, 3), ROWS, effects, (3, 5), (0.0, 1.0, 2.0)):
+        for lag in lags if arms == 3 else (0.0,):
+            yield World(arms, rows, effect, seeds, spread, lag=lag)
+
+
+def _task(job: tuple[World, int, int]) -> Tally:
+    return tally(*job)
+
+
+def report(found: Sequence[Tally]) -> list[str]:
+    """The tables as lines of text, and the promises that did not hold."""
+    lines = ["", "False claims at zero effect, in 400 draws (promise: at most 32)"]
+    broken = []
+    for t in (t for t in found if t.world.effect == 0):
+        rate = 400 * t.false_claims / t.draws
+        w = t.world
+        name = f"{w.arms} arms, {w.rows:>4} rows, {w.seeds} seeds, seed sd {w.seed_sd:g}, champion lags {w.lag:g}"
+        lines.append(f"  {name}: {rate:5.1f}")
+        if rate > 32:
+            broken.append(f"false claims: {name}: {rate:.1f} in 400")
+    lines += ["", "Power: share of claims by true effect, in percent (mean over seeds per arm and spreads)"]
+    for arms, rows in itertools.product((2, 3), ROWS):
+        cells = []
+        for effect in EFFECTS:
+            chosen = [t for t in found if (t.world.arms, t.world.rows, t.world.effect) == (arms, rows, effect)]
+            if chosen:
+                cells.append(f"{effect:+d}: {100 * np.mean([t.claims / t.draws for t in chosen]):5.1f}")
+        lines.append(f"  {arms} arms, {rows:>4} rows   " + "   ".join(cells))
+    lines += ["", "Worst cells: arms, rows, effect, seeds, seed sd, lag -> coverage %, wrong sign %, mean width in points"]
+    ranked = sorted(found, key=lambda t: abs(t.covered / t.draws - 0.95), reverse=True)
+    for t in ranked[:12]:
+        lines.append("  " + _line(t))
+    for t in found:
+        if not 0.92 <= t.covered / t.draws <= 0.98:
+            broken.append("coverage: " + _line(t))
+        if t.wrong_sign > 0.01 * t.draws:
+            broken.append("wrong sign: " + _line(t))
+    shares = [100 * t.covered / t.draws for t in found]
+    lines += ["", f"Coverage over {len(found)} cells: {min(shares):.1f} to {max(shares):.1f} %, mean {np.mean(shares):.1f} %"]
+    lines.append(f"Largest wrong-sign share: {100 * max(t.wrong_sign / t.draws for t in found):.2f} %")
+    return [*lines, "", *(f"BROKEN {b}" for b in broken), f"{len(broken)} promise(s) broken"]
+
+
+def _line(t: Tally) -> str:
+    w = t.world
+    return (
+        f"{w.arms} {w.rows:>4} {w.effect:+3.0f} {w.seeds} {w.seed_sd:g} {w.lag:g} -> "
+        f"{100 * t.covered / t.draws:5.1f}  {100 * t.wrong_sign / t.draws:4.2f}  {t.width:5.1f}"
+    )
+
+
+def main() -> int:
+    """Runs the worlds and prints the tables; exit status 1 where a promise is broken."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="zero effect and +-5 points only")
+    parser.add_argument("--draws", type=int, default=400, help="cases per cell")
+    parser.add_argument("--seed", type=int, default=0, help="master seed")
+    parser.add_argument("--workers", type=int, default=2, help="processes")
+    chosen = parser.parse_args()
+    cells = list(worlds((0, 5, -5) if chosen.quick else EFFECTS, lags=(0.0, 2.0)))
+    jobs = [(world, chosen.draws, chosen.seed) for world in cells]
+    with ProcessPoolExecutor(chosen.workers) as pool:
+        found = list(pool.map(_task, jobs, chunksize=4))
+    lines = report(found)
+    print("\n".join(lines))
+    return 1 if any(line.startswith("BROKEN") for line in lines) else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,55 @@
+"""Outputs of an arm as scores per row, higher better; and the shapes that every check may rely on."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from headstart.core.evidence import Arm, Case
+from headstart.errors import ContractError
+
+
+def outputs(case: Case, arm: Arm) -> np.ndarray:
+    """The arm's outputs, checked: (seeds, rows, classes) for classify, (seeds, rows) for regress.
+
+    Raises:
+        ContractError: the shape does not fit targets and classes, or a value is not finite.
+    """
+    found = np.asarray(arm.outputs, dtype=np.float64)
+    rows = len(case.targets)
+    tail = (rows, len(case.classes)) if case.outcome == "classify" else (rows,)
+    if found.ndim != len(tail) + 1 or found.shape[1:] != tail or found.shape[0] < 1 or rows < 1:
+        raise ContractError(
+            f"Arm '{arm.name}' has outputs of shape {found.shape}; expected (seeds, {', '.join(map(str, tail))}) "
+            f"for outcome '{case.outcome}'. Hand over one output per seed and test row."
+        )
+    if not np.isfinite(found).all():
+        raise ContractError(f"Arm '{arm.name}' has outputs that are not finite; set such rows aside before the test.")
+    return found
+
+
+def predictions(case: Case, arm: Arm) -> np.ndarray:
+    """Most probable class per seed and row, (seeds, rows) of class numbers."""
+    return outputs(case, arm).argmax(axis=2)
+
+
+def scores(case: Case, arm: Arm) -> np.ndarray:
+    """Score per seed and row, (seeds, rows), whose mean over rows is the arm's score.
+
+    classify: 1 where right, 0 where wrong; the mean is accuracy.
+    regress: the mean is R2 = 1 - m / v, with m the mean squared error and v the variance of the test
+    targets; the rows are linearised, 1 - e_i^2 / v + (m / v) (q_i / v - 1) with q_i the squared distance
+    of target i from the mean, so that their spread carries that of v (delta method for a ratio).
+    """
+    if case.outcome == "classify":
+        return (predictions(case, arm) == np.asarray(case.targets)[None, :]).astype(np.float64)
+    targets = np.asarray(case.targets, dtype=np.float64)
+    squares = (outputs(case, arm) - targets[None, :]) ** 2
+    around = (targets - targets.mean()) ** 2
+    variance = max(float(around.mean()), 1e-300)
+    unexplained = squares.mean(axis=1, keepdims=True) / variance
+    return 1.0 - squares / variance + unexplained * (around / variance - 1.0)[None, :]
+
+
+def alike(found: np.ndarray) -> bool:
+    """Whether all seeds (first axis) gave the very same outputs."""
+    return bool((found == found[:1]).all())

@@ -1,0 +1,209 @@
+"""The transfer verdict: helped, harmed, or no evidence.
+
+Estimand: the expected difference, over training seeds and over rows like those of the test split, in the
+task's score between the transfer arm and the baseline arm. The score is accuracy for classify; for
+regress it is R2, so rows score by their negative squared error in units of the variance of the test
+targets. The baseline is the from-scratch twin or the simple champion, whichever has the higher mean
+validation score over its seeds; the test rows have no say in the choice.
+
+Interval: seeds of either arm crossed with the shared test rows (groups where given), by unbiased
+components of variance, Student's t with Satterthwaite's degrees of freedom, and a pseudo-pair after
+Agresti and Min (2005) for small tests; the formula stands in `_paired.py`.
+
+helped: the 95 % interval lies above 0; harmed: below 0; otherwise no evidence, and the smallest
+difference that would have been seen with 80 % power, (t_0.975 + t_0.8) x standard error, is said.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from headstart.core.evidence import Arm, Case, Exhibit, Finding, Measure
+from headstart.evidence import _paired
+from headstart.evidence._interval import error_bounds, ordinal, share_interval
+from headstart.evidence._scores import alike, scores
+
+NEEDS = ("scratch", "champion")
+OUTCOMES = ("classify", "regress")
+
+_BASELINES = ("scratch", "champion")
+_SCORE = {"classify": "accuracy", "regress": "R2"}
+_UNIT = {"classify": "points", "regress": "R2"}
+_FACTOR = {"classify": 100.0, "regress": 1.0}
+
+
+def check(case: Case) -> Finding:
+    """Compares the transfer arm with the baseline chosen on validation."""
+    role = baseline_role(case)
+    if role is None:
+        return Finding("verdict", _arm_scores(case), (), (("transfer gain", "no baseline was trained"),))
+    gain = _gain(case, role)
+    baseline = case.arms[role]
+    others = [r for r in case.arms if r not in ("transfer", role)]
+    measures = [
+        _gain_measure(case, role, gain, "transfer gain"),
+        _detectable(case, role, gain),
+        *(_gain_measure(case, r, _gain(case, r), "gain over another arm (no claim is drawn)") for r in others),
+        *_arm_scores(case),
+    ]
+    missing = [(f"gain over {r}", f"no {r} arm was trained") for r in _BASELINES if r not in case.arms]
+    ratio = _flops_ratio(case.arms["transfer"], baseline)
+    if ratio is None:
+        missing.append(("training compute ratio", "the FLOPs of an arm were not counted"))
+    else:
+        measures.append(ratio)
+    return Finding("verdict", tuple(measures), (_sentence(case, role, gain),), tuple(missing))
+
+
+def verdict_of(finding: Finding) -> str:
+    """The verdict's word: helped, harmed, no evidence; or not measured."""
+    for exhibit in finding.exhibits:
+        if exhibit.name == "verdict":
+            return str(exhibit.data["verdict"])
+    return "not measured"
+
+
+def baseline_role(case: Case) -> str | None:
+    """Role of the baseline with the higher mean validation score; the twin where they tie; None without any."""
+    present = [role for role in _BASELINES if role in case.arms]
+
+    def standing(role: str) -> float:
+        known = np.asarray(case.arms[role].validation, dtype=np.float64)
+        known = known[np.isfinite(known)]
+        return float(known.mean()) if len(known) else -math.inf
+
+    return max(present, key=standing) if present else None
+
+
+def _gain(case: Case, role: str) -> _paired.Spread:
+    """Spread of the difference transfer - role, in units of the score."""
+    first, second = scores(case, case.arms["transfer"]), scores(case, case.arms[role])
+    unit = 1.0
+    if case.outcome == "regress":
+        unexplained = 1.0 - (float(first.mean()) + float(second.mean())) / 2
+        unit = min(1.0, max(unexplained, 1.0 / first.shape[1]))
+    return _paired.difference(first, second, groups=ordinal(case.groups), unit=unit)
+
+
+def _word(gain: _paired.Spread) -> str:
+    low, high = gain.interval()
+    return "helped" if low > 0 else "harmed" if high < 0 else "no evidence"
+
+
+def _method(case: Case, role: str) -> str:
+    """How the interval was made, with what could not be measured, in words."""
+    said = []
+    for arm in (case.arms["transfer"], case.arms[role]):
+        found = np.asarray(arm.outputs)
+        if len(found) == 1:
+            said.append(f"'{arm.name}' has one seed, so the spread of its seeds is not measured and not covered")
+        elif alike(found):
+            said.append(f"'{arm.name}' gave the same outputs from each of {len(found)} seeds")
+        else:
+            said.append(f"'{arm.name}' has {len(found)} seeds")
+    shared = "test rows" if case.groups is None else "groups of test rows"
+    tried = [case.arms[r].name for r in _BASELINES if r in case.arms]
+    chosen = f"; baseline chosen on validation among {', '.join(tried)}" if len(tried) > 1 else ""
+    return (
+        f"paired difference in {_SCORE[case.outcome]}; interval over training seeds crossed with shared {shared} "
+        f"(variance components, Satterthwaite t, Agresti-Min pseudo-pair); {'; '.join(said)}{chosen}"
+    )
+
+
+def _gain_measure(case: Case, role: str, gain: _paired.Spread, name: str) -> Measure:
+    """The difference as a measure, in points of accuracy or in R2."""
+    factor = _FACTOR[case.outcome]
+    low, high = gain.interval()
+    return Measure(
+        name=name,
+        value=factor * gain.value,
+        low=factor * low,
+        high=factor * high,
+        n=len(case.targets),
+        unit=_UNIT[case.outcome],
+        baseline=case.arms[role].name,
+        method=_method(case, role),
+    )
+
+
+def _detectable(case: Case, role: str, gain: _paired.Spread) -> Measure:
+    """Smallest true difference that this design would have seen with 80 % power."""
+    low, high = error_bounds(gain.detectable(), gain.df)
+    factor = _FACTOR[case.outcome]
+    return Measure(
+        name="detectable difference",
+        value=factor * gain.detectable(),
+        low=factor * low,
+        high=factor * high,
+        n=len(case.targets),
+        unit=_UNIT[case.outcome],
+        baseline=case.arms[role].name,
+        method="(t at 97.5 % + t at 80 %) x standard error of the transfer gain; interval: chi-square of that error",
+        basis="inferred",
+    )
+
+
+def _arm_scores(case: Case) -> tuple[Measure, ...]:
+    """Score of every arm, over its seeds and the test rows."""
+    found = []
+    for arm in case.arms.values():
+        spread = _paired.mean(scores(case, arm), ordinal(case.groups))
+        low, high = spread.interval()
+        if case.outcome == "classify":
+            low, high = share_interval(spread.value, spread.error**2, size=spread.size, df=spread.df)
+        found.append(
+            Measure(
+                name=_SCORE[case.outcome],
+                value=spread.value,
+                low=low,
+                high=high,
+                n=len(case.targets),
+                unit="share" if case.outcome == "classify" else "R2",
+                baseline="",
+                method=f"mean of {len(arm.outputs)} seed(s); interval over seeds and test rows",
+                group=arm.name,
+            )
+        )
+    return tuple(found)
+
+
+def _flops_ratio(transfer: Arm, baseline: Arm) -> Measure | None:
+    """Training FLOPs of the baseline over those of the transfer, one seed each; a ratio of counts."""
+    if not (transfer.flops > 0 and baseline.flops > 0):
+        return None
+    return Measure(
+        name="training compute ratio",
+        value=baseline.flops / transfer.flops,
+        low=None,
+        high=None,
+        n=1,
+        unit="times",
+        baseline=baseline.name,
+        method="FLOPs to train one seed of the baseline over one seed of the transfer; counted",
+    )
+
+
+def _sentence(case: Case, role: str, gain: _paired.Spread) -> Exhibit:
+    """The verdict in words for somebody who knows the subject and not the statistics."""
+    factor, word, arm = _FACTOR[case.outcome], _word(gain), case.arms[role]
+    low, high = (factor * x for x in gain.interval())
+    digits, unit = (1, " points") if case.outcome == "classify" else (3, " in R2")
+    what = "share of right answers" if case.outcome == "classify" else "explained variation (R2)"
+    seen = (
+        f"on {len(case.targets)} test rows its {what} differs from that of '{arm.name}' by "
+        f"{factor * gain.value:+.{digits}f}{unit} (95 % interval {low:+.{digits}f} to {high:+.{digits}f})"
+    )
+    sentence = {
+        "helped": f"The transfer helped: {seen}.",
+        "harmed": f"The transfer harmed: {seen}. Use '{arm.name}' instead.",
+        "no evidence": (
+            f"There is no evidence that the transfer helped or harmed: {seen}. A difference smaller than about "
+            f"{factor * gain.detectable():.{digits}f}{unit} could not have been seen with these rows and seeds."
+        ),
+    }[word]
+    if arm.note:
+        sentence += f" This holds within this budget: '{arm.name}' {arm.note.rstrip('.')}."
+    data = {"verdict": word, "sentence": sentence, "within_budget": arm.note, "baseline": arm.name}
+    return Exhibit(name="verdict", kind="sentence", title="Did the transfer help?", data=data)
