@@ -36,8 +36,12 @@ class Backbone(nn.Module):
     width: int
     stages: tuple[str, ...]
     ragged: tuple[str, ...] = ()
-    source_head: nn.Module | None = None
+    source_head: nn.Module | None
     companions: bool = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.source_head = None  # no class attribute: it would hide the module that is set later
 
     def run(self, state: Mapping[str, Tensor], start: int = 0, stop: int | None = None) -> State:
         """Runs stages `start` to `stop` (exclusive; None: to the end). Inputs or a state in, state out."""
