@@ -6,7 +6,7 @@ from typing import Any
 
 
 def resolve(name: str = "auto") -> str:
-    """"auto" -> "cuda", "mps" or "cpu", whichever is there; another name is checked. Raises PlanError."""
+    """ "auto" -> "cuda", "mps" or "cpu", whichever is there; another name is checked. Raises PlanError."""
     raise NotImplementedError
 
 

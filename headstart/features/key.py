@@ -10,7 +10,17 @@ from pathlib import Path
 from headstart.core.store import Space
 
 POOLED = -1
-_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "sve", "bf16")
+_FLAGS = (
+    "avx2",
+    "avx512f",
+    "avx512_vnni",
+    "avx512_bf16",
+    "amx_bf16",
+    "amx_int8",
+    "asimd",
+    "sve",
+    "bf16",
+)
 
 
 @cache
@@ -28,11 +38,7 @@ def processor() -> str:
         words = [f for f in _FLAGS if f in have]
     except (OSError, StopIteration, IndexError):
         words = [platform.processor() or "unknown"]
-    backends = torch.backends
-    if backends.mkl.is_available():
-        words.append("mkl")
-    if backends.mkldnn.is_available():
-        words.append("mkldnn")
+    words += [n for n in ("mkl", "mkldnn") if getattr(torch.backends, n).is_available()]
     return " ".join([platform.machine(), *words])
 
 
