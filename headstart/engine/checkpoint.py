@@ -1,0 +1,59 @@
+"""Checkpoints of a training: written beside, synced, renamed; read with `weights_only`."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from headstart.core import faults
+from headstart.errors import StorageError
+
+NAME = "checkpoint.pt"
+
+
+class Checkpoint:
+    """One training's checkpoint in its own folder.
+
+    Args:
+        folder: made when first written to.
+        key: digest of all that the training depends on; a checkpoint of another key is ignored.
+    """
+
+    def __init__(self, folder: Path, key: str) -> None:
+        self.path = folder / f"{key[:24]}.pt"
+        self.key = key
+
+    def load(self) -> dict[str, Any] | None:
+        """The last whole checkpoint, or None."""
+        try:
+            held = torch.load(self.path, map_location="cpu", weights_only=True)
+        except (FileNotFoundError, EOFError, RuntimeError, pickle.UnpicklingError):
+            return None
+        return held["state"] if held.get("key") == self.key else None
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Replaces the checkpoint in one step. Raises StorageError on a full disk."""
+        beside = self.path.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with beside.open("wb") as handle:
+                torch.save({"key": self.key, "state": state}, handle)
+                handle.flush()
+                os.fsync(handle.fileno())
+            faults.point("checkpoint.before_rename")
+            os.replace(beside, self.path)
+            faults.point("checkpoint.after_rename")
+        except (OSError, RuntimeError) as error:
+            beside.unlink(missing_ok=True)
+            raise StorageError(
+                f"The checkpoint {self.path} could not be written ({error}). The last one is whole; "
+                "free some space or choose another output folder, and repeat the command."
+            ) from error
+
+    def drop(self) -> None:
+        """Removes it: the training is done."""
+        self.path.unlink(missing_ok=True)

@@ -1,0 +1,364 @@
+"""The one training loop. A strategy says what, when and on which loss; this file says how.
+
+Everything random is drawn from (seed, phase, epoch), so a training that was killed goes on from its last
+checkpoint to the same weights.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from headstart.core import faults
+from headstart.core.network import Network
+from headstart.core.run import Step, Watcher
+from headstart.core.strategy import Phase, Strategy
+from headstart.engine import device as devices
+from headstart.engine import seed as seeds
+from headstart.engine.checkpoint import Checkpoint
+from headstart.engine.freeze import evaluating, frozen
+from headstart.engine.streams import Stream
+from headstart.errors import ContractError
+
+WARM_UP = 0.1
+CLIP = 1.0
+SAVE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Training:
+    """Settings of one training.
+
+    Attributes:
+        seed: of order, dropout and augmentation.
+        batch: rows per step.
+        costs: forward operations per sample of each stage, for the ledger.
+        most_flops: the training ends after the epoch that passes it; infinite: never.
+        epochs: by phase name, instead of what the phase says (a refit to a known length).
+        device: "cpu", "cuda" ...
+        name: shown with progress.
+    """
+
+    seed: int = 0
+    batch: int = 32
+    costs: Sequence[float] = ()
+    most_flops: float = math.inf
+    epochs: Mapping[str, int] = field(default_factory=dict)
+    device: str = "cpu"
+    name: str = "training"
+
+
+@dataclass
+class Trained:
+    """What came of it.
+
+    Attributes:
+        history: one mapping per epoch: phase, epoch, loss and its parts, validation loss.
+        best: by phase, the number of epochs after which the validation loss was lowest.
+        ended: by phase: "epochs", "patience" or "budget".
+        flops: operations, forward and backward.
+        seconds: wall time.
+        notes: sentences for a person.
+    """
+
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best: dict[str, int] = field(default_factory=dict)
+    ended: dict[str, str] = field(default_factory=dict)
+    flops: float = 0.0
+    seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+    def improving(self, phase: str) -> bool:
+        """Whether the validation loss was still falling when the budget or the epochs ended."""
+        run = [h for h in self.history if h["phase"] == phase]
+        late = self.best.get(phase, 0) >= max(1, math.ceil(0.9 * len(run)))
+        return self.ended.get(phase) in ("budget", "epochs") and late
+
+
+Solve = Callable[[Network, Phase], None]
+
+
+def train(
+    network: Network,
+    strategy: Strategy,
+    streams: Mapping[str, Stream],
+    *,
+    training: Training,
+    validation: Stream | None = None,
+    solve: Solve | None = None,
+    checkpoint: Checkpoint | None = None,
+    watcher: Watcher | None = None,
+) -> Trained:
+    """Carries out all phases of a strategy.
+
+    Args:
+        streams: at least "train"; what the strategy's `streams` name.
+        validation: rows whose loss ends a phase early and whose best weights are taken; None: the last.
+        solve: settles the heads in a solved phase (the caller has the stored features).
+        checkpoint: where to resume from and to save to.
+
+    Raises:
+        ContractError: a stream that the strategy needs is missing, or a loss is not finite.
+        FrozenDrift: something that a phase does not name has changed.
+    """
+    missing = [name for name in strategy.streams if name not in streams]
+    if missing:
+        raise ContractError(f"The strategy needs the stream '{missing[0]}', which was not supplied.")
+    began = time.perf_counter()
+    strategy.prepare(network, streams)
+    phases = strategy.phases(network)
+    done = Trained()
+    worker = _Worker(network, strategy, streams, training, phases, watcher, checkpoint)
+    first, progress = worker.resume(done)
+    for number, phase in enumerate(phases):
+        if number < first:
+            continue
+        faults.point("phase.before")
+        if phase.solved:
+            if solve is None:
+                raise ContractError(f"The phase '{phase.name}' is solved, but no solver was supplied.")
+            if not (number == first and progress is not None):
+                with frozen(network, phase):
+                    solve(network, phase)
+        else:
+            with frozen(network, phase):
+                worker.run(number, phase, done, validation, progress if number == first else None)
+        progress = None
+        faults.point("phase.after")
+    strategy.finish(network)
+    if checkpoint is not None:
+        checkpoint.drop()
+    network.requires_grad_(False).eval()
+    done.seconds += time.perf_counter() - began
+    return done
+
+
+class _Worker:
+    """One optimizer over all groups of all phases, from the start: a resume finds what it left."""
+
+    def __init__(
+        self,
+        network: Network,
+        strategy: Strategy,
+        streams: Mapping[str, Stream],
+        training: Training,
+        phases: Sequence[Phase],
+        watcher: Watcher | None,
+        checkpoint: Checkpoint | None,
+    ) -> None:
+        self.network, self.strategy, self.streams = network, strategy, streams
+        self.training, self.phases, self.watcher = training, phases, watcher
+        self.checkpoint, self.saved_at = checkpoint, time.perf_counter()
+        self.moving = sorted(
+            {n for p in phases for g in p.groups for n in (*g.parameters, *g.buffers)}
+        )
+        trained = [p for p in phases if not p.solved]
+        if not trained:
+            return
+        self.machine = devices.fabric(training.device)
+        self.optimizer = torch.optim.AdamW(self._groups(trained), lr=0.0)
+        self.network.requires_grad_(True)
+        self.wrapped, self.stepper = self.machine.setup(network, self.optimizer)
+
+    def _groups(self, phases: Sequence[Phase]) -> list[dict[str, Any]]:
+        """One optimizer group for each (phase, group); a parameter belongs to the first that names
+        it, and rates are set per phase by name."""
+        known, taken, groups = dict(self.network.named_parameters()), set(), []
+        for phase in phases:
+            for group in phase.groups:
+                fresh = [n for n in group.parameters if n in known and n not in taken]
+                taken.update(fresh)
+                groups += [
+                    {"params": [known[n]], "name": n, "weight_decay": group.decay} for n in fresh
+                ]
+        own = list(self.strategy.parameters())
+        if own:
+            groups.append({"params": own, "name": "", "weight_decay": 0.0})
+        return groups
+
+    def resume(self, done: Trained) -> tuple[int, dict[str, Any] | None]:
+        """Number of the phase to go on with, and the state inside it."""
+        held = self.checkpoint.load() if self.checkpoint else None
+        if held is None:
+            return 0, None
+        self._put(held["tensors"])
+        self.strategy.load_state_dict(held["strategy"])
+        self.optimizer.load_state_dict(held["optimizer"])
+        for name, value in held["done"].items():
+            setattr(done, name, value)
+        return int(held["phase"]), held
+
+    def _tensors(self) -> dict[str, Tensor]:
+        every = {**dict(self.network.named_parameters()), **dict(self.network.named_buffers())}
+        return {n: every[n].detach().cpu().clone() for n in self.moving if n in every}
+
+    def _put(self, tensors: Mapping[str, Tensor]) -> None:
+        every = {**dict(self.network.named_parameters()), **dict(self.network.named_buffers())}
+        with torch.no_grad():
+            for name, tensor in tensors.items():
+                every[name].copy_(tensor)
+
+    def _save(self, number: int, inner: dict[str, Any], done: Trained, *, force: bool) -> None:
+        now = time.perf_counter()
+        if self.checkpoint is None or (not force and now - self.saved_at < SAVE_SECONDS):
+            return
+        kept = {k: getattr(done, k) for k in ("history", "best", "ended", "flops", "seconds", "notes")}
+        state = {
+            "phase": number,
+            "tensors": self._tensors(),
+            "strategy": self.strategy.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "done": kept,
+            **inner,
+        }
+        self.checkpoint.save(state)
+        self.saved_at = now
+
+    def run(
+        self,
+        number: int,
+        phase: Phase,
+        done: Trained,
+        validation: Stream | None,
+        held: dict[str, Any] | None,
+    ) -> None:
+        """All epochs of one trained phase; ends with the best weights when there is validation."""
+        epochs = self.training.epochs.get(phase.name, phase.epochs)
+        inner = held or {"epoch": 0, "lowest": math.inf, "best": None}
+        if held is None:
+            self._save(number, inner, done, force=True)
+        reason = "epochs"
+        for epoch in range(int(inner["epoch"]), epochs):
+            losses = self._epoch(phase, epoch, epochs, done)
+            record = {"phase": phase.name, "epoch": epoch + 1, **losses}
+            if validation is not None:
+                record["validation"] = self.evaluate(validation, phase)
+                if record["validation"] < inner["lowest"]:
+                    inner.update(lowest=record["validation"], best=self._tensors())
+                    done.best[phase.name] = epoch + 1
+            done.history.append(record)
+            inner["epoch"] = epoch + 1
+            self._say(phase, epoch + 1, epochs, record)
+            if self._over(phase, done, epoch):
+                reason = "patience"
+                break
+            if done.flops >= self.training.most_flops and epoch + 1 < epochs:
+                reason = "budget"
+                break
+            self._save(number, inner, done, force=False)
+        done.ended[phase.name] = reason
+        if inner["best"] is not None:
+            self._put(inner["best"])
+        done.best.setdefault(phase.name, int(inner["epoch"]))
+
+    def _over(self, phase: Phase, done: Trained, epoch: int) -> bool:
+        waited = epoch + 1 - done.best.get(phase.name, epoch + 1)
+        return phase.patience > 0 and waited >= phase.patience
+
+    def _epoch(self, phase: Phase, epoch: int, epochs: int, done: Trained) -> dict[str, float]:
+        """One pass over the stream "train"; other streams are cycled. Mean of each loss part."""
+        seed = self.training.seed
+        lengths = {name: len(stream) for name, stream in self.streams.items()}
+        orders = {
+            name: seeds.generator(seed, phase.name, epoch, name).permutation(length)
+            for name, length in lengths.items()
+        }
+        size = min(self.training.batch, lengths["train"])
+        steps = math.ceil(lengths["train"] / size)
+        totals: dict[str, float] = {}
+        with seeds.seeded(seed, phase.name, epoch):
+            for step in range(steps):
+                places = {n: _slice(order, step, size) for n, order in orders.items()}
+                self._rates(phase, (epoch * steps + step) / max(1, epochs * steps))
+                drawn = epoch if phase.augment else -1
+                parts = self._step(phase, places, drawn, (epoch + step / steps) / epochs)
+                share = len(places["train"]) / lengths["train"]
+                for name, value in parts.items():
+                    totals[name] = totals.get(name, 0.0) + value * share
+        done.flops += self._cost(phase) * lengths["train"]
+        return totals
+
+    def _step(
+        self, phase: Phase, places: Mapping[str, np.ndarray], epoch: int, progress: float
+    ) -> dict[str, float]:
+        batches = {
+            name: self.machine.to_device(self.streams[name].batch(p, epoch))
+            for name, p in places.items()
+        }
+        self.stepper.zero_grad()
+        parts = self.strategy.loss(self.wrapped, batches, progress)
+        total = torch.stack([part.float() for part in parts.values()]).sum()
+        if not torch.isfinite(total):
+            shown = {k: float(v.detach()) for k, v in parts.items()}
+            raise ContractError(
+                f"The loss became {float(total)} in phase '{phase.name}' ({shown}). "
+                "Lower the learning rate (--set rate=...), or check the inputs for extreme values."
+            )
+        self.machine.backward(total)
+        moving = [p for p in self.network.parameters() if p.grad is not None]
+        torch.nn.utils.clip_grad_norm_(moving, CLIP)
+        self.stepper.step()
+        return {"loss": float(total.detach()), **{k: float(v.detach()) for k, v in parts.items()}}
+
+    def _rates(self, phase: Phase, progress: float) -> None:
+        """Sets every group's rate: what the phase does not name gets none and no decay."""
+        rates = {n: g.rate for g in phase.groups for n in g.parameters}
+        factor = phase.rate * (schedule(progress) if phase.schedule == "cosine" else 1.0)
+        for group in self.optimizer.param_groups:
+            group["lr"] = factor * rates.get(group["name"], 1.0 if group["name"] == "" else 0.0)
+
+    def _cost(self, phase: Phase) -> float:
+        """Operations per sample: forward from where inputs enter, twice that backward to the cut."""
+        costs, start = list(self.training.costs), self.streams["train"].start
+        return sum(costs[start:]) + 2.0 * sum(costs[min(phase.cut, len(costs)) :])
+
+    def evaluate(self, stream: Stream, phase: Phase) -> float:
+        """Mean loss over a stream, without dropout and augmentation."""
+        total, size = 0.0, max(64, self.training.batch)
+        with evaluating(self.network), torch.no_grad():
+            for begin in range(0, len(stream), size):
+                places = np.arange(begin, min(begin + size, len(stream)))
+                batch = self.machine.to_device(stream.batch(places, -1))
+                parts = self.strategy.loss(self.wrapped, {"train": batch}, 1.0)
+                total += float(torch.stack(list(parts.values())).sum()) * len(places)
+        return total / len(stream)
+
+    def _say(self, phase: Phase, epoch: int, epochs: int, record: Mapping[str, Any]) -> None:
+        if self.watcher is not None:
+            detail = f"loss {record.get('validation', record['loss']):.3f}"
+            self.watcher.step(Step(f"{self.training.name}: {phase.name}", epoch, epochs, detail))
+
+
+def _slice(order: np.ndarray, step: int, size: int) -> np.ndarray:
+    """Places of one step; an order shorter than the training stream is cycled."""
+    begin = step * size
+    if begin + size <= len(order) or begin < len(order):
+        return order[begin : begin + size]
+    return order.take(np.arange(begin, begin + size), mode="wrap")
+
+
+def schedule(progress: float) -> float:
+    """Linear warm-up over the first tenth, then half a cosine to zero (arXiv:1608.03983)."""
+    if progress < WARM_UP:
+        return (progress + 1e-3) / (WARM_UP + 1e-3)
+    return 0.5 * (1.0 + math.cos(math.pi * (progress - WARM_UP) / (1.0 - WARM_UP)))
+
+
+def outputs(network: Network, stream: Stream, *, head: str, batch: int = 64) -> np.ndarray:
+    """Raw outputs (N, outputs) of one head over a whole stream, in eval mode."""
+    made = []
+    with evaluating(network), torch.inference_mode():
+        where = next(network.parameters()).device
+        for begin in range(0, len(stream), batch):
+            places = np.arange(begin, min(begin + batch, len(stream)))
+            read = stream.batch(places, -1)
+            inputs = {name: t.to(where) for name, t in read.inputs.items()}
+            made.append(network(inputs, start=read.start)[head].float().cpu().numpy())
+    return np.concatenate(made)

@@ -1,0 +1,136 @@
+"""What a training reads: raw rows through the transform, kept states, or stored features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from headstart.core.dataset import Dataset
+from headstart.core.modality import Transform
+from headstart.core.network import FEATURES
+from headstart.core.strategy import Batch
+from headstart.engine import seed as seeds
+
+_KEEP_BYTES = 256 * 2**20
+_DECODERS = 2
+
+
+class Stream(Protocol):
+    """Rows by place, with their targets; `start` is the stage at which its inputs enter."""
+
+    start: int
+
+    def __len__(self) -> int: ...
+
+    def batch(self, places: np.ndarray, epoch: int) -> Batch:
+        """Inputs and targets of some places; `epoch` seeds the augmentation, negative: none."""
+        ...
+
+
+def _targets(named: Mapping[str, np.ndarray], places: np.ndarray) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(values[places]) for name, values in named.items()}
+
+
+class Rows:
+    """Raw rows through the transform.
+
+    Without augmentation the transformed arrays of small sets stay in memory (at most 256 MB).
+
+    Args:
+        dataset, rows: where they come from; places are positions in `rows`.
+        targets: by head name, (len(rows),) encoded.
+        augment: whether the transform is given a generator, seeded by seed, epoch and row.
+    """
+
+    start = 0
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        rows: np.ndarray,
+        transform: Transform,
+        targets: Mapping[str, np.ndarray],
+        *,
+        augment: bool,
+        seed: int,
+    ) -> None:
+        self.dataset, self.rows, self.transform = dataset, rows, transform
+        self.targets = dict(targets)
+        self.augment, self.seed = augment, seed
+        self._kept: dict[int, Any] = {}
+        self._bytes = 0
+        self._pool = ThreadPoolExecutor(_DECODERS)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batch(self, places: np.ndarray, epoch: int) -> Batch:
+        """Inputs (batch first, padded) and targets."""
+        items = self._arrays(places, epoch if self.augment else -1)
+        return Batch(self.transform.collate(items), _targets(self.targets, places), 0)
+
+    def _arrays(self, places: np.ndarray, epoch: int) -> list[Any]:
+        fresh = [int(p) for p in places if epoch >= 0 or int(p) not in self._kept]
+        samples = self.dataset.samples(self.rows[fresh]) if fresh else []
+        made = dict(zip(fresh, self._pool.map(self._one, samples, fresh, [epoch] * len(fresh))))
+        if epoch < 0:
+            for place, arrays in made.items():
+                self._keep(place, arrays)
+        return [made[int(p)] if int(p) in made else self._kept[int(p)] for p in places]
+
+    def _one(self, sample: Any, place: int, epoch: int) -> Any:
+        if epoch < 0:
+            return self.transform(sample)
+        row = int(self.rows[place])
+        return self.transform(sample, seeds.generator(self.seed, "augment", epoch, row))
+
+    def _keep(self, place: int, arrays: Mapping[str, np.ndarray]) -> None:
+        size = sum(a.nbytes for a in arrays.values())
+        if self._bytes + size <= _KEEP_BYTES:
+            self._kept[place] = arrays
+            self._bytes += size
+
+
+class Kept:
+    """Kept states at a cut. `states.batch(places)` gives tensors; nothing else is held."""
+
+    def __init__(self, states: Any, start: int, targets: Mapping[str, np.ndarray]) -> None:
+        self.states, self.start, self.targets = states, start, dict(targets)
+
+    def __len__(self) -> int:
+        return len(self.states)
+
+    def batch(self, places: np.ndarray, epoch: int) -> Batch:
+        return Batch(self.states.batch(places), _targets(self.targets, places), self.start)
+
+
+class Features:
+    """Stored features (N, width): the backbone is not run at all."""
+
+    def __init__(self, features: np.ndarray, stages: int, targets: Mapping[str, np.ndarray]) -> None:
+        self.features, self.start, self.targets = features, stages, dict(targets)
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def batch(self, places: np.ndarray, epoch: int) -> Batch:
+        inputs = {FEATURES: torch.from_numpy(self.features[places])}
+        return Batch(inputs, _targets(self.targets, places), self.start)
+
+
+class Part:
+    """Some places of another stream: training and validation parts of the same rows."""
+
+    def __init__(self, whole: Stream, places: np.ndarray, *, plain: bool = False) -> None:
+        self.whole, self.places, self.start, self.plain = whole, places, whole.start, plain
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def batch(self, places: np.ndarray, epoch: int) -> Batch:
+        return self.whole.batch(self.places[places], -1 if self.plain else epoch)

@@ -1,0 +1,124 @@
+"""One class out of several: multinomial logistic regression on features."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from headstart.core.head import Head as BaseHead
+from headstart.core.problem import Problem, Solution
+from headstart.errors import ContractError, DataError, nearest
+
+METRIC = "accuracy"
+HIGHER_IS_BETTER = True
+STRENGTHS = tuple(float(c) for c in np.logspace(-5, 3, 17))
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Class names in a fixed order.
+
+    Attributes:
+        classes: as text, for people.
+        raw: as they came (numbers stay numbers), sorted.
+    """
+
+    classes: tuple[str, ...]
+    raw: tuple[Any, ...]
+    outcome: str = "classify"
+    _places: dict[Any, int] = field(default_factory=dict, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._places.update({name: place for place, name in enumerate(self.raw)})
+
+    def encode(self, targets: Sequence[Any]) -> np.ndarray:
+        """Names (N,) -> class numbers (N,) int64. Raises DataError for a class never seen."""
+        try:
+            return np.array([self._places[t] for t in targets], dtype=np.int64)
+        except KeyError as error:
+            name = str(error.args[0])
+            raise DataError(
+                f"The class '{name}' did not occur among the training rows. "
+                f"{nearest(name, self.classes)} Train again with examples of it, or drop these rows."
+            ) from None
+
+    def decode(self, outputs: np.ndarray) -> list[Any]:
+        """Probabilities (N, classes) -> the likeliest names (N,)."""
+        return [self.raw[i] for i in outputs.argmax(axis=1)]
+
+    def state(self) -> dict[str, Any]:
+        return {"classes": list(self.classes), "raw": list(self.raw)}
+
+
+def learn(targets: Sequence[Any]) -> Classes:
+    """Classes of the training rows, sorted. Raises DataError when there are fewer than two."""
+    plain = [t.item() if isinstance(t, np.generic) else t for t in targets]
+    counts = Counter(plain)
+    if len(counts) < 2:
+        only = ", ".join(str(c) for c in counts) or "none"
+        raise DataError(
+            f"The training rows hold one class only ({only}); telling classes apart needs two. "
+            "Add examples of another class, or name the right target column."
+        )
+    raw = sorted(counts, key=lambda c: (str(type(c)), c))
+    return Classes(tuple(str(c) for c in raw), tuple(raw))
+
+
+def restore(state: Mapping[str, Any]) -> Classes:
+    """The classes whose `state()` this is."""
+    return Classes(tuple(state["classes"]), tuple(state["raw"]))
+
+
+def score(predictions: np.ndarray, targets: np.ndarray) -> float:
+    """Accuracy of probabilities (N, classes) against class numbers (N,)."""
+    return float((predictions.argmax(axis=1) == targets).mean())
+
+
+def chance(targets: np.ndarray, outputs: int) -> np.ndarray:
+    """Class shares: what is predicted before anything is learned. (outputs,)"""
+    return np.bincount(targets, minlength=outputs) / len(targets)
+
+
+class Head(BaseHead):
+    """Features (N, width) -> logits (N, classes)."""
+
+    def __init__(self, width: int, targets: Classes, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.width, self.outputs = width, len(targets.classes)
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(width, self.outputs)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        if features.shape[-1] != self.width:
+            raise ContractError(
+                f"The head expects features of width {self.width}; {tuple(features.shape)} came."
+            )
+        return self.linear(self.dropout(features))
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Cross-entropy, mean over rows."""
+        return F.cross_entropy(outputs, targets)
+
+    def problem(self, rows: int) -> Problem:
+        """Multinomial logistic regression with an L2 penalty."""
+        return Problem("softmax", self.outputs, STRENGTHS)
+
+    def settle(self, solution: Solution) -> None:
+        with torch.no_grad():
+            self.linear.weight.copy_(torch.from_numpy(solution.weight))
+            self.linear.bias.copy_(torch.from_numpy(solution.bias))
+
+    def predict(self, outputs: np.ndarray) -> np.ndarray:
+        """Logits (N, classes) -> probabilities, float64."""
+        shifted = outputs.astype(np.float64) - outputs.max(axis=1, keepdims=True)
+        grown = np.exp(shifted)
+        return grown / grown.sum(axis=1, keepdims=True)

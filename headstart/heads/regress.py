@@ -1,0 +1,119 @@
+"""A number: ridge regression on features. Targets are standardised; the scale is sealed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from headstart.core.head import Head as BaseHead
+from headstart.core.problem import Problem, Solution
+from headstart.errors import ContractError, DataError
+
+METRIC = "R2"
+HIGHER_IS_BETTER = True
+STRENGTHS = tuple(float(c) for c in np.logspace(-7, 2, 19))
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Mean and standard deviation of the training targets."""
+
+    mean: float
+    deviation: float
+    classes: tuple[str, ...] = ()
+    outcome: str = "regress"
+
+    def encode(self, targets: Sequence[Any]) -> np.ndarray:
+        """Numbers (N,) as float64, in the person's own units. Raises DataError."""
+        try:
+            values = np.asarray(targets, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise DataError(
+                f"A target is no number ({error}). Name a numeric target column, or use the "
+                "outcome 'classify'."
+            ) from error
+        if not np.isfinite(values).all():
+            raise DataError("A target is NaN or infinite; remove or correct these rows.")
+        return values
+
+    def decode(self, outputs: np.ndarray) -> list[float]:
+        """Predicted numbers (N,) -> list."""
+        return [float(v) for v in outputs]
+
+    def state(self) -> dict[str, Any]:
+        return {"mean": self.mean, "deviation": self.deviation}
+
+
+def learn(targets: Sequence[Any]) -> Scale:
+    """Mean and spread of the training rows. Raises DataError when they are all equal."""
+    values = Scale(0.0, 1.0).encode(targets)
+    if len(values) < 2 or np.ptp(values) == 0:
+        raise DataError(
+            "All training targets are equal, so there is nothing to predict. "
+            "Check that the right target column is named."
+        )
+    return Scale(float(values.mean()), float(values.std()))
+
+
+def restore(state: Mapping[str, Any]) -> Scale:
+    """The scale whose `state()` this is."""
+    return Scale(float(state["mean"]), float(state["deviation"]))
+
+
+def score(predictions: np.ndarray, targets: np.ndarray) -> float:
+    """R2 of predicted numbers (N,) against numbers (N,)."""
+    spread = ((targets - targets.mean()) ** 2).sum()
+    return float(1.0 - ((targets - predictions) ** 2).sum() / max(spread, 1e-300))
+
+
+def chance(targets: np.ndarray, outputs: int) -> np.ndarray:
+    """The mean: what is predicted before anything is learned. (1,)"""
+    return np.array([targets.mean()])
+
+
+class Head(BaseHead):
+    """Features (N, width) -> numbers (N, 1), in the person's own units."""
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, width: int, targets: Scale, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.width, self.outputs = width, 1
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(width, 1)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+        self.register_buffer("scale", torch.tensor(targets.deviation, dtype=torch.float32))
+        self.register_buffer("shift", torch.tensor(targets.mean, dtype=torch.float32))
+
+    def forward(self, features: Tensor) -> Tensor:
+        if features.shape[-1] != self.width:
+            raise ContractError(
+                f"The head expects features of width {self.width}; {tuple(features.shape)} came."
+            )
+        return self.linear(self.dropout(features)) * self.scale + self.shift
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Mean squared error in units of the training targets' deviation."""
+        return F.mse_loss(outputs[:, 0] / self.scale, targets.to(outputs.dtype) / self.scale)
+
+    def problem(self, rows: int) -> Problem:
+        """Ridge regression."""
+        return Problem("squares", 1, STRENGTHS)
+
+    def settle(self, solution: Solution) -> None:
+        scale, shift = float(self.scale), float(self.shift)
+        with torch.no_grad():
+            self.linear.weight.copy_(torch.from_numpy(solution.weight) / scale)
+            self.linear.bias.copy_((torch.from_numpy(solution.bias) - shift) / scale)
+
+    def predict(self, outputs: np.ndarray) -> np.ndarray:
+        """(N, 1) -> (N,), float64."""
+        return outputs[:, 0].astype(np.float64)
