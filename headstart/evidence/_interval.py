@@ -23,7 +23,9 @@ def quantile(df: float, level: float = LEVEL) -> float:
     return float(special.stdtrit(max(df, 1.0), tail))
 
 
-def wilson(share: float, size: float, *, z: float | None = None, level: float = LEVEL) -> tuple[float, float]:
+def wilson(
+    share: float, size: float, *, z: float | None = None, level: float = LEVEL
+) -> tuple[float, float]:
     """Score interval of a share seen on `size` rows; never of zero width.
 
     Args:
@@ -36,7 +38,9 @@ def wilson(share: float, size: float, *, z: float | None = None, level: float = 
     z = quantile(math.inf, level) if z is None else z
     share = min(max(share, 0.0), 1.0)
     middle = (share + z * z / (2 * size)) / (1 + z * z / size)
-    half = z / (1 + z * z / size) * math.sqrt(share * (1 - share) / size + z * z / (4 * size * size))
+    half = (
+        z / (1 + z * z / size) * math.sqrt(share * (1 - share) / size + z * z / (4 * size * size))
+    )
     return max(0.0, min(middle - half, share)), min(1.0, max(middle + half, share))
 
 
@@ -56,7 +60,9 @@ def share_interval(
     return wilson(share, effective, z=quantile(df, level))
 
 
-def scale_interval(value: float, error: float, *, df: float = math.inf, level: float = LEVEL) -> tuple[float, float]:
+def scale_interval(
+    value: float, error: float, *, df: float = math.inf, level: float = LEVEL
+) -> tuple[float, float]:
     """Interval of a positive quantity, symmetric on the log scale (delta method)."""
     if not value > 0:
         return value, value

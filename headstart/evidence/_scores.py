@@ -6,6 +6,8 @@ import numpy as np
 
 from headstart.core.evidence import Arm, Case
 from headstart.errors import ContractError
+from headstart.evidence import _paired
+from headstart.evidence._interval import LEVEL, scale_interval, share_interval, wilson
 
 
 def outputs(case: Case, arm: Arm) -> np.ndarray:
@@ -19,17 +21,20 @@ def outputs(case: Case, arm: Arm) -> np.ndarray:
     tail = (rows, len(case.classes)) if case.outcome == "classify" else (rows,)
     if found.ndim != len(tail) + 1 or found.shape[1:] != tail or found.shape[0] < 1 or rows < 1:
         raise ContractError(
-            f"Arm '{arm.name}' has outputs of shape {found.shape}; expected (seeds, {', '.join(map(str, tail))}) "
-            f"for outcome '{case.outcome}'. Hand over one output per seed and test row."
+            f"Arm '{arm.name}' has outputs of shape {found.shape}; expected (seeds, "
+            f"{', '.join(map(str, tail))}) for outcome '{case.outcome}'. "
+            f"Hand over one output per seed and test row."
         )
     if not np.isfinite(found).all():
-        raise ContractError(f"Arm '{arm.name}' has outputs that are not finite; set such rows aside before the test.")
+        raise ContractError(
+            f"Arm '{arm.name}' has outputs that are not finite; set such rows aside before the test."
+        )
     return found
 
 
 def predictions(case: Case, arm: Arm) -> np.ndarray:
     """Most probable class per seed and row, (seeds, rows) of class numbers."""
-    return outputs(case, arm).argmax(axis=2)
+    return np.asarray(outputs(case, arm).argmax(axis=2))
 
 
 def scores(case: Case, arm: Arm) -> np.ndarray:
@@ -41,15 +46,58 @@ def scores(case: Case, arm: Arm) -> np.ndarray:
     of target i from the mean, so that their spread carries that of v (delta method for a ratio).
     """
     if case.outcome == "classify":
-        return (predictions(case, arm) == np.asarray(case.targets)[None, :]).astype(np.float64)
+        return np.equal(predictions(case, arm), np.asarray(case.targets)[None, :]).astype(
+            np.float64
+        )
     targets = np.asarray(case.targets, dtype=np.float64)
     squares = (outputs(case, arm) - targets[None, :]) ** 2
     around = (targets - targets.mean()) ** 2
     variance = max(float(around.mean()), 1e-300)
     unexplained = squares.mean(axis=1, keepdims=True) / variance
-    return 1.0 - squares / variance + unexplained * (around / variance - 1.0)[None, :]
+    rows: np.ndarray = 1.0 - squares / variance + unexplained * (around / variance - 1.0)[None, :]
+    return rows
 
 
 def alike(found: np.ndarray) -> bool:
     """Whether all seeds (first axis) gave the very same outputs."""
     return bool((found == found[:1]).all())
+
+
+def estimate(
+    found: np.ndarray,
+    groups: np.ndarray | None,
+    *,
+    share: bool = False,
+    positive: bool = False,
+    level: float = LEVEL,
+) -> tuple[float, float, float, str]:
+    """Mean of row scores with its interval over seeds and rows: value, low, high, method.
+
+    Args:
+        found: (seeds, rows) scores.
+        groups: (rows,) numbers from 0 of the rows' groups, or None.
+        share: the scores lie between 0 and 1, so Wilson's form is used.
+        positive: the scores are above 0, so the interval is symmetric on the log scale.
+    """
+    seeds, rows = found.shape
+    spread = _paired.mean(found, groups)
+    if share and seeds == 1 and groups is None:
+        low, high = wilson(spread.value, rows, level=level)
+        return spread.value, low, high, "one seed; Wilson interval over test rows"
+    over = "test rows" if groups is None else "groups of test rows"
+    over = over if seeds == 1 else f"{seeds} seeds and {over}"
+    if share:
+        low, high = share_interval(
+            spread.value, spread.error**2, size=spread.size, df=spread.df, level=level
+        )
+        return (
+            spread.value,
+            low,
+            high,
+            f"mean; interval over {over}, Wilson's form at the effective size",
+        )
+    if positive:
+        low, high = scale_interval(spread.value, spread.error, df=spread.df, level=level)
+        return spread.value, low, high, f"mean; interval over {over}, t on the log scale"
+    low, high = spread.interval(level)
+    return spread.value, low, high, f"mean; interval over {over}, Satterthwaite t"

@@ -22,8 +22,8 @@ import numpy as np
 
 from headstart.core.evidence import Arm, Case, Exhibit, Finding, Measure
 from headstart.evidence import _paired
-from headstart.evidence._interval import error_bounds, ordinal, share_interval
-from headstart.evidence._scores import alike, scores
+from headstart.evidence._interval import error_bounds, ordinal
+from headstart.evidence._scores import alike, estimate, scores
 
 NEEDS = ("scratch", "champion")
 OUTCOMES = ("classify", "regress")
@@ -38,17 +38,24 @@ def check(case: Case) -> Finding:
     """Compares the transfer arm with the baseline chosen on validation."""
     role = baseline_role(case)
     if role is None:
-        return Finding("verdict", _arm_scores(case), (), (("transfer gain", "no baseline was trained"),))
+        return Finding(
+            "verdict", _arm_scores(case), (), (("transfer gain", "no baseline was trained"),)
+        )
     gain = _gain(case, role)
     baseline = case.arms[role]
     others = [r for r in case.arms if r not in ("transfer", role)]
     measures = [
         _gain_measure(case, role, gain, "transfer gain"),
         _detectable(case, role, gain),
-        *(_gain_measure(case, r, _gain(case, r), "gain over another arm (no claim is drawn)") for r in others),
+        *(
+            _gain_measure(case, r, _gain(case, r), "gain over another arm (no claim is drawn)")
+            for r in others
+        ),
         *_arm_scores(case),
     ]
-    missing = [(f"gain over {r}", f"no {r} arm was trained") for r in _BASELINES if r not in case.arms]
+    missing = [
+        (f"gain over {r}", f"no {r} arm was trained") for r in _BASELINES if r not in case.arms
+    ]
     ratio = _flops_ratio(case.arms["transfer"], baseline)
     if ratio is None:
         missing.append(("training compute ratio", "the FLOPs of an arm were not counted"))
@@ -66,7 +73,10 @@ def verdict_of(finding: Finding) -> str:
 
 
 def baseline_role(case: Case) -> str | None:
-    """Role of the baseline with the higher mean validation score; the twin where they tie; None without any."""
+    """Role of the baseline with the higher mean validation score; None without any.
+
+    Where they tie it is the from-scratch twin.
+    """
     present = [role for role in _BASELINES if role in case.arms]
 
     def standing(role: str) -> float:
@@ -98,7 +108,9 @@ def _method(case: Case, role: str) -> str:
     for arm in (case.arms["transfer"], case.arms[role]):
         found = np.asarray(arm.outputs)
         if len(found) == 1:
-            said.append(f"'{arm.name}' has one seed, so the spread of its seeds is not measured and not covered")
+            said.append(
+                f"'{arm.name}' has one seed, so the spread of its seeds is not measured and not covered"
+            )
         elif alike(found):
             said.append(f"'{arm.name}' gave the same outputs from each of {len(found)} seeds")
         else:
@@ -107,8 +119,9 @@ def _method(case: Case, role: str) -> str:
     tried = [case.arms[r].name for r in _BASELINES if r in case.arms]
     chosen = f"; baseline chosen on validation among {', '.join(tried)}" if len(tried) > 1 else ""
     return (
-        f"paired difference in {_SCORE[case.outcome]}; interval over training seeds crossed with shared {shared} "
-        f"(variance components, Satterthwaite t, Agresti-Min pseudo-pair); {'; '.join(said)}{chosen}"
+        f"paired difference in {_SCORE[case.outcome]}; interval over training seeds crossed with "
+        f"shared {shared} (variance components, Satterthwaite t, Agresti-Min pseudo-pair); "
+        f"{'; '.join(said)}{chosen}"
     )
 
 
@@ -140,29 +153,29 @@ def _detectable(case: Case, role: str, gain: _paired.Spread) -> Measure:
         n=len(case.targets),
         unit=_UNIT[case.outcome],
         baseline=case.arms[role].name,
-        method="(t at 97.5 % + t at 80 %) x standard error of the transfer gain; interval: chi-square of that error",
+        method="(t at 97.5 % + t at 80 %) x standard error of the transfer gain; "
+        "interval: chi-square of that error",
         basis="inferred",
     )
 
 
 def _arm_scores(case: Case) -> tuple[Measure, ...]:
-    """Score of every arm, over its seeds and the test rows."""
+    """Score of every arm over its seeds and the test rows, the transfer first."""
     found = []
-    for arm in case.arms.values():
-        spread = _paired.mean(scores(case, arm), ordinal(case.groups))
-        low, high = spread.interval()
-        if case.outcome == "classify":
-            low, high = share_interval(spread.value, spread.error**2, size=spread.size, df=spread.df)
+    share = case.outcome == "classify"
+    for role in sorted(case.arms, key=lambda r: r != "transfer"):
+        arm = case.arms[role]
+        value, low, high, method = estimate(scores(case, arm), ordinal(case.groups), share=share)
         found.append(
             Measure(
                 name=_SCORE[case.outcome],
-                value=spread.value,
+                value=value,
                 low=low,
                 high=high,
                 n=len(case.targets),
-                unit="share" if case.outcome == "classify" else "R2",
+                unit="share" if share else "R2",
                 baseline="",
-                method=f"mean of {len(arm.outputs)} seed(s); interval over seeds and test rows",
+                method=method,
                 group=arm.name,
             )
         )
@@ -199,8 +212,9 @@ def _sentence(case: Case, role: str, gain: _paired.Spread) -> Exhibit:
         "helped": f"The transfer helped: {seen}.",
         "harmed": f"The transfer harmed: {seen}. Use '{arm.name}' instead.",
         "no evidence": (
-            f"There is no evidence that the transfer helped or harmed: {seen}. A difference smaller than about "
-            f"{factor * gain.detectable():.{digits}f}{unit} could not have been seen with these rows and seeds."
+            f"There is no evidence that the transfer helped or harmed: {seen}. A difference smaller than "
+            f"about {factor * gain.detectable():.{digits}f}{unit} could not have been seen with these rows "
+            f"and seeds."
         ),
     }[word]
     if arm.note:
