@@ -1,0 +1,268 @@
+"""Which column plays which part: what the task names is checked, the rest is guessed and told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headstart.core.dataset import Field
+from headstart.core.reader import Read
+from headstart.core.task import Columns, Task
+from headstart.data.tables import Table
+from headstart.errors import DataError, nearest
+
+TARGETS = ("label", "target", "class", "y", "category")
+PARTS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
+PARTS |= dict.fromkeys(("val", "valid", "validation", "dev"), "validation")
+FEW = 50
+"""A column is guessed to be the target when it has at most so many distinct values."""
+CLASSES = 20
+"""Numbers with more distinct values than this are predicted as numbers."""
+CELLS = 200
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The parts of a table's columns.
+
+    Attributes:
+        name: column whose cell names the row; "": rows are numbered.
+        columns: "group", "time", "split" -> column, where there is one.
+        metadata: columns that are neither input nor target nor dropped.
+    """
+
+    modality: str
+    fields: tuple[Field, ...]
+    target: str = ""
+    outcome: str = ""
+    name: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    sensitive: tuple[str, ...] = ()
+    metadata: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def arrange(
+    table: Table,
+    task: Task,
+    readers: Mapping[str, Read],
+    root: Path,
+    *,
+    labelled: bool = True,
+    fields: Sequence[Field] = (),
+) -> Layout:
+    """The layout of a table. Raises DataError for unknown columns and where a guess is impossible.
+
+    Args:
+        root: folder that relative paths in cells start from.
+        fields: inputs where they are known already; `task.modality` is then a reader's name.
+    """
+    asked, notes = task.columns, list[str]()
+    _check_names(table, asked)
+    head = table.head()
+    target = _target(table, head, asked, notes) if labelled else ""
+    split = asked.split or _guess_split(head, target, asked, notes)
+    special = {target, split, asked.group, asked.time, *asked.sensitive, *asked.drop} - {""}
+    if fields:
+        modality, chosen = task.modality, tuple(fields)
+    else:
+        modality, chosen = _inputs(table, head, task, readers, root, special, notes)
+    used = {f.name for f in chosen}
+    metadata = [n for n in table.columns if n not in used | {target, *asked.drop}]
+    parts = {"group": asked.group, "time": asked.time, "split": split}
+    layout = Layout(
+        modality=modality,
+        fields=chosen,
+        target=target,
+        name=_naming(chosen, readers[modality]),
+        columns={part: name for part, name in parts.items() if name},
+        sensitive=asked.sensitive,
+        metadata=tuple(metadata),
+    )
+    outcome = _outcome(table, target, task.outcome, notes) if target else ""
+    return replace(layout, outcome=outcome, notes=tuple(notes))
+
+
+def _naming(fields: Sequence[Field], reader: Read) -> str:
+    """The path column of one-file samples names the rows."""
+    one_file = len(fields) == 1 and bool(reader.FILE_KIND) and fields[0].kind == reader.FILE_KIND
+    return fields[0].name if one_file else ""
+
+
+def _check_names(table: Table, asked: Columns) -> None:
+    single = {"target": asked.target, "group": asked.group, "time": asked.time, "split": asked.split}
+    for role, name in single.items():
+        if name:
+            table.require(name, f"the {role} column")
+    many = {"an input": asked.inputs, "sensitive": asked.sensitive, "to be dropped": asked.drop}
+    for role, names in many.items():
+        for name in names:
+            table.require(name, role)
+    for name in asked.inputs:
+        if name in (asked.target, asked.group, asked.time, asked.split):
+            raise DataError(
+                f"The column '{name}' is named as an input and also as target, group, time or split. "
+                "Expected one part per column; take it out of the inputs."
+            )
+
+
+def _target(table: Table, head: pa.Table, asked: Columns, notes: list[str]) -> str:
+    if asked.target:
+        return asked.target
+    taken = {asked.group, asked.time, asked.split, *asked.sensitive, *asked.drop, *asked.inputs}
+    free = [n for n in table.columns if n not in taken]
+    for name in TARGETS:
+        for column in free:
+            if column.lower() == name:
+                notes.append(f"Target: the column '{column}', by its name.")
+                return column
+    for column in reversed(free):
+        if _is_split(head.column(column)) or pa.types.is_nested(head.schema.field(column).type):
+            continue
+        distinct = pc.count_distinct(head.column(column)).as_py()
+        if 2 <= distinct <= min(FEW, max(2, len(head) // 2)):
+            notes.append(
+                f"Target: the column '{column}', guessed as the last one with few values "
+                f"({distinct}). Name another as target if that is wrong."
+            )
+            return column
+    raise DataError(
+        f"{table.name} has no column that looks like a target (one called {', '.join(TARGETS)}, or "
+        f"with 2 to {FEW} distinct values). Name it: its columns are {', '.join(table.columns)}."
+    )
+
+
+def _is_split(column: Any) -> bool:
+    """Whether a column holds the names of parts, training and another among them."""
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return False
+    values = {str(v).strip().lower() for v in pc.unique(column).to_pylist()}
+    parts = {PARTS.get(v) for v in values}
+    return None not in parts and len(parts) > 1 and "train" in parts
+
+
+def _guess_split(head: pa.Table, target: str, asked: Columns, notes: list[str]) -> str:
+    """A column called "split" that holds names of parts. The head may hold one part only."""
+    for name in head.column_names:
+        taken = {target, asked.group, asked.time, *asked.inputs, *asked.drop, *asked.sensitive}
+        if name.lower() not in ("split", "subset", "fold") or name in taken:
+            continue
+        values = {str(v).strip().lower() for v in pc.unique(head.column(name)).to_pylist()}
+        if values and values <= set(PARTS):
+            notes.append(f"The column '{name}' fixes the split; drop the column to have one drawn.")
+            return name
+    return ""
+
+
+def _inputs(
+    table: Table,
+    head: pa.Table,
+    task: Task,
+    readers: Mapping[str, Read],
+    root: Path,
+    special: set[str],
+    notes: list[str],
+) -> tuple[str, tuple[Field, ...]]:
+    """The first modality that claims a column, and its fields."""
+    if task.modality != "auto" and task.modality not in readers:
+        raise DataError(f"There is no modality '{task.modality}'. {nearest(task.modality, readers)}")
+    wanted = task.columns.inputs
+    free = list(wanted) or [n for n in table.columns if n not in special]
+    cells = {name: head.column(name).drop_null().slice(0, CELLS).to_pylist() for name in free}
+    names = list(readers) if task.modality == "auto" else [task.modality]
+    for modality in names:
+        reader = readers[modality]
+        claimed = {n: kind for n in free if (kind := reader.claim(n, cells[n], root)) is not None}
+        if wanted and set(claimed) != set(wanted):
+            continue
+        if not wanted and reader.MANY:
+            claimed = _without_ids(head, claimed, notes)
+        if not claimed:
+            continue
+        chosen = list(claimed) if wanted or reader.MANY else [_best(modality, claimed, cells, notes)]
+        fields = tuple(Field(n, claimed[n]) for n in chosen)
+        if not wanted or task.modality == "auto":
+            notes.append(f"Inputs: {_told(chosen)}, read as {modality}.")
+        return modality, fields
+    named = f"the columns {', '.join(map(repr, free))}" if free else "no column beside the target"
+    raise DataError(
+        f"{table.name}: nothing can read {named} as an input (tried: {', '.join(names)}; paths are "
+        f"looked for from {root}). Name the input columns, or the modality."
+    )
+
+
+def _told(names: list[str]) -> str:
+    shown = ", ".join(f"'{n}'" for n in names[:8])
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return f"{'the column' if len(names) == 1 else 'the columns'} {shown}{more}"
+
+
+def _best(
+    modality: str, claimed: Mapping[str, str], cells: Mapping[str, list[Any]], notes: list[str]
+) -> str:
+    """Of several columns for one field: the modality's name, else the longest cells."""
+    if len(claimed) == 1:
+        return next(iter(claimed))
+
+    def size(name: str) -> float:
+        lengths = [len(c) for c in cells[name] if isinstance(c, (str, bytes))]
+        return sum(lengths) / max(1, len(lengths))
+
+    best = next((n for n in claimed if n.lower() == modality), "") or max(claimed, key=size)
+    others = ", ".join(f"'{n}'" for n in claimed if n != best)
+    notes.append(f"The column '{best}' was preferred to {others} as input; name inputs to change it.")
+    return best
+
+
+def _without_ids(head: pa.Table, claimed: dict[str, str], notes: list[str]) -> dict[str, str]:
+    """Leaves out columns that only number or name the rows."""
+    ids = [name for name in claimed if _is_id(name, head.column(name))]
+    if ids:
+        notes.append(f"{_told(ids).capitalize()} only identifies rows and is no input.")
+    return {name: kind for name, kind in claimed.items() if name not in ids}
+
+
+def _is_id(name: str, column: Any) -> bool:
+    rows = len(column)
+    if rows < 10 or column.null_count:
+        return False
+    whole = pa.types.is_integer(column.type)
+    text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    if not (whole or text) or pc.count_distinct(column).as_py() < rows:
+        return False
+    words = name.lower().replace("-", "_").split("_")
+    if "id" in words or words[0] in ("index", "unnamed", "row") or words[0].startswith("unnamed "):
+        return True
+    if text:
+        return rows >= 20
+    steps = pc.pairwise_diff(column.combine_chunks().cast(pa.int64())).drop_null()
+    return bool(pc.all(pc.greater(steps, 0)).as_py() or pc.all(pc.less(steps, 0)).as_py())
+
+
+def _outcome(table: Table, target: str, asked: str, notes: list[str]) -> str:
+    kind = table.schema.field(target).type
+    number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    if asked == "regress" and not number:
+        example = next((v for v in table.head(50).column(target).to_pylist() if v is not None), None)
+        raise DataError(
+            f"The target '{target}' should be a number to regress, but holds {kind} "
+            f"(for example {example!r}). Clean the column, or choose the outcome classify."
+        )
+    if asked != "auto":
+        return asked
+    if not number:
+        notes.append(f"Outcome: classify, as '{target}' holds no numbers.")
+        return "classify"
+    distinct = set[Any]()
+    for cells in table.column(target):
+        distinct.update(v for v in pc.unique(cells.drop_null()).to_pylist() if v == v)
+        if len(distinct) > CLASSES:
+            notes.append(f"Outcome: regress, as '{target}' has more than {CLASSES} distinct numbers.")
+            return "regress"
+    notes.append(f"Outcome: classify, as '{target}' has {len(distinct)} distinct numbers only.")
+    return "classify"

@@ -1,0 +1,235 @@
+"""Tables as streams of record batches: CSV, TSV, Parquet, JSONL and columns in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json as pj
+import pyarrow.parquet as pq
+
+from headstart.core.dataset import SetAside
+from headstart.data import delimited
+from headstart.errors import DataError, nearest
+
+BATCH = 1024
+DELIMITED = (".csv", ".tsv", ".txt")
+SUFFIXES = (".csv", ".tsv", ".parquet", ".pq", ".jsonl", ".ndjson")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns that are read batch by batch, as often as asked.
+
+    Attributes:
+        name: what a person calls it: the file's name, or "the arrays".
+        rows: number of rows.
+        stream: a fresh pass over all rows, in batches of at most `BATCH`.
+        set_aside: rows that are no rows (wrong number of cells).
+        stamp: changes when the content may have changed; part of the cache's key.
+    """
+
+    name: str
+    schema: pa.Schema
+    rows: int
+    stream: Callable[[], Iterator[pa.RecordBatch]]
+    notes: tuple[str, ...] = ()
+    set_aside: tuple[SetAside, ...] = ()
+    stamp: str = ""
+
+    @property
+    def columns(self) -> list[str]:
+        return list(self.schema.names)
+
+    def head(self, rows: int = 2000) -> pa.Table:
+        """The first rows."""
+        taken, count = [], 0
+        for batch in self.stream():
+            taken.append(batch.slice(0, rows - count))
+            count += len(taken[-1])
+            if count >= rows:
+                break
+        return pa.Table.from_batches(taken, schema=self.schema)
+
+    def column(self, name: str) -> Iterator[pa.Array]:
+        """One column, batch by batch."""
+        for batch in self.stream():
+            yield batch.column(name)
+
+    def require(self, name: str, role: str) -> str:
+        """The name, when there is such a column. Raises DataError with the nearest names."""
+        if name not in self.columns:
+            raise DataError(
+                f"{self.name} has no column '{name}', which was named as {role}. "
+                f"{nearest(name, self.columns)}"
+            )
+        return name
+
+
+def is_table(path: Path) -> bool:
+    """Whether the file's ending is one that `open_table` reads."""
+    return path.suffix.lower() in SUFFIXES
+
+
+def open_table(path: Path) -> Table:
+    """A CSV, TSV, Parquet or JSONL file. Raises DataError."""
+    suffix = path.suffix.lower()
+    if not path.is_file():
+        raise DataError(f"There is no file {path}. Give the path of a table or of a folder.")
+    if path.stat().st_size == 0:
+        raise DataError(f"{path.name} is empty (0 bytes). Expected a header line and rows.")
+    try:
+        if suffix in DELIMITED:
+            table = _delimited(path)
+        elif suffix in (".parquet", ".pq"):
+            table = _parquet(path)
+        elif suffix in (".jsonl", ".ndjson"):
+            table = _jsonl(path)
+        else:
+            raise DataError(
+                f"{path.name} ends in '{suffix}'; expected one of {', '.join(SUFFIXES)}. "
+                "Convert the table, or give a folder of class folders."
+            )
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise DataError(
+            f"{path.name} cannot be read as {suffix[1:].upper()}: {error}. "
+            "Save it again from the program that wrote it, or convert it to CSV in UTF-8."
+        ) from error
+    if not table.rows:
+        raise DataError(f"{path.name} has a header but no rows. Expected one row per example.")
+    return table
+
+
+def from_columns(columns: Mapping[str, Any], name: str = "the arrays") -> Table:
+    """A table of columns in memory, all of one length. Raises DataError."""
+    sizes = {key: len(value) for key, value in columns.items()}
+    if len(set(sizes.values())) > 1:
+        told = ", ".join(f"'{k}' {v}" for k, v in sizes.items())
+        raise DataError(f"The columns differ in length ({told}). Expected one value per row in each.")
+    arrays = {key: as_array(value) for key, value in columns.items()}
+    whole = pa.table(arrays)
+    return _whole(whole, name)
+
+
+def as_array(values: Any) -> pa.Array:
+    """Python or numpy values as one Arrow array; mixed values become text."""
+    if isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "biufUM":
+        return pa.array(values.tolist() if values.dtype.kind == "U" else values)
+    plain = [_plain(v) for v in values]
+    try:
+        return pa.array(plain)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return pa.array([None if v is None else str(v) for v in plain])
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _whole(whole: pa.Table, name: str) -> Table:
+    whole = pa.table({n: _simple(whole.column(n)) for n in whole.column_names})
+
+    def stream() -> Iterator[pa.RecordBatch]:
+        yield from whole.to_batches(max_chunksize=BATCH)
+
+    return Table(name, whole.schema, len(whole), stream)
+
+
+def _simple(column: Any) -> Any:
+    """Decodes dictionaries; {"bytes", "path"} records become the bytes; decimals become numbers."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return column.cast(kind.value_type)
+    if pa.types.is_struct(kind) and {f.name for f in kind} == {"bytes", "path"}:
+        part = "path" if pc.struct_field(column, "bytes").null_count == len(column) else "bytes"
+        return pc.struct_field(column, part)
+    if pa.types.is_decimal(kind) or pa.types.is_float16(kind):
+        return column.cast(pa.float64())
+    return column
+
+
+def _simple_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
+    columns = [_simple(c) for c in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _stamp(path: Path) -> str:
+    stat = path.stat()
+    return f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
+
+
+def _unique(names: Sequence[str], path: Path) -> None:
+    double = sorted({n for n in names if list(names).count(n) > 1})
+    if double:
+        raise DataError(
+            f"{path.name} has more than one column called {', '.join(map(repr, double))}. "
+            "Expected every name once; rename them in the file."
+        )
+
+
+def _delimited(path: Path) -> Table:
+    found = delimited.survey(path)
+    _unique(found.schema.names, path)
+
+    def stream() -> Iterator[pa.RecordBatch]:
+        yield from _cut(delimited.read(path, found))
+
+    return Table(
+        path.name,
+        found.schema,
+        found.rows,
+        stream,
+        found.notes,
+        found.set_aside,
+        _stamp(path),
+    )
+
+
+def _cut(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        for start in range(0, len(batch), BATCH):
+            yield batch.slice(start, BATCH)
+
+
+def _parquet(path: Path) -> Table:
+    with pq.ParquetFile(path) as file:
+        names, rows = file.schema_arrow.names, file.metadata.num_rows
+        first = next(file.iter_batches(batch_size=1), None)
+    _unique(names, path)
+    if first is None:
+        raise DataError(f"{path.name} has no rows. Expected one row per example.")
+
+    def stream() -> Iterator[pa.RecordBatch]:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=BATCH):
+                yield _simple_batch(batch)
+
+    return Table(path.name, _simple_batch(first).schema, rows, stream, stamp=_stamp(path))
+
+
+def _jsonl(path: Path) -> Table:
+    """JSONL; types are those of the first 16 MiB, and of the whole file where they change later."""
+    options = pj.ReadOptions(block_size=1 << 24)
+    schema, rows = None, 0
+    try:
+        with pj.open_json(path, read_options=options) as reader:
+            for batch in reader:
+                schema, rows = _simple_batch(batch).schema, rows + len(batch)
+    except pa.ArrowInvalid:
+        whole = _whole(pj.read_json(path), path.name)
+        return Table(path.name, whole.schema, whole.rows, whole.stream, stamp=_stamp(path))
+    if schema is None:
+        raise DataError(f"{path.name} has no rows. Expected one JSON object per line.")
+
+    def stream() -> Iterator[pa.RecordBatch]:
+        with pj.open_json(path, read_options=options) as reader:
+            yield from (_simple_batch(b) for b in _cut(iter(reader)))
+
+    return Table(path.name, schema, rows, stream, stamp=_stamp(path))
