@@ -46,9 +46,7 @@ def scores(case: Case, arm: Arm) -> np.ndarray:
     of target i from the mean, so that their spread carries that of v (delta method for a ratio).
     """
     if case.outcome == "classify":
-        return np.equal(predictions(case, arm), np.asarray(case.targets)[None, :]).astype(
-            np.float64
-        )
+        return np.where(predictions(case, arm) == np.asarray(case.targets)[None, :], 1.0, 0.0)
     targets = np.asarray(case.targets, dtype=np.float64)
     squares = (outputs(case, arm) - targets[None, :]) ** 2
     around = (targets - targets.mean()) ** 2

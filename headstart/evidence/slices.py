@@ -1,0 +1,167 @@
+"""The score in every part of the test rows that a metadata column names.
+
+classify: accuracy; regress: mean absolute error, in the target's unit; both as means over seeds. Columns
+with 2 to 12 values are looked at, and parts with at least 10 rows. Who looks at K parts finds one that
+looks bad by chance: each part's interval, and that of its gap to all other rows, is at level 1 - 0.05 / K
+(Bonferroni; Dunn 1961), so that all of them hold together with 95 %. The standard
+error of the gap covers seeds and rows (or groups), linearised over both sides.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from headstart.core.evidence import Case, Exhibit, Finding, Measure
+from headstart.evidence import _paired
+from headstart.evidence._interval import ordinal, quantile
+from headstart.evidence._scores import estimate, outputs, predictions
+
+NEEDS = ()
+OUTCOMES = ("classify", "regress")
+
+_MOST_VALUES = 12
+_FEWEST_ROWS = 10
+
+
+def check(case: Case) -> Finding:
+    """Scores the transfer arm in every part that is large enough."""
+    found = _row_scores(case)
+    parts, missing = _parts(case)
+    if not parts:
+        missing.append(("scores of parts", "no metadata column names parts that are large enough"))
+        return Finding("slices", missing=tuple(missing))
+    level = 1 - 0.05 / len(parts)
+    count = Measure(
+        "parts looked at",
+        len(parts),
+        None,
+        None,
+        len(case.targets),
+        "parts",
+        "",
+        "counted; "
+        f"intervals of parts at level {level:.4f} (Bonferroni), so that all hold together with 95 %",
+    )
+    measures: list[Measure] = [count]
+    rows: list[list[Any]] = []
+    for name, inside in parts.items():
+        score, gap = _score(case, found, inside, name=name, level=level)
+        measures += [score, gap]
+        rows.append(
+            [name, score.n, score.value, score.low, score.high, gap.value, gap.low, gap.high]
+        )
+    worse = 1 if case.outcome == "classify" else -1
+    rows.sort(key=lambda row: worse * float(row[5]))
+    columns = [
+        "part",
+        "rows",
+        measures[1].name,
+        "low",
+        "high",
+        "gap to other rows",
+        "gap low",
+        "gap high",
+    ]
+    title = f"Parts of the test rows, worst first ({len(parts)} looked at)"
+    table = Exhibit("worst parts", "table", title, {"columns": columns, "rows": rows})
+    return Finding("slices", tuple(measures), (table,), tuple(missing))
+
+
+def _row_scores(case: Case) -> np.ndarray:
+    """(seeds, rows): 1 where right for classify, absolute error for regress."""
+    arm = case.arms["transfer"]
+    targets = np.asarray(case.targets)
+    if case.outcome == "classify":
+        return np.where(predictions(case, arm) == targets[None, :], 1.0, 0.0)
+    return np.asarray(np.abs(outputs(case, arm) - targets[None, :]))
+
+
+def _parts(case: Case) -> tuple[dict[str, np.ndarray], list[tuple[str, str]]]:
+    """Rows of every part, (rows,) of bool by "column = value"; and what was left out, with the reason."""
+    parts: dict[str, np.ndarray] = {}
+    missing: list[tuple[str, str]] = []
+    for column, values in case.metadata.items():
+        words = np.asarray(values).astype(str)
+        kinds, counts = np.unique(words, return_counts=True)
+        if not 2 <= len(kinds) <= _MOST_VALUES:
+            missing.append(
+                (f"scores by {column}", f"{len(kinds)} values; 2 to {_MOST_VALUES} are looked at")
+            )
+            continue
+        for kind, rows in zip(kinds, counts, strict=True):
+            name = f"{column} = {kind or '(empty)'}"
+            if rows < _FEWEST_ROWS or len(words) - rows < _FEWEST_ROWS:
+                few = min(int(rows), len(words) - int(rows))
+                missing.append(
+                    (f"score where {name}", f"{few} rows on one side; {_FEWEST_ROWS} are needed")
+                )
+            else:
+                parts[name] = words == kind
+    return parts, missing
+
+
+def _score(
+    case: Case, found: np.ndarray, inside: np.ndarray, *, name: str, level: float
+) -> tuple[Measure, Measure]:
+    """Score within a part, and its gap to all other rows.
+
+    Args:
+        found: (seeds, rows) row scores.
+        inside: (rows,) of bool.
+        name: the part, for `Measure.group`.
+        level: of both intervals.
+    """
+    share = case.outcome == "classify"
+    word, unit = ("accuracy", "share") if share else ("mean absolute error", "unit of the target")
+    groups = case.groups
+    own = ordinal(None if groups is None else np.asarray(groups)[inside])
+    value, low, high, method = estimate(
+        found[:, inside], own, share=share, positive=not share, level=level
+    )
+    gap_value, error, df = _gap(found, inside, ordinal(groups), share=share)
+    half = quantile(df, level) * error
+    n = int(inside.sum())
+    score = Measure(word, value, low, high, n, unit, "", method, group=name, level=level)
+    factor, gap_unit = (100.0, "points") if share else (1.0, unit)
+    gap = Measure(
+        name=f"gap in {word} to other rows",
+        value=factor * gap_value,
+        low=factor * (gap_value - half),
+        high=factor * (gap_value + half),
+        n=n,
+        unit=gap_unit,
+        baseline="all other test rows",
+        method="difference of the two means; interval over seeds and rows, Satterthwaite t",
+        group=name,
+        level=level,
+    )
+    return score, gap
+
+
+def _gap(
+    found: np.ndarray, inside: np.ndarray, groups: np.ndarray | None, *, share: bool
+) -> tuple[float, float, float]:
+    """Mean inside less mean outside, its standard error over seeds and rows, degrees of freedom.
+
+    The gap is the mean over all rows of (x_i - mean of its side) n / n_side, signed by side, so seeds and
+    groups are treated as for any mean. A side of shares near 0 or 1 gets the variance that it would have
+    with one more row right and one more wrong (Agresti, Caffo 2000), where that is larger.
+    """
+    rows = found.shape[1]
+    signed = np.zeros_like(found)
+    gap, floor, fewest = np.zeros(len(found)), 0.0, rows
+    for sign, kept in ((1, inside), (-1, ~inside)):
+        means, size = found[:, kept].mean(axis=1), int(kept.sum())
+        signed[:, kept] = sign * (found[:, kept] - means[:, None]) * rows / size
+        gap += sign * means
+        fewest = min(fewest, size)
+        if share:
+            p = float(means.mean())
+            padded = (p * size + 1) / (size + 2)
+            floor += max(0.0, padded * (1 - padded) / (size + 2) - p * (1 - p) / size)
+    spread = _paired.mean(signed + gap[:, None], groups)
+    error = math.sqrt(spread.error**2 + floor)
+    return float(gap.mean()), error, min(spread.df, float(fewest - 1))
