@@ -1,0 +1,224 @@
+"""Text encoders as stages: embeddings, then one stage per transformer layer.
+
+BERT (arXiv:1810.04805), RoBERTa (arXiv:1907.11692), DistilBERT (arXiv:1910.01108) and MPNet
+(arXiv:2004.09297) are staged; any other encoder of transformers runs as one stage.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from headstart.core.modality import Transform
+from headstart.core.network import MASK, Backbone, State
+from headstart.core.source import Loaded
+from headstart.errors import ContractError, SourceError
+
+LAYERS = {
+    "bert": "encoder.layer",
+    "roberta": "encoder.layer",
+    "xlm-roberta": "encoder.layer",
+    "camembert": "encoder.layer",
+    "distilbert": "transformer.layer",
+    "mpnet": "encoder.layer",
+}
+"""Where a family keeps its layers, by transformers' `model_type`."""
+
+HIDDEN = "hidden"
+
+
+def _mean(hidden: Tensor, mask: Tensor) -> Tensor:
+    weight = mask.unsqueeze(-1).to(hidden.dtype)
+    return (hidden * weight).sum(1) / weight.sum(1).clamp(min=1.0)
+
+
+def _mean_sqrt(hidden: Tensor, mask: Tensor) -> Tensor:
+    weight = mask.unsqueeze(-1).to(hidden.dtype)
+    return (hidden * weight).sum(1) / weight.sum(1).clamp(min=1.0).sqrt()
+
+
+def _max(hidden: Tensor, mask: Tensor) -> Tensor:
+    return hidden.masked_fill(~mask.unsqueeze(-1), torch.finfo(hidden.dtype).min).amax(1)
+
+
+def _first(hidden: Tensor, mask: Tensor) -> Tensor:
+    return hidden[:, 0]
+
+
+def _last(hidden: Tensor, mask: Tensor) -> Tensor:
+    place = mask.sum(1).clamp(min=1) - 1
+    return hidden[torch.arange(len(hidden), device=hidden.device), place]
+
+
+POOLINGS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "mean": _mean,
+    "mean_sqrt_len": _mean_sqrt,
+    "max": _max,
+    "cls": _first,
+    "last": _last,
+}
+"""(N, L, D) and mask (N, L) -> (N, D); Sentence-BERT (arXiv:1908.10084) compares the first three."""
+
+
+class _Text(Backbone):
+    """What staged and unstaged encoders share: pooling, and positions as the last hidden states."""
+
+    ragged = (HIDDEN,)
+
+    def __init__(self, loaded: Loaded) -> None:
+        super().__init__()
+        pooling = str(loaded.source.preprocessing.get("pooling", "mean"))
+        if pooling not in POOLINGS:
+            raise SourceError(
+                f"The source asks for the pooling '{pooling}'; known are {', '.join(POOLINGS)}. "
+                "Say which to use: ?pooling=mean."
+            )
+        self.pooling = pooling
+        self.normalise = bool(loaded.source.preprocessing.get("normalise", False))
+        self.network = loaded.module
+        self.width = int(_hidden_size(loaded))
+
+    def pool(self, state: Mapping[str, Tensor]) -> Tensor:
+        """hidden (N, L, width) -> (N, width), of unit length where the source says so."""
+        pooled = POOLINGS[self.pooling](state[HIDDEN], state[MASK])
+        return nn.functional.normalize(pooled, dim=1) if self.normalise else pooled
+
+    def positions(self, state: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Last hidden states (N, L, width) and mask (N, L): one place a token."""
+        return state[HIDDEN], state[MASK]
+
+
+class Layered(_Text):
+    """A family of `LAYERS`; stage 0 is the embeddings, stage k the k-th layer.
+
+    State: {"hidden": (N, L, width), "mask": (N, L) bool}. The attention mask and MPNet's relative
+    position bias are rebuilt from it at every call, so that a kept state holds neither.
+    """
+
+    def __init__(self, loaded: Loaded, family: str) -> None:
+        super().__init__(loaded)
+        self.family = family
+        self._path = LAYERS[family]
+        count = len(self._layers())
+        self.stages = ("embeddings", *(f"layer.{i}" for i in range(count)))
+        self._wants_types = family not in ("distilbert", "mpnet")
+
+    def _layers(self) -> nn.ModuleList:
+        return self.network.get_submodule(self._path)  # type: ignore[return-value]
+
+    def run(self, state: Mapping[str, Tensor], start: int = 0, stop: int | None = None) -> State:
+        """Inputs {"ids", "mask"[, "types"]} or a state in, state out."""
+        end = len(self.stages) if stop is None else stop
+        if end <= start:
+            return dict(state)
+        mask = state[MASK]
+        hidden = self._embed(state) if start == 0 else state[HIDDEN]
+        extra = self._extra(hidden)
+        attention = self._attention(mask, hidden.dtype)
+        for layer in self._layers()[max(start, 1) - 1 : end - 1]:
+            output = layer(hidden, attention, **extra)
+            hidden = output[0] if isinstance(output, tuple) else output
+        return {HIDDEN: hidden, MASK: mask}
+
+    def _embed(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        types = (
+            {"token_type_ids": inputs["types"]} if "types" in inputs and self._wants_types else {}
+        )
+        embeddings: Any = self.network.embeddings
+        hidden: Tensor = embeddings(input_ids=inputs["ids"], **types)
+        return hidden
+
+    def _extra(self, hidden: Tensor) -> dict[str, Tensor]:
+        """MPNet's bias (N, heads, L, L), a function of the length alone."""
+        if self.family != "mpnet":
+            return {}
+        encoder: Any = self.network.encoder
+        return {"position_bias": encoder.compute_position_bias(hidden)}
+
+    def _attention(self, mask: Tensor, dtype: torch.dtype) -> Tensor:
+        """(N, 1, 1, L): which keys may be read; boolean for fused attention, else to be added.
+
+        It is given even where nothing is padded, so that a traced network keeps it.
+        """
+        keys = mask[:, None, None, :]
+        config: Any = self.network.config
+        if self.family != "mpnet" and config._attn_implementation == "sdpa":
+            return keys
+        return (~keys).to(dtype) * torch.finfo(dtype).min
+
+    def stage_of(self, name: str) -> int:
+        """Embeddings 0, layer k: k + 1; MPNet's shared bias belongs to the first layer it acts in."""
+        found = re.search(rf"network\.{re.escape(self._path)}\.(\d+)\.", name)
+        if found:
+            return int(found.group(1)) + 1
+        if name.startswith("network.embeddings."):
+            return 0
+        if name.startswith("network.encoder.relative_attention_bias."):
+            return 1
+        return len(self.stages) - 1
+
+
+class Whole(_Text):
+    """An encoder that nobody has staged: one stage, equal-length batches."""
+
+    stages = ("encoder",)
+    companions = False
+
+    def run(self, state: Mapping[str, Tensor], start: int = 0, stop: int | None = None) -> State:
+        """Inputs {"ids", "mask"} or the final state in, state out."""
+        if start >= 1 or stop == 0:
+            return dict(state)
+        return {HIDDEN: _last_hidden(self.network, state), MASK: state[MASK]}
+
+    def stage_of(self, name: str) -> int:
+        """0: there is one stage."""
+        return 0
+
+
+def _hidden_size(loaded: Loaded) -> int:
+    config: Any = getattr(loaded.module, "config", None)
+    for name in ("hidden_size", "dim", "d_model"):
+        if isinstance(getattr(config, name, None), int):
+            return int(getattr(config, name))
+    raise SourceError(
+        f"'{loaded.source.uri}' does not say how wide its hidden states are, so it cannot read text. "
+        "Choose a text encoder, such as builtin:minilm."
+    )
+
+
+def _last_hidden(module: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
+    """(N, L, D) from the library's own forward."""
+    types = {"token_type_ids": inputs["types"]} if "types" in inputs else {}
+    output = module(input_ids=inputs["ids"], attention_mask=inputs[MASK].long(), **types)
+    hidden: Tensor = output.last_hidden_state
+    return hidden
+
+
+def stage(loaded: Loaded, transform: Transform | None = None) -> Backbone:
+    """The staged encoder.
+
+    Raises:
+        SourceError: the network does not read token numbers.
+    """
+    if loaded.config.get("library") != "transformers":
+        raise SourceError(
+            f"'{loaded.source.uri}' is a network of {loaded.config.get('library')}, which cannot read "
+            "text. Choose a text source, such as builtin:minilm."
+        )
+    config: Any = getattr(loaded.module, "config", None)
+    family = str(loaded.config.get("architecture", ""))
+    if family in LAYERS and not getattr(config, "is_decoder", False):
+        return Layered(loaded, family)
+    return Whole(loaded)
+
+
+def reference(loaded: Loaded, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """{"positions": (N, L, width)} by the library's own forward of the untouched network."""
+    if MASK not in inputs:
+        raise ContractError(f"Text inputs need 'mask'; got {', '.join(inputs)}.")
+    with torch.no_grad():
+        return {"positions": _last_hidden(loaded.module, inputs)}

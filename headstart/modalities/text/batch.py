@@ -1,0 +1,180 @@
+"""Tokens: a sealed tokenizer, truncation that is counted, augmentation, padding at the end."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from headstart.core import digest
+from headstart.core.dataset import Field, Sample
+from headstart.core.modality import Arrays
+from headstart.errors import BadRow, SourceError
+
+AUGMENTATIONS = ("word_dropout", "word_swap")
+
+DROPOUT = 0.1
+"""Share of words that `word_dropout` leaves out on average (EDA, arXiv:1901.11196, recommends 0.1)."""
+SWAPS = 0.1
+"""Swaps per word that `word_swap` makes."""
+
+SETTINGS = ("max_length", "pad_id", "types", "pooling", "normalise", "lower_case")
+
+
+class Transform:
+    """Text to token numbers.
+
+    The state holds the tokenizer itself, so that it can be restored without the source and without
+    a network.
+
+    Attributes:
+        digest: of the tokenizer, the length limit and what the pooling does with the tokens.
+        counts: "truncated": texts that had more tokens than `max_length`.
+    """
+
+    def __init__(self, state: Mapping[str, Any]) -> None:
+        self._state = dict(state)
+        self.max_length = int(state["max_length"])
+        self.fields: tuple[str, ...] = tuple(state["fields"])
+        self.tokenizer = _tokenizer(state["tokenizer_json"], self.max_length)
+        text = state["tokenizer_json"].encode()
+        sealed = {k: v for k, v in self._state.items() if k != "tokenizer_json"}
+        self.digest = digest.value({**sealed, "tokenizer": hashlib.sha256(text).hexdigest()})
+        self.counts: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, sample: Sample, rng: np.random.Generator | None = None) -> Arrays:
+        """{"ids": (L,) int64}, and "types" (L,) where the source tells first from second text.
+
+        Raises:
+            BadRow: the tokenizer finds nothing to read.
+        """
+        texts = [str(sample[name]) for name in self.fields]
+        if self._state["lower_case"]:
+            texts = [t.lower() for t in texts]
+        if rng is not None:
+            texts = [augment(t, rng) for t in texts]
+        encoding = self._encode(texts)
+        if not any(m == 0 for m in encoding.special_tokens_mask):
+            raise BadRow("no token of the text is known", "check the text's language and encoding")
+        if encoding.overflowing:
+            with self._lock:
+                self.counts["truncated"] = self.counts.get("truncated", 0) + 1
+        arrays = {"ids": np.asarray(encoding.ids, np.int64)}
+        if self._state["types"]:
+            arrays["types"] = np.asarray(encoding.type_ids, np.int64)
+        return arrays
+
+    def _encode(self, texts: Sequence[str]) -> Any:
+        """One text alone, two as a pair, more as "name: text" lines."""
+        if len(texts) <= 2:
+            return self.tokenizer.encode(texts[0], texts[1] if len(texts) == 2 else None)
+        lines = (f"{n}: {t}" for n, t in zip(self.fields, texts, strict=True))
+        return self.tokenizer.encode("\n".join(lines))
+
+    def length(self, arrays: Arrays) -> int:
+        """Tokens, special ones included."""
+        return len(arrays["ids"])
+
+    def collate(self, items: Sequence[Arrays]) -> dict[str, Tensor]:
+        """{"ids": (N, L) int64, "mask": (N, L) bool}, and "types" (N, L) int64 where there are any."""
+        longest = max(len(item["ids"]) for item in items)
+        ids = np.full((len(items), longest), self._state["pad_id"], np.int64)
+        mask = np.zeros((len(items), longest), bool)
+        types = np.zeros((len(items), longest), np.int64)
+        for row, item in enumerate(items):
+            n = len(item["ids"])
+            ids[row, :n] = item["ids"]
+            mask[row, :n] = True
+            types[row, :n] = item.get("types", 0)
+        batch = {"ids": torch.from_numpy(ids), "mask": torch.from_numpy(mask)}
+        if self._state["types"]:
+            batch["types"] = torch.from_numpy(types)
+        return batch
+
+    def state(self) -> Mapping[str, Any]:
+        """The tokenizer's JSON text and the settings; no part of it is fitted."""
+        return dict(self._state)
+
+    def profile(self, name: str) -> Transform:
+        """Itself: tokenizing has no fast variant."""
+        return self
+
+
+@lru_cache(maxsize=8)
+def _tokenizer(text: str, max_length: int) -> Tokenizer:
+    """Thread-safe once made: truncation and padding are set here and never again."""
+    try:
+        tokenizer = Tokenizer.from_str(text)
+    except Exception as error:  # the library raises bare Exception for text it cannot read
+        raise SourceError(
+            f"The source's tokenizer cannot be read ({error}). Fetch the source again."
+        ) from error
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(max_length)
+    return tokenizer
+
+
+def augment(text: str, rng: np.random.Generator) -> str:
+    """The text with a few words left out and a few neighbours swapped; never empty."""
+    words = text.split()
+    if len(words) < 3:
+        return text
+    kept = [w for w, draw in zip(words, rng.random(len(words)), strict=True) if draw >= DROPOUT]
+    words = kept or words
+    for _ in range(rng.binomial(len(words), SWAPS)):
+        if len(words) > 1:
+            i = int(rng.integers(len(words) - 1))
+            words[i], words[i + 1] = words[i + 1], words[i]
+    return " ".join(words)
+
+
+def make(
+    preprocessing: Mapping[str, Any], fields: Sequence[Field], samples: Sequence[Sample]
+) -> Transform:
+    """The transform that the source's sealed preprocessing asks for; nothing is fitted.
+
+    Raises:
+        SourceError: the source brings no tokenizer.
+    """
+    if "tokenizer_json" not in preprocessing:
+        raise SourceError(
+            "The source brings no tokenizer, so it cannot read text. Choose a text source, such as "
+            "builtin:minilm."
+        )
+    state = {
+        "tokenizer_json": _compact(preprocessing["tokenizer_json"]),
+        "fields": [f.name for f in fields],
+        "max_length": 512,
+        "pad_id": 0,
+        "types": False,
+        "pooling": "mean",
+        "normalise": False,
+        "lower_case": False,
+    }
+    state.update({k: preprocessing[k] for k in SETTINGS if k in preprocessing})
+    state["types"] = bool(state["types"]) and len(fields) == 2  # all zero for a single text
+    return Transform(state)
+
+
+def _compact(text: str) -> str:
+    """The same tokenizer as JSON without white space."""
+    try:
+        return json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))
+    except ValueError as error:
+        raise SourceError(
+            f"The source's tokenizer is not JSON ({error}). Fetch the source again."
+        ) from error
+
+
+def restore(state: Mapping[str, Any]) -> Transform:
+    """The transform whose `state` this is."""
+    return Transform(state)

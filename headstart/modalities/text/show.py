@@ -1,0 +1,22 @@
+"""Texts as exhibits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from headstart.core.dataset import Field, Sample
+
+LONGEST = 2000
+"""Characters of a text that a report shows."""
+
+
+def exhibit(sample: Sample, fields: Sequence[Field]) -> Mapping[str, str]:
+    """{"kind": "text", "text": ...}, raw: the report escapes it. More fields are named, one a line."""
+    if len(fields) == 1:
+        return {"kind": "text", "text": _short(str(sample[fields[0].name]))}
+    lines = (f"{f.name}: {_short(str(sample[f.name]))}" for f in fields)
+    return {"kind": "text", "text": "\n".join(lines)}
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} ... ({len(text)} characters)"

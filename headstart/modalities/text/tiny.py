@@ -1,0 +1,116 @@
+"""Generated sentences in which words decide, and a small random BERT to read them."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from torch import nn
+from transformers import BertConfig, BertModel
+
+from headstart.core import digest
+from headstart.core.source import Loaded, Source
+
+TOPICS = {
+    "garden": ("roses", "soil", "seeds", "compost", "tulips", "hedge", "spade", "rain"),
+    "kitchen": ("butter", "oven", "dough", "salt", "pepper", "onion", "pan", "recipe"),
+    "harbour": ("ships", "anchor", "crane", "tide", "cargo", "captain", "pier", "ropes"),
+}
+COMMON = ("the old", "my first", "a cheap", "this new", "that long", "our only", "every small")
+OPENINGS = ("Yesterday", "In the end", "As always", "Without doubt", "To my surprise", "Later")
+VERBS = ("needed", "ruined", "went well with", "reminded me of", "lay beside", "was worth")
+MOODS = ("awful", "poor", "middling", "decent", "superb")
+MAX_LENGTH = 64
+
+
+def _sentence(rng: np.random.Generator, words: tuple[str, ...]) -> str:
+    first, second, third = rng.choice(words, 3, replace=False)
+    opening, verb = rng.choice(OPENINGS), rng.choice(VERBS)
+    a, b = rng.choice(COMMON, 2, replace=False)
+    text = f"{opening} {a} {first} {verb} {b} {second}"
+    return f"{text}, and so did the {third}." if rng.random() < 0.5 else f"{text}."
+
+
+def write(folder: Path, outcome: str, rows: int, seed: int) -> Path:
+    """Writes `texts.csv` with the columns `text` and `label`; returns its path.
+
+    Classes are topics with words of their own. For "regress" the label is a score from 0 to 4 by one
+    word of judgement, with a little noise.
+    """
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "texts.csv"
+    names = list(TOPICS)
+    with path.open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(["text", "label"])
+        for i in range(rows):
+            topic = names[i % len(names)]
+            text = f"{_sentence(rng, TOPICS[topic])} Number {i}."
+            if outcome == "regress":
+                mood = int(rng.integers(len(MOODS)))
+                score = mood + rng.normal(0, 0.1)
+                writer.writerow([f"{text} It was {MOODS[mood]}.", f"{score:.3f}"])
+            else:
+                writer.writerow([text, topic])
+    return path
+
+
+def _tokenizer() -> str:
+    """A word-level tokenizer over the words above, as JSON text."""
+    pieces = " ".join(
+        [*OPENINGS, *COMMON, *VERBS, *MOODS, *(w for ws in TOPICS.values() for w in ws)]
+    )
+    words = sorted(set(pieces.lower().split()) | {".", ",", "and", "so", "did", "number", "it"})
+    vocabulary = {w: i for i, w in enumerate(("[PAD]", "[UNK]", "[CLS]", "[SEP]", *words))}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    return str(tokenizer.to_str())
+
+
+def loaded(seed: int) -> Loaded:
+    """A BERT of 2 layers and width 32 with random weights; mean pooling."""
+    tokenizer = _tokenizer()
+    config = BertConfig(
+        vocab_size=Tokenizer.from_str(tokenizer).get_vocab_size(),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=MAX_LENGTH,
+        pad_token_id=0,
+    )
+
+    def build(number: int) -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(number)
+            module: nn.Module = BertModel(config, add_pooling_layer=False)
+            return module.train(False)
+
+    module = build(seed)
+    source = Source(
+        uri=f"builtin:tiny-text?seed={seed}",
+        name="tiny random BERT",
+        family="bert",
+        revision=f"seed {seed}",
+        sha256=digest.tensors(module.state_dict().items()),
+        licence="Apache-2.0",
+        trained_on="nothing: random weights drawn from a seed",
+        paper="arXiv:1810.04805",
+        parameters=sum(p.numel() for p in module.parameters()),
+        preprocessing={
+            "tokenizer_json": tokenizer,
+            "max_length": MAX_LENGTH,
+            "pooling": "mean",
+            "normalise": False,
+            "pad_id": 0,
+            "types": True,
+        },
+    )
+    facts = {"library": "transformers", "architecture": "bert"}
+    return Loaded(source=source, module=module, config=facts, rebuild=build)
