@@ -1,0 +1,164 @@
+"""Exhibits and measures as blocks of the page: each exhibit is drawn by its kind alone."""
+
+from __future__ import annotations
+
+import re
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from headstart.core.evidence import Exhibit, Measure
+from headstart.report import charts, text
+
+Samples = Mapping[int, Mapping[str, Any]]
+PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/]+={0,2}")
+PLACES = ("place", "row", "index")
+
+
+def exhibited(exhibit: Exhibit, samples: Samples) -> Markup:
+    """One exhibit, drawn by its kind; an unknown kind or broken data as a plain table of its data."""
+    draw = KINDS.get(exhibit.kind)
+    try:
+        return draw(exhibit.data, samples) if draw else _raw(exhibit.data)
+    except (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError, StopIteration):
+        return _raw(exhibit.data)
+
+
+def _raw(data: Mapping[str, Any]) -> Markup:
+    return charts.facts([(str(k), v) for k, v in data.items()])
+
+
+def _bars(data: Mapping[str, Any], _: Samples) -> Markup:
+    names = next(data[k] for k in ("labels", "names", "x") if k in data)
+    values = next(data[k] for k in ("values", "y", "counts") if k in data)
+    blank: list[Any] = [None] * len(names)
+    low, high = data.get("low") or blank, data.get("high") or blank
+    notes = [f"n = {n}" for n in data["n"]] if data.get("n") else [""] * len(names)
+    bars = [
+        charts.Bar(str(label), float("nan") if v is None else float(v), a, b, note)
+        for label, v, a, b, note in zip(names, values, low, high, notes, strict=True)
+    ]
+    return charts.intervals(bars, str(data.get("unit", "")))
+
+
+def _sentence(data: Mapping[str, Any], _: Samples) -> Markup:
+    """A sentence as a paragraph; the verdict stands at the head of the page and is not repeated."""
+    if "verdict" in data:
+        return Markup("")
+    return charts.tag("p", escape(data.get("sentence", "")))
+
+
+def _shown_samples(data: Mapping[str, Any], samples: Samples) -> Markup:
+    """Rows as cards: what was seen, what was said, what is true, and how sure the model was."""
+    cards = [_card(row, samples) for row in data["rows"]]
+    if not cards:
+        return charts.tag("p", escape("There is no mistake to show."), class_="note")
+    return charts.tag("div", *cards, class_="cards")
+
+
+def _card(row: Mapping[str, Any], samples: Samples) -> Markup:
+    place = next((row[k] for k in PLACES if k in row), None)
+    parts = [_sample(samples.get(place) if isinstance(place, int) else None)]
+    known = [k for k in ("predicted", "true", "confidence") if k in row]
+    others = [k for k in row if k not in (*known, *PLACES, "name")]
+    lines = []
+    for key in (*known, *others):
+        shown = (
+            text.number(row[key], "share")
+            if key == "confidence" and isinstance(row[key], float)
+            else text.fact(key, row[key])
+        )
+        lines.append(
+            charts.tag("dt", escape(text.spoken(key).lower()))
+            + charts.tag(
+                "dd", charts.tag("bdi", escape(shown)), class_=key if key in known else None
+            )
+        )
+    parts.append(charts.tag("dl", *lines))
+    name = row.get("name", f"row {place}" if place is not None else "")
+    parts.append(charts.tag("figcaption", charts.tag("bdi", escape(name)), title=name))
+    return charts.tag("figure", *parts, class_="card")
+
+
+def _sample(sample: Mapping[str, Any] | None) -> Markup:
+    """A picture, a text or pairs; a picture only as an inline PNG."""
+    kind = sample.get("kind") if sample else None
+    if sample and kind == "picture" and PICTURE.fullmatch(str(sample.get("data", ""))):
+        return charts.tag(
+            "div", Markup('<img alt="" src="{}">').format(sample["data"]), class_="seen"
+        )
+    if sample and kind == "text":
+        return charts.tag(
+            "blockquote", charts.tag("bdi", escape(sample.get("text", ""))), class_="seen"
+        )
+    if sample and kind == "pairs":
+        rows = [
+            charts.tag("tr", charts.tag("th", escape(k), scope="row"), charts.tag("td", escape(v)))
+            for k, v in sample["pairs"]
+        ]
+        return charts.tag("div", charts.tag("table", *rows), class_="seen pairs")
+    return charts.tag("div", escape("not shown"), class_="seen empty")
+
+
+KINDS: dict[str, Callable[[Mapping[str, Any], Samples], Markup]] = {
+    "matrix": lambda data, _: charts.matrix(data["labels"], data["counts"]),
+    "curve": lambda data, _: charts.curve(data),
+    "bars": _bars,
+    "table": lambda data, _: charts.table(data["columns"], data["rows"]),
+    "samples": _shown_samples,
+    "sentence": _sentence,
+}
+
+
+def grouped(measures: Sequence[Measure]) -> Markup:
+    """Measures of groups: one measure as an interval chart, several as a table, a group a row."""
+    if not measures:
+        return Markup("")
+    names = list(dict.fromkeys(m.name for m in measures))
+    groups = list(dict.fromkeys(m.group for m in measures))
+    if len(names) == 1 and len(groups) <= 2 * charts.HEAT_LIMIT:
+        bars = [charts.Bar(m.group, m.value, m.low, m.high, f"n = {m.n}") for m in measures]
+        caption = charts.tag("p", escape(text.spoken(names[0])), class_="caption")
+        return caption + charts.intervals(bars, measures[0].unit)
+    found = {(m.group, m.name): m for m in measures}
+    heads = [
+        charts.tag("th", escape(n), scope="col", class_="figure")
+        for n in ("n", *(text.spoken(n) for n in names))
+    ]
+    rows = []
+    for group in groups:
+        size = statistics.mode(m.n for m in reversed(measures) if m.group == group)
+        cells = [_pivot(found.get((group, name)), size) for name in names]
+        label = charts.tag("th", charts.tag("bdi", escape(group)), scope="row")
+        rows.append(
+            charts.tag(
+                "tr", label, charts.tag("td", escape(text.plain(size)), class_="figure"), *cells
+            )
+        )
+    top = charts.tag(
+        "thead", charts.tag("tr", charts.tag("th", escape("Group"), scope="col"), *heads)
+    )
+    return charts.tag("div", charts.tag("table", top, charts.tag("tbody", *rows)), class_="scroll")
+
+
+def _pivot(measure: Measure | None, size: int) -> Markup:
+    """Value over interval; n is said where it is not that of the row."""
+    if measure is None:
+        return charts.tag("td", escape(text.NONE), class_="figure")
+    value, ends = text.measured(measure)
+    aside = "" if measure.n == size else f" (n = {text.plain(measure.n)})"
+    return charts.tag(
+        "td", escape(value), charts.tag("small", escape(ends + aside)), class_="figure"
+    )
+
+
+def figures(measures: Sequence[Measure]) -> Markup:
+    """Measures as a table: name, value, interval, n, baseline, basis; empty columns are left out."""
+    if not measures:
+        return Markup("")
+    columns = ["Measure", "Value", "Interval", "n", "Against", "Basis"]
+    rows = [[m.name, *text.measured(m), m.n, m.baseline, m.basis] for m in measures]
+    kept = [j for j in range(len(columns)) if any(row[j] != "" for row in rows)]
+    return charts.table([columns[j] for j in kept], [[row[j] for j in kept] for row in rows])

@@ -1,0 +1,429 @@
+"""A run's record as one self-contained page: inline style and drawings, no script, no network.
+
+The page is generic: findings are laid out by the room that their check belongs to (any unknown check
+gets a heading of its own), and exhibits are drawn by their kind, so that a new check needs no change here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+from markupsafe import Markup, escape
+
+from headstart.core.evidence import Exhibit, Finding, Measure
+from headstart.core.plan import differences
+from headstart.core.run import Record
+from headstart.report import charts, text
+from headstart.report.exhibits import Samples, exhibited, figures, grouped
+
+VERDICTS = {"helped": "helped", "harmed": "harmed", "no evidence": "none"}
+CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+SET_ASIDE = 40
+
+
+@dataclass(frozen=True)
+class Room:
+    """A section for certain checks: its heading, and a sentence that says how to read it."""
+
+    key: str
+    title: str
+    lead: str
+    checks: frozenset[str]
+
+
+def _room(key: str, title: str, lead: str, checks: str) -> Room:
+    return Room(key, title, lead, frozenset(checks.split()))
+
+
+ROOMS = (
+    _room(
+        "compare",
+        "How it compares",
+        "Every arm was read on the same test rows. The dot is the score, the whisker its interval: "
+        "where whiskers overlap widely, the rows cannot tell the arms apart.",
+        "verdict champion",
+    ),
+    _room(
+        "errors",
+        "Where it goes wrong",
+        "Each row of the matrix is a true class and adds up to all its test rows; what lies off the "
+        "diagonal was taken for something else.",
+        "accuracy confusion scores mistakes errors quality performance regression residuals",
+    ),
+    _room(
+        "trust",
+        "Can its confidence be trusted?",
+        "When the model says 80 %, it should be right in 80 of 100 cases: then the points lie on the "
+        "dashed line. Below it the model is surer than it should be.",
+        "calibration reliability confidence",
+    ),
+    _room(
+        "labels",
+        "What more labels would bring",
+        "The same model learned from a part of the labels. A curve that still climbs at its right end "
+        "says that more labelled rows would help.",
+        "learning_curve learning probe curve",
+    ),
+    _room(
+        "whom",
+        "Whom it serves",
+        "Scores within each part of the test rows. Small parts have wide intervals: read the "
+        "interval before the value.",
+        "slices per_class per_slice fairness groups classes",
+    ),
+    _room("more", "Further checks", "", ""),
+    _room(
+        "cost",
+        "What it cost",
+        "Training of the model, and the evidence around it, are counted apart.",
+        "cost compute costs energy time memory",
+    ),
+    _room(
+        "licence",
+        "Licence and origin",
+        "Who may use the result, and what it was built on.",
+        "licence license licences provenance",
+    ),
+    _room("data", "The data", "", "data leakage label_quality labels duplicates split"),
+)
+
+
+@dataclass
+class Section:
+    """What the template prints of one room."""
+
+    key: str
+    title: str
+    lead: str = ""
+    blocks: list[tuple[str, Markup]] = field(default_factory=list)
+
+    def add(self, title: str, block: Markup | str) -> None:
+        """Appends one titled block, unless it is empty."""
+        if block:
+            self.blocks.append((title, Markup(block)))
+
+
+def render(record: Record, *, samples: Samples) -> str:
+    """The report of a run as HTML.
+
+    Args:
+        record: the finished run.
+        samples: by row place (as exhibits of kind "samples" name it), what to show: "picture" (a PNG
+            data URI), "text", or "pairs".
+    """
+    context = {
+        "record": record,
+        "style": Markup(_part("style.css")),  # ours, not a person's
+        "title": title(record),
+        "verdict": verdict(record),
+        "tiles": tiles(record),
+        "origin": _origin(record),
+        "observed": listed(record, "observed"),
+        "inferred": listed(record, "inferred"),
+        "sections": sections(record, samples),
+        "missing": missing(record),
+        "methods": _methods(record),
+        "toml": text.toml(differences(record.plan)),
+        "text": text,
+    }
+    return CONTROL.sub("\N{REPLACEMENT CHARACTER}", _template().render(context))
+
+
+def _part(name: str) -> str:
+    return files("headstart.report").joinpath(name).read_text("utf-8")
+
+
+@cache
+def _template() -> jinja2.Template:
+    house = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    house.globals["shape"] = charts.shape
+    return house.from_string(_part("template.html"))
+
+
+def title(record: Record) -> str:
+    """The question of the task card, or one made from the data's name."""
+    if record.plan.task.card.question:
+        return record.plan.task.card.question
+    name = re.split(r"[/\\]", record.plan.task.data.rstrip("/\\"))[-1]
+    if record.classes:
+        return f"Which of {len(record.classes)} classes" + (
+            f" does a row of {name} show?" if name else " is it?"
+        )
+    return f"Which value has each row of {name or 'the data'}?"
+
+
+def verdict(record: Record) -> dict[str, str]:
+    """Word, mark and sentences of the verdict: from the first "sentence" exhibit that carries one."""
+    for exhibit in _exhibits(record, "sentence"):
+        if "verdict" in exhibit.data:
+            word = str(exhibit.data["verdict"])
+            parts = re.split(
+                r"(?<=[.!?])\s+(?=[A-Z])",
+                text.prose(str(exhibit.data.get("sentence", ""))),
+                maxsplit=1,
+            )
+            rest = parts[1] if len(parts) > 1 else ""
+            return {
+                "word": word,
+                "mark": VERDICTS.get(word, "unknown"),
+                "sentence": parts[0],
+                "rest": rest,
+            }
+    sentence = "Whether the transfer helped was not measured in this run."
+    return {"word": "not measured", "mark": "unknown", "sentence": sentence, "rest": ""}
+
+
+def _exhibits(record: Record, kind: str) -> list[Exhibit]:
+    return [e for f in record.findings for e in f.exhibits if e.kind == kind]
+
+
+def first(facts: Mapping[str, Any], *keys: str) -> Any:
+    """The first known fact among keys, or None."""
+    return next((facts[k] for k in keys if facts.get(k) is not None), None)
+
+
+TO_MODEL = ("seconds_model", "seconds_to_model")
+TO_VERDICT = ("seconds_verdict", "seconds_to_verdict")
+OPENINGS = ("openings", "test_openings")
+ELSEWHERE = frozenset({"not_measured", "licences"})  # facts that have a place of their own
+
+
+def tiles(record: Record) -> list[dict[str, str]]:
+    """The few figures that stand beside the verdict."""
+    found: list[dict[str, str]] = []
+    scores = arms(record)
+    if scores:
+        value, ends = text.measured(scores[0])
+        found.append(
+            {"name": f"{scores[0].name} of {scores[0].group}", "value": value, "note": ends}
+        )
+    gain = next((m for f in record.findings for m in f.measures if m.name == "transfer gain"), None)
+    if gain is not None:
+        value, ends = text.measured(gain)
+        found.append(
+            {"name": f"difference from {text.quoted(gain.baseline)}", "value": value, "note": ends}
+        )
+    model, judged = first(record.facts, *TO_MODEL), first(record.facts, *TO_VERDICT)
+    if model is not None:
+        note = f"{text.duration(float(judged))} to the verdict" if judged is not None else ""
+        found.append(
+            {"name": "time to the model", "value": text.duration(float(model)), "note": note}
+        )
+    openings = first(record.facts, *OPENINGS)
+    if openings is not None:
+        found.append(
+            {
+                "name": "openings of the test split",
+                "value": str(openings),
+                "note": "over all runs so far",
+            }
+        )
+    return found
+
+
+def arms(record: Record) -> list[Measure]:
+    """The score of every arm, the transfer first."""
+    finding = record.finding("verdict")
+    return [m for m in finding.measures if m.group] if finding else []
+
+
+def listed(record: Record, basis: str) -> list[dict[str, str]]:
+    """Ungrouped measures of one basis, for the two lists that keep observed and inferred apart."""
+    aside = {c for room in ROOMS if room.key in ("cost", "licence", "data") for c in room.checks}
+    return [
+        _line(m)
+        for f in record.findings
+        if f.check not in aside
+        for m in f.measures
+        if m.basis == basis and not m.group
+    ]
+
+
+def _line(measure: Measure) -> dict[str, str]:
+    value, ends = text.measured(measure)
+    against = f"against {text.quoted(measure.baseline)}" if measure.baseline else ""
+    note = ", ".join(part for part in (f"n = {text.plain(measure.n)}", against) if part)
+    return {"name": measure.name, "value": value, "ends": ends, "note": note}
+
+
+def sections(record: Record, samples: Samples) -> list[Section]:
+    """All rooms that have something to show, in the order of the page."""
+    made = []
+    for room in ROOMS:
+        section = Section(room.key, room.title, room.lead)
+        for finding in record.findings:
+            if room_of(finding.check) == room.key:
+                _fill(section, finding, record, samples)
+        extra = EXTRAS.get(room.key)
+        if extra:
+            extra(section, record)
+        if section.blocks:
+            made.append(section)
+    return made
+
+
+def room_of(check: str) -> str:
+    """Key of the room in which a check's finding is shown."""
+    return next((room.key for room in ROOMS if check in room.checks), "more")
+
+
+def _fill(section: Section, finding: Finding, record: Record, samples: Samples) -> None:
+    """Exhibits of one finding, then its grouped measures; in the rooms of counts all measures."""
+    heading = text.spoken(finding.check)
+    if section.key == "compare" and finding.check == "verdict":
+        section.add("", _arms_chart(record))
+    for exhibit in finding.exhibits:
+        section.add(exhibit.title or text.spoken(exhibit.name), exhibited(exhibit, samples))
+    if finding.check != "verdict":
+        section.add(
+            "" if finding.exhibits else heading, grouped([m for m in finding.measures if m.group])
+        )
+    if section.key in ("cost", "licence", "data"):
+        section.add("", figures([m for m in finding.measures if not m.group]))
+    elif (
+        section.key == "more"
+        and not finding.exhibits
+        and not any(m.group for m in finding.measures)
+    ):
+        section.add(heading, figures(finding.measures))
+
+
+def _arms_chart(record: Record) -> Markup:
+    found = arms(record)
+    if not found:
+        return Markup("")
+    bars = [
+        charts.Bar(m.group, m.value, m.low, m.high, f"n = {m.n}; {m.method.split(';')[0]}")
+        for m in found
+    ]
+    required = record.plan.task.card.required
+    label = f"required, {text.number(required, found[0].unit)}" if required is not None else ""
+    chart = charts.intervals(
+        bars, found[0].unit, reference=required, reference_label=label, marks=True
+    )
+    return (
+        charts.tag(
+            "p",
+            escape(f"{text.spoken(found[0].name)}, {100 * found[0].level:.0f}{text.GAP}% interval"),
+            class_="caption",
+        )
+        + chart
+    )
+
+
+def missing(record: Record) -> list[tuple[str, str]]:
+    """What was not measured, with the reason: from the findings and from the run."""
+    found = [(what, why) for f in record.findings for what, why in f.missing]
+    listed = record.facts.get("not_measured") or ()
+    for entry in listed.items() if isinstance(listed, Mapping) else listed:
+        if isinstance(entry, str):
+            found.append((entry, ""))
+        elif isinstance(entry, Mapping):
+            found.append((str(entry.get("what", "")), str(entry.get("reason", ""))))
+        else:
+            what, why = (*entry, "")[:2]
+            found.append((str(what), str(why)))
+    return list(dict.fromkeys(found))
+
+
+def _methods(record: Record) -> list[tuple[str, str]]:
+    """How each number was made, once per name and method."""
+    return list(
+        dict.fromkeys((m.name, m.method) for f in record.findings for m in f.measures if m.method)
+    )
+
+
+def _origin(record: Record) -> list[tuple[str, str]]:
+    """Source, strategy and data in a few words, for the head of the page."""
+    plan = record.plan
+    facts = record.facts
+    source = str(record.source.get("name") or record.source.get("uri") or plan.source.uri)
+    found = [("Source", source), ("Strategy", str(facts.get("strategy") or plan.strategy.name))]
+    data = plan.task.data or "arrays in memory"
+    rows = first(facts, "rows", "rows_total")
+    found.append(
+        (
+            "Data",
+            data + (f", {text.plain(float(rows))} rows" if isinstance(rows, (int, float)) else ""),
+        )
+    )
+    found.append(("Seeds per arm", str(plan.evidence.seeds)))
+    return found
+
+
+COUNTED = ("seconds", "FLOPs", "bytes", "joules")
+
+
+def _is_cost(key: str) -> bool:
+    return key in OPENINGS or key in TO_MODEL or key in TO_VERDICT or text.unit_of(key) in COUNTED
+
+
+def _is_in(value: Any, numbers: set[float]) -> bool:
+    return (
+        isinstance(value, (int, float)) and not isinstance(value, bool) and float(value) in numbers
+    )
+
+
+def _facts(record: Record, cost: bool) -> Markup:
+    """The recorded facts that are counts of cost, or those that are not; none that a measure repeats."""
+    said = {m.value for f in record.findings for m in f.measures if room_of(f.check) == "cost"}
+    chosen = [
+        (k, v)
+        for k, v in record.facts.items()
+        if k not in ELSEWHERE and _is_cost(k) == cost and not (cost and _is_in(v, said))
+    ]
+    return charts.facts([(text.label(k), text.fact(k, v)) for k, v in chosen])
+
+
+def _cost(section: Section, record: Record) -> None:
+    section.add("Counted during the run", _facts(record, cost=True))
+
+
+SOURCE = {
+    "name": "Source",
+    "uri": "Address",
+    "family": "Family",
+    "revision": "Revision",
+    "licence": "Licence",
+    "trained_on": "Trained on",
+    "paper": "Paper",
+    "parameters": "Parameters",
+    "sha256": "SHA-256 of the tensors",
+}
+
+
+def _licence(section: Section, record: Record) -> None:
+    rows = [(label, record.source[key]) for key, label in SOURCE.items() if key in record.source]
+    section.add("The pretrained source", charts.facts(rows))
+
+
+def _data(section: Section, record: Record) -> None:
+    """Rows and split, what was set aside, and what the run noted."""
+    section.add("Recorded", _facts(record, cost=False))
+    aside = record.set_aside
+    lines = [
+        [a.get("name", ""), a.get("reason", ""), a.get("remedy", "")] for a in aside[:SET_ASIDE]
+    ]
+    if lines:
+        table = charts.table(["Row", "Reason", "What to do"], lines)
+        section.add(f"Set aside ({len(aside)} {'row' if len(aside) == 1 else 'rows'})", table)
+    if len(aside) > SET_ASIDE:
+        more = f"and {len(aside) - SET_ASIDE} more, in the run's folder."
+        section.add("", charts.tag("p", escape(more), class_="note"))
+    notes = [charts.tag("li", charts.tag("bdi", escape(n))) for n in record.notes]
+    section.add("Notes of the run", charts.tag("ul", *notes) if notes else "")
+
+
+EXTRAS: dict[str, Callable[[Section, Record], None]] = {
+    "cost": _cost,
+    "licence": _licence,
+    "data": _data,
+}
