@@ -168,19 +168,27 @@ class _Worker:
         self.wrapped, self.stepper = self.machine.setup(network, self.optimizer)
 
     def _groups(self, phases: Sequence[Phase]) -> list[dict[str, Any]]:
-        """One optimizer group for each (phase, group); a parameter belongs to the first that names
-        it, and rates are set per phase by name."""
-        known, taken, groups = dict(self.network.named_parameters()), set(), []
+        """Optimizer groups of equal decay and equal rate in every phase; a strategy's own parameters
+        train in all of them."""
+        known, alike = dict(self.network.named_parameters()), {}
+        rates: dict[str, dict[str, float]] = {}
+        decays: dict[str, float] = {}
         for phase in phases:
             for group in phase.groups:
-                fresh = [n for n in group.parameters if n in known and n not in taken]
-                taken.update(fresh)
-                groups += [
-                    {"params": [known[n]], "name": n, "weight_decay": group.decay} for n in fresh
-                ]
+                for name in group.parameters:
+                    rates.setdefault(name, {})[phase.name] = group.rate
+                    decays.setdefault(name, group.decay)
+        for name, by_phase in rates.items():
+            key = (tuple(sorted(by_phase.items())), decays[name])
+            alike.setdefault(key, []).append(known[name])
+        groups = [
+            {"params": members, "rates": dict(by_phase), "weight_decay": decay}
+            for (by_phase, decay), members in alike.items()
+        ]
         own = list(self.strategy.parameters())
         if own:
-            groups.append({"params": own, "name": "", "weight_decay": 0.0})
+            everywhere = {phase.name: 1.0 for phase in phases}
+            groups.append({"params": own, "rates": everywhere, "weight_decay": 0.0})
         return groups
 
     def resume(self, done: Trained) -> tuple[int, dict[str, Any] | None]:
@@ -231,7 +239,9 @@ class _Worker:
     ) -> None:
         """All epochs of one trained phase; ends with the best weights when there is validation."""
         epochs = self.training.epochs.get(phase.name, phase.epochs)
-        inner = held or {"epoch": 0, "lowest": math.inf, "best": None}
+        inner: dict[str, Any] = {"epoch": 0, "lowest": math.inf, "best": None}
+        if held is not None:
+            inner = {key: held[key] for key in inner}
         if held is None:
             self._save(number, inner, done, force=True)
         reason = "epochs"
@@ -309,10 +319,9 @@ class _Worker:
 
     def _rates(self, phase: Phase, progress: float) -> None:
         """Sets every group's rate: what the phase does not name gets none and no decay."""
-        rates = {n: g.rate for g in phase.groups for n in g.parameters}
         factor = phase.rate * (schedule(progress) if phase.schedule == "cosine" else 1.0)
         for group in self.optimizer.param_groups:
-            group["lr"] = factor * rates.get(group["name"], 1.0 if group["name"] == "" else 0.0)
+            group["lr"] = factor * group["rates"].get(phase.name, 0.0)
 
     def _cost(self, phase: Phase) -> float:
         """Operations per sample: forward from where inputs enter, twice that backward to the cut."""

@@ -47,9 +47,14 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("epochs", "rate", "depth_decay"):
             if getattr(self, name) <= 0:
-                raise PlanError(f"fine_tune.{name} came as {getattr(self, name)}; it must be above 0.")
+                came = getattr(self, name)
+                raise PlanError(f"fine_tune.{name} came as {came}; it must be above 0.")
         if not 0 <= self.dropout < 1:
             raise PlanError(f"fine_tune.dropout came as {self.dropout}; expected 0 <= dropout < 1.")
+
+
+# What `strategy = "auto"` tries beside the probe, cheapest first.
+AUTO = (Settings(cut=-2, augment=False, epochs=20), Settings(cut=0, epochs=40))
 
 
 class Strategy(Base):
@@ -63,8 +68,9 @@ class Strategy(Base):
         cut = self.settings.cut if self.settings.cut >= 0 else len(stages) + self.settings.cut
         if not 0 <= cut < len(stages):
             raise PlanError(
-                f"fine_tune.cut came as {self.settings.cut}, but the source has {len(stages)} stages "
-                f"({', '.join(stages)}). Expected a number from {-len(stages)} to {len(stages) - 1}."
+                f"fine_tune.cut came as {self.settings.cut}, but the source has {len(stages)} "
+                f"stages ({', '.join(stages)}). Expected a number from {-len(stages)} to "
+                f"{len(stages) - 1}."
             )
         return cut
 
@@ -90,7 +96,8 @@ class Strategy(Base):
         top = len(backbone.stages) - 1
         for stage in range(cut, top + 1):
             rate = self.settings.depth_decay ** (top - stage)
-            owned = [(n, p) for n, p in backbone.named_parameters() if backbone.stage_of(n) == stage]
+            every = backbone.named_parameters()
+            owned = [(n, p) for n, p in every if backbone.stage_of(n) == stage]
             matrices = tuple(f"backbone.{n}" for n, p in owned if p.ndim > 1)
             vectors = tuple(f"backbone.{n}" for n, p in owned if p.ndim <= 1)
             moving = tuple(

@@ -18,6 +18,9 @@ class Settings:
     """A probe has nothing to set."""
 
 
+AUTO = (Settings(),)
+
+
 class Strategy(Base):
     """One solved phase over the heads; the backbone is frozen to the bit."""
 

@@ -1,0 +1,42 @@
+"""Give a model a head start, and prove that it helped.
+
+Everything here is loaded when it is first touched, so that `import headstart` stays light.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from headstart.version import __version__
+
+_HOMES = {
+    "Columns": "headstart.core.task",
+    "HeadstartError": "headstart.errors",
+    "Plan": "headstart.core.plan",
+    "Run": "headstart.api",
+    "TaskCard": "headstart.core.task",
+    "TransferClassifier": "headstart.estimators",
+    "TransferRegressor": "headstart.estimators",
+    "UserError": "headstart.errors",
+    "adapt": "headstart.api",
+    "compare": "headstart.api",
+    "open_pack": "headstart.api",
+    "open_run": "headstart.api",
+    "runs": "headstart.api",
+    "sources": "headstart.api",
+}
+
+__all__ = sorted(["__version__", *_HOMES])
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"headstart has no '{name}'; it has {', '.join(__all__)}.")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,0 +1,361 @@
+"""Plan -> run: the one place where training's parts meet; alone opens the test split."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import resource
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart import arms, job, select
+from headstart.arms import Fitted
+from headstart.core import digest, plugins
+from headstart.core.dataset import SetAside
+from headstart.core.evidence import Arm, Case, Finding
+from headstart.core.plan import Plan
+from headstart.core.run import Record, Watcher
+from headstart.job import Given, Job
+from headstart.registry import document, packs, runs
+from headstart.registry.packs import Base, PackParts, Probe
+from headstart.serving.predictor import Predictor, changed
+from headstart.version import __version__
+
+PARITY_ROWS = 8
+PARITY = {"exact": 1e-4, "fast": 5e-2}
+CURVE_SHARES = (0.1, 0.2, 0.5, 1.0)
+# Two laptop or server cores with memory under load; stated as an assumption in the report.
+WATTS = (15.0, 60.0)
+NOT_MEASURED = (
+    "forgetting of the source's own ability",
+    "label quality beyond duplicates",
+    "fairness between transferred and scratch models",
+    "robustness, drift and out-of-distribution inputs",
+)
+
+
+def adapt(plan: Plan, given: Given | None = None, watcher: Watcher | None = None) -> Path:
+    """Carries out a plan; returns the folder of the finished run.
+
+    Raises:
+        UserError: data, source or plan are wrong; nothing was written.
+    """
+    made = job.open_job(plan, given, watcher)
+    select.check(made)
+    features, seconds = _features(made)
+    transfer, strategy = select.transfer(made, features, seconds)
+    folder = runs.start(plan)
+    try:
+        _pack(made, transfer, strategy, folder)
+        made.facts["seconds_model"] = time.perf_counter() - made.began
+        record = _judge(made, transfer, strategy, features, folder.name)
+        document.write(record, folder)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return folder
+
+
+def _features(made: Job) -> tuple[np.ndarray, float]:
+    """Stored features of the training rows; rows that cannot be read are taken out."""
+    if made.plan.engine.profile == "fast":
+        _keep_fast_only_if_as_good(made)
+    out = made.extract(made.train)
+    job.drop_late(made, out)
+    made.facts.update(executor=out.executor, rows_forwarded=out.forwards, store_bytes=out.bytes)
+    if out.features is None:
+        raise ValueError("pooled features are always kept")
+    return out.features, out.seconds
+
+
+def _keep_fast_only_if_as_good(made: Job, most: int = 300) -> None:
+    """The fast profile is used only where the cross-validated score is not worse on sample rows."""
+    rng = np.random.default_rng(made.plan.seed)
+    places = np.sort(rng.permutation(len(made.train))[:most])
+    rows, scores = made.train[places], {}
+    for profile in ("exact", "fast"):
+        out = made.extract(rows, profile=profile)
+        kept = places[np.isin(rows, out.rows)]
+        network = made.network(made.backbone)
+        solution = arms.solve_head(made, network, out.features, kept, made.plan.seed)  # type: ignore[arg-type]
+        said = arms.held_predictions(made, solution)
+        scores[profile] = arms.score(made, said, made.labels[kept])
+    loss = 100 * (scores["exact"] - scores["fast"])
+    told = f"on {len(places)} training rows, cross-validated: exact {scores['exact']:.3f}, fast "
+    told += f"{scores['fast']:.3f}"
+    if loss > 0.5:
+        engine = dataclasses.replace(made.plan.engine, profile="exact")
+        made.plan = dataclasses.replace(made.plan, engine=engine)
+        made.say(f"The profile 'fast' scores worse ({told}), so 'exact' is used instead.")
+    else:
+        made.say(f"The profile 'fast' is used ({told}).")
+
+
+def _pack(made: Job, transfer: Fitted, strategy: str, folder: Path) -> None:
+    """Saves the pack; it must predict the same after it was reloaded."""
+    network = transfer.networks[0]
+    probe = made.train[:PARITY_ROWS]
+    profile = made.plan.engine.profile
+    whole = strategy_is_solved(made, transfer)
+    parts = PackParts(
+        base=Base(dataclasses.asdict(made.loaded.source), made.weights),
+        outcome=made.outcome,
+        modality=made.modality.name,
+        targets=made.targets.state(),
+        transform=made.transform.state(),
+        fields=made.dataset.fields,
+        recipe={
+            "run": folder.name,
+            "strategy": strategy,
+            "settings": transfer.settings,
+            "executor": executor_name(made) if whole else "eager",
+            "profile": profile if whole else "exact",
+            "device": made.device,
+            "seed": made.plan.seed,
+        },
+        card=_card(made),
+        licences=tuple(licences(made)),
+        probe=Probe(tuple(d.hex() for d in made.dataset.digests(probe)), transfer.predict(probe)[0]),
+        tensors=changed(network, list(made.backbone.state_dict().items())),
+    )
+
+    def predict_with(pack: PackParts) -> np.ndarray:
+        loaded = job.load(made.loaded.source.uri, made.modality, offline=True)
+        reopened = Predictor(pack, loaded, made.cache / "compiled")
+        return reopened.outputs(made.dataset, probe)[0]  # type: ignore[no-any-return]
+
+    packs.save(folder / "pack", parts, predict_with, tolerance=PARITY[profile])
+
+
+def strategy_is_solved(made: Job, transfer: Fitted) -> bool:
+    """Whether the shipped network has the source's own backbone."""
+    return transfer.networks[0].backbone is made.backbone
+
+
+def executor_name(made: Job) -> str:
+    """File name of the executor that computed the features ("onnx 1.31" -> "onnx")."""
+    return str(made.facts["executor"]).partition(" ")[0] or "eager"
+
+
+def _card(made: Job) -> dict[str, Any]:
+    card = made.plan.task.card
+    return {
+        "title": card.question or f"{made.outcome} on {Path(made.plan.task.data).name or 'arrays'}",
+        "question": card.question or "not stated",
+        "decision": card.decision or "not stated",
+        "owner": card.owner or "not stated",
+        "assumptions": list(card.assumptions),
+        "classes": list(made.targets.classes),
+        "training rows": len(made.train),
+    }
+
+
+def licences(made: Job) -> list[dict[str, str]]:
+    """The chain: weights, what they learned from, the person's data, this code."""
+    source = made.loaded.source
+    place = made.plan.task.data or "arrays in memory"
+    return [
+        {"what": f"weights {source.name}", "licence": source.licence, "origin": source.uri},
+        {"what": "data of the task", "licence": "unknown", "origin": Path(place).name},
+        {"what": "headstart", "licence": "Apache-2.0", "origin": f"version {__version__}"},
+    ]
+
+
+def _judge(
+    made: Job, transfer: Fitted, strategy: str, features: np.ndarray, run_id: str
+) -> Record:
+    """Trains what transfer is compared with, opens the test split once, and measures."""
+    baselines = _baselines(made, transfer)
+    curve = learning_curve(made, features) if made.plan.evidence.learning_curve else None
+    rows = made.seal.open(f"run {run_id}")
+    tested = made.extract(rows)
+    late = [SetAside(b.name, b.reason, b.remedy) for b in tested.set_aside]
+    made.set_aside.extend(late)
+    if late:
+        made.say(f"{len(late)} test rows could not be read and were set aside.")
+    fitted = {"transfer": transfer, **baselines}
+    read = {role: one.arm(tested.rows) for role, one in fitted.items()}
+    targets = made.targets.encode(made.dataset.targets(tested.rows))
+    _count(made, transfer, baselines, strategy, curve)
+    case = Case(
+        outcome=made.outcome,
+        classes=made.targets.classes,
+        targets=targets,
+        arms=read,
+        validation_targets=made.labels[transfer.held_out[0]],
+        validation_outputs=transfer.held_out[1],
+        groups=_groups(made, tested.rows),
+        metadata=_metadata(made, tested.rows),
+        facts=made.facts,
+        seed=made.plan.seed,
+    )
+    findings = check(case, made.plan.evidence.checks)
+    return _record(made, case, findings, tested.rows, run_id)
+
+
+def _baselines(made: Job, transfer: Fitted) -> dict[str, Fitted]:
+    """The from-scratch twin where one is possible, and the champion."""
+    found: dict[str, Fitted] = {}
+    asked = made.plan.evidence
+    if asked.scratch and made.loaded.rebuild is not None:
+        found["scratch"] = arms.twin(made, transfer)
+    elif asked.scratch:
+        made.say("This source has no pretrained weights, so there is no from-scratch twin.")
+    if asked.champion:
+        found["champion"] = arms.champion(made)
+    return found
+
+
+def check(case: Case, asked: Sequence[str]) -> tuple[Finding, ...]:
+    """Every check that serves the outcome, or those that were asked for, by name."""
+    found = []
+    for name in asked or plugins.names("evidence"):
+        file: Any = plugins.load("evidence", name)
+        if case.outcome in file.OUTCOMES:
+            found.append(file.check(case))
+    return tuple(found)
+
+
+def learning_curve(made: Job, features: np.ndarray) -> dict[str, Any]:
+    """Held-out score of the probe at 10, 20, 50 and 100 % of the training rows, from the store."""
+    from headstart.engine.solve import solve
+
+    parts = arms.folds(made, made.labels, made.groups, made.plan.seed)
+    rng = np.random.default_rng(made.plan.seed)
+    head: Any = made.network(made.backbone).heads[made.outcome]
+    curve: dict[str, list[float]] = {k: [] for k in ("labels", "score", "low", "high", "n")}
+    for share in CURVE_SHARES:
+        held: Any = None
+        for fit, valid in parts:
+            some = _some(rng, made, fit, share)
+            network = made.network(made.backbone)
+            inner = arms.folds(made, made.labels[some], made.groups[some], made.plan.seed, 3)
+            solution = solve(head.problem(len(some)), features[some], made.labels[some], folds=inner)
+            network.heads[made.outcome].settle(solution)  # type: ignore[operator]
+            stream = arms.Features(features[valid], len(made.backbone.stages), {})
+            said = arms.outputs(made, network, stream)
+            held = np.zeros((len(features), *said.shape[1:])) if held is None else held
+            held[valid] = said
+        low, high = _bootstrap(made, held, rng)
+        curve["labels"].append(round(share * len(parts[0][0])))
+        curve["score"].append(arms.score(made, held, made.labels))
+        curve["low"].append(low)
+        curve["high"].append(high)
+        curve["n"].append(len(features))
+    return {**curve, "metric": made.heads.METRIC}
+
+
+def _some(rng: np.random.Generator, made: Job, fit: np.ndarray, share: float) -> np.ndarray:
+    """A share of places; of every class at least two where there are as many."""
+    if made.outcome == "regress":
+        return np.sort(rng.permutation(fit)[: max(10, round(share * len(fit)))])
+    chosen = []
+    for label in np.unique(made.labels[fit]):
+        own = rng.permutation(fit[made.labels[fit] == label])
+        chosen.append(own[: max(2, round(share * len(own)))])
+    return np.sort(np.concatenate(chosen))
+
+
+def _bootstrap(made: Job, held: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
+    n = len(held)
+    draws = [
+        arms.score(made, held[places], made.labels[places])
+        for places in (rng.integers(0, n, n) for _ in range(500))
+    ]
+    return float(np.quantile(draws, 0.025)), float(np.quantile(draws, 0.975))
+
+
+def _groups(made: Job, rows: np.ndarray) -> np.ndarray | None:
+    name = made.dataset.columns.get("group")
+    if not name:
+        return None
+    values = [str(v) for v in made.dataset.metadata(rows)[name]]
+    return np.unique(values, return_inverse=True)[1]
+
+
+def _metadata(made: Job, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Columns beside the inputs that slices may look at; the split column tells nothing."""
+    hidden = {made.dataset.columns.get("split"), made.dataset.columns.get("time")}
+    return {
+        name: np.array([str(v) for v in values], dtype=object)
+        for name, values in made.dataset.metadata(rows).items()
+        if name not in hidden
+    }
+
+
+def _count(
+    made: Job,
+    transfer: Fitted,
+    baselines: Mapping[str, Fitted],
+    strategy: str,
+    curve: Mapping[str, Any] | None,
+) -> None:
+    """What the checks read beside the arms."""
+    scratch = baselines.get("scratch")
+    made.facts.update(
+        strategy=strategy,
+        strategy_settings=transfer.settings,
+        flops_transfer=transfer.flops,
+        seconds_verdict=time.perf_counter() - made.began,
+        peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        energy_watts=WATTS,
+        licences=licences(made),
+        openings=made.seal.openings(),
+        train_rows=len(made.train),
+        transform_counts=dict(made.transform.counts),
+        split_how=made.split.how,
+        not_measured=list(NOT_MEASURED),
+        learning_curve=curve,
+        required=made.plan.task.card.required,
+        arms={role: dict(one.settings) for role, one in baselines.items()},
+        versions={"headstart": __version__, "python": platform.python_version()},
+    )
+    if scratch is not None:
+        made.facts["flops_scratch"] = scratch.flops
+    for name, count in made.transform.counts.items():
+        if count:
+            made.say(f"{count} inputs were {name} to fit the source.")
+
+
+def _record(
+    made: Job, case: Case, findings: tuple[Finding, ...], rows: np.ndarray, run_id: str
+) -> Record:
+    told: Arm = case.arms["transfer"]
+    predictions = {
+        "rows": rows.tolist(),
+        "names": made.dataset.names(rows),
+        "targets": np.asarray(case.targets),
+        "outputs": told.outputs[0],
+    }
+    source = {**dataclasses.asdict(made.loaded.source), "preprocessing": "sealed in the pack"}
+    return Record(
+        id=run_id,
+        plan=made.plan,
+        digests={
+            "data": made.dataset.digest,
+            "source": made.loaded.source.sha256,
+            "base": made.weights,
+            "plan": made.plan.digest,
+            "code": code_digest(),
+            "split": made.split.digest,
+            "predictions": digest.value([case.targets, told.outputs[0]]),
+        },
+        source=source,
+        classes=made.targets.classes,
+        findings=findings,
+        predictions=predictions,
+        facts=made.facts,
+        notes=tuple(made.notes),
+        set_aside=tuple(dataclasses.asdict(s) for s in made.set_aside),
+    )
+
+
+def code_digest() -> str:
+    """Of the package's own Python files."""
+    root = Path(__file__).parent
+    return digest.value([(str(p.relative_to(root)), p.read_text("utf-8")) for p in sorted(root.rglob("*.py"))])

@@ -1,0 +1,398 @@
+"""What people, the command line and pages call."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart import adaptation
+from headstart import job as jobs
+from headstart import replay as replaying
+from headstart import select
+from headstart.core import plan as plans
+from headstart.core import plugins
+from headstart.core.plan import Plan
+from headstart.core.run import Record, Watcher
+from headstart.core.task import Columns, TaskCard
+from headstart.errors import PlanError, nearest
+from headstart.features.store import LmdbStore
+from headstart.job import Given
+from headstart.registry import document, packs, runs as registry, tracking
+from headstart.report import page
+from headstart.serving.predictor import Predictions, Predictor
+
+REPORT = "report.html"
+_TASK = ("outcome", "modality", "per_class", "test_share", "tolerate", "near_duplicates")
+_ENGINE = ("profile", "executor", "device", "batch", "store", "cap_gb", "threads", "refit")
+_EVIDENCE = ("seeds", "scratch", "champion", "checks", "twin_floor_tflop", "learning_curve")
+
+
+class Run:
+    """A finished run: its record, verdict, report and model.
+
+    Attributes:
+        folder: where it lies.
+        record: all that was measured, as plain values.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.record: Record = document.read(folder)
+        self._predictor: Predictor | None = None
+
+    @property
+    def id(self) -> str:
+        return self.record.id
+
+    @property
+    def verdict(self) -> str:
+        """ "helped", "no evidence" or "harmed"; "not measured" where nothing was compared."""
+        return str(self._said().get("verdict", "not measured"))
+
+    @property
+    def sentence(self) -> str:
+        """The verdict for a person, in one sentence."""
+        return str(self._said().get("sentence", "Nothing was compared with the transfer."))
+
+    def _said(self) -> Mapping[str, Any]:
+        found = self.record.finding("verdict")
+        exhibits = found.exhibits if found else ()
+        return next((e.data for e in exhibits if e.kind == "sentence"), {})
+
+    def predict(self, inputs: Any, watcher: Watcher | None = None) -> Predictions:
+        """Predicts files, folders, tables or values in memory.
+
+        Raises:
+            DataError: nothing of it can be read; single bad rows are listed in the result.
+            PackError: the base is not the one that the model was made on.
+        """
+        if self._predictor is None:
+            self._predictor = open_pack(self.folder / "pack", self.record.plan.source.offline)
+        return self._predictor.predict(inputs, watcher)
+
+    def report(self) -> Path:
+        """Path of the HTML report; it is drawn again if it is not there."""
+        path = self.folder / REPORT
+        if not path.exists():
+            _write_report(self.record, path, {})
+        return path
+
+    def replay(self, watcher: Watcher | None = None) -> Mapping[str, Any]:
+        """Trains the model again from the recorded plan and compares it with the pack; the test split
+        stays closed."""
+        return replaying.replay(self.folder, self.record, watcher)
+
+    def __repr__(self) -> str:
+        return f"Run {self.id}: {self.verdict}. {self.sentence}"
+
+    def _repr_html_(self) -> str:
+        """The report, for a notebook."""
+        import html
+
+        text = html.escape(self.report().read_text("utf-8"), quote=True)
+        return f'<iframe srcdoc="{text}" width="100%" height="700" style="border:0"></iframe>'
+
+
+def adapt(
+    data: Any = None,
+    targets: Sequence[Any] | None = None,
+    *,
+    plan: Plan | None = None,
+    watcher: Watcher | None = None,
+    source: str = "auto",
+    strategy: str = "auto",
+    settings: Mapping[str, Any] | None = None,
+    columns: Columns | Mapping[str, Any] | None = None,
+    card: TaskCard | Mapping[str, Any] | None = None,
+    budget: str = "",
+    output: str = "",
+    seed: int = 0,
+    **options: Any,
+) -> Run:
+    """Moves a pretrained model to labelled data and measures whether that helped.
+
+    Args:
+        data: folder of class folders; CSV, Parquet or JSONL file; or inputs in memory.
+        targets: labels of inputs in memory.
+        plan: a whole plan, instead of everything below.
+        source: "auto", or SCHEME:REFERENCE ("timm:resnet18.a1_in1k", "hf:./my-bert").
+        strategy: "auto", or a name of `strategies/`, with its `settings`.
+        columns: which columns play which part (target, inputs, group, time, split ...).
+        card: question, decision, required value, assumptions, owner.
+        budget: longest time for the model ("5 min").
+        options: any setting of `Task`, `Engine` or `EvidenceChoice` by its name, and `offline`.
+
+    Raises:
+        UserError: with what came, what was expected and what to do; nothing was written.
+    """
+    in_memory = targets is not None
+    if plan is None:
+        task: dict[str, Any] = {"columns": columns or {}, "card": card or {}}
+        if data is not None and not in_memory:
+            task["data"] = os.fspath(data)
+        values: dict[str, Any] = {
+            "task": task,
+            "source": {"uri": source},
+            "strategy": {"name": strategy, "settings": dict(settings or {})},
+            "engine": {},
+            "evidence": {},
+            "budget": budget,
+            "output": os.fspath(output) if output else "",
+            "seed": seed,
+        }
+        _place(values, options)
+        plan = plans.build(Plan, values)
+    given = Given(data, list(targets)) if targets is not None else None
+    return _finish(adaptation.adapt(plan, given, watcher), given, watcher)
+
+
+def _place(values: dict[str, Any], options: Mapping[str, Any]) -> None:
+    """Puts flat options where they belong in a plan. Raises PlanError for an unknown one."""
+    rooms = {"task": _TASK, "engine": _ENGINE, "evidence": _EVIDENCE, "source": ("offline",)}
+    for name, value in options.items():
+        room = next((r for r, names in rooms.items() if name in names), None)
+        if room is None:
+            known = [n for names in rooms.values() for n in names]
+            raise PlanError(f"Unknown option '{name}'. {nearest(name, known)}")
+        values[room][name] = os.fspath(value) if isinstance(value, Path) else value
+
+
+def _finish(folder: Path, given: Given | None, watcher: Watcher | None) -> Run:
+    """Draws the report and tells the tracker; the run itself is complete by now."""
+    run = Run(folder)
+    _write_report(run.record, folder / REPORT, _shown(run.record, given))
+    told = tracking.later(folder, folder.parent)
+    if told and watcher is not None:
+        watcher.say(told)
+    return run
+
+
+def _write_report(record: Record, path: Path, samples: Mapping[int, Mapping[str, str]]) -> None:
+    beside = path.with_suffix(f".{os.getpid()}.tmp")
+    beside.write_text(page.render(record, samples=samples), "utf-8")
+    os.replace(beside, path)
+
+
+def _shown(record: Record, given: Given | None) -> dict[int, Mapping[str, str]]:
+    """Pictures or texts of the samples that exhibits speak of, by place among the test rows."""
+    finding = record.finding("mistakes")
+    rows = [r for e in (finding.exhibits if finding else ()) for r in e.data.get("rows", ())]
+    if not rows:
+        return {}
+    dataset = jobs.open_dataset(record.plan, given, None)
+    show = plugins.Modality(dataset.modality).show
+    places = [int(r["row"]) for r in rows]
+    samples = dataset.samples(np.asarray(record.predictions["rows"])[places])
+    return {p: show.exhibit(s, dataset.fields) for p, s in zip(places, samples, strict=True)}
+
+
+def dry_run(plan: Plan) -> Mapping[str, Any]:
+    """What a run would do: split, source, predicted time and disk. Nothing is trained or written."""
+    made = jobs.open_job(plan)
+    select.check(made)
+    rows = len(made.train) + made.seal.count
+    seconds = rows * made.flops / select.FLOPS_A_SECOND
+    return {
+        "data": made.plan.task.data,
+        "modality": made.modality.name,
+        "outcome": made.outcome,
+        "rows": len(made.dataset),
+        "classes": list(made.targets.classes),
+        "train": len(made.train),
+        "test": made.seal.count,
+        "split": made.split.how,
+        "set_aside": len(made.set_aside),
+        "source": made.loaded.source.uri,
+        "licence": made.loaded.source.licence,
+        "strategy": plan.strategy.name,
+        "predicted_seconds": round(seconds, 1),
+        "predicted_store_bytes": int(rows * made.backbone.width * 4),
+        "notes": list(made.notes),
+    }
+
+
+def open_run(name: str | Path, output: str = "") -> Run:
+    """A run by its id, the beginning of it, "last", or its folder. Raises PlanError."""
+    return Run(registry.find(name, output))
+
+
+def open_pack(folder: Path, offline: bool = False) -> Predictor:
+    """A pack with its base. Raises PackError when the base is another one."""
+    pack = packs.load(folder)
+    uri = str(pack.base.source["uri"])
+    loaded = jobs.load(uri, plugins.Modality(pack.modality), offline=offline)
+    return Predictor(pack, loaded, jobs.cache_root() / "compiled")
+
+
+def runs(output: str = "") -> list[Mapping[str, Any]]:
+    """Finished runs, newest first: id, data, source, strategy, verdict, folder."""
+    listed = []
+    for entry in registry.list(output):
+        record, run = entry.record, Run(entry.folder)
+        listed.append(
+            {
+                "id": record.id,
+                "data": record.plan.task.data or "arrays",
+                "source": record.source.get("uri", ""),
+                "strategy": record.facts.get("strategy", ""),
+                "verdict": run.verdict,
+                "folder": str(entry.folder),
+            }
+        )
+    return listed
+
+
+def compare(first: str, second: str, output: str = "") -> Mapping[str, Any]:
+    """Two runs: what differs in plan, digests and assumptions, and their measures side by side."""
+    a, b = open_run(first, output), open_run(second, output)
+    plan_a, plan_b = (_flat(plans.differences(r.record.plan)) for r in (a, b))
+    digests = {k: (a.record.digests.get(k), b.record.digests.get(k)) for k in a.record.digests}
+    said = [r.record.plan.task.card.assumptions for r in (a, b)]
+    return {
+        "runs": [a.id, b.id],
+        "verdicts": [a.verdict, b.verdict],
+        "plan": {
+            k: [plan_a.get(k), plan_b.get(k)]
+            for k in sorted(plan_a.keys() | plan_b.keys())
+            if plan_a.get(k) != plan_b.get(k)
+        },
+        "digests": {k: list(pair) for k, pair in digests.items() if pair[0] != pair[1]},
+        "assumptions": {
+            "only_first": sorted(set(said[0]) - set(said[1])),
+            "only_second": sorted(set(said[1]) - set(said[0])),
+        },
+        "measures": _measures(a.record, b.record),
+    }
+
+
+def _flat(values: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat.update(_flat(value, f"{where}{key}."))
+        else:
+            flat[f"{where}{key}"] = value
+    return flat
+
+
+def _measures(a: Record, b: Record) -> list[dict[str, Any]]:
+    def table(record: Record) -> dict[tuple[str, str], Any]:
+        every = [m for f in record.findings for m in f.measures if not m.group]
+        return {(m.name, m.baseline): m for m in every}
+
+    left, right = table(a), table(b)
+    return [
+        {
+            "name": name,
+            "baseline": baseline,
+            "unit": left[name, baseline].unit,
+            "first": dataclasses.asdict(left[name, baseline]),
+            "second": dataclasses.asdict(right[name, baseline]),
+        }
+        for name, baseline in left
+        if (name, baseline) in right
+    ]
+
+
+def sources(modality: str = "") -> list[Mapping[str, Any]]:
+    """Catalogue of sources, the default of each modality first; whether each can be used here."""
+    names = [modality] if modality else plugins.names("modality")
+    listed = []
+    for name in names:
+        for entry in plugins.Modality(name).catalogue():
+            facts = {k: v for k, v in entry.items() if k not in ("location", "opens")}
+            listed.append({"modality": name, **facts})
+    return listed
+
+
+def _open_store(store: str) -> LmdbStore:
+    return LmdbStore(Path(store).expanduser() if store else jobs.cache_root() / "store")
+
+
+def store_list(store: str = "") -> list[Mapping[str, Any]]:
+    """Namespaces of the feature store, most recently used first."""
+    return [_plain(kept) for kept in _open_store(store).list()]
+
+
+def _plain(kept: Any) -> Mapping[str, Any]:
+    return {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(kept).items()}
+
+
+def store_clear(store: str = "", space: str = "") -> int:
+    """Deletes one namespace by the beginning of its name, or all; returns the bytes freed."""
+    opened = _open_store(store)
+    if not space:
+        return opened.clear()
+    found = [kept for kept in opened.list() if kept.space.name.startswith(space)]
+    if len(found) != 1:
+        known = [kept.space.name for kept in opened.list()]
+        raise PlanError(f"'{space}' names {len(found)} namespaces. {nearest(space, known)}")
+    return opened.clear(found[0].space)
+
+
+def doctor() -> list[Mapping[str, str]]:
+    """Checks of this installation: Python, libraries, folders, disk, network switch."""
+    version = sys.version.split()[0]
+    fits = (3, 11) <= sys.version_info[:2] < (3, 14)
+    told = [_told("Python", "ok" if fits else "warn", version, "Python 3.11 to 3.13 is tested")]
+    for library, extra in (
+        ("torch", ""),
+        ("timm", "image"),
+        ("transformers", "text"),
+        ("onnxruntime", "onnx"),
+        ("mlflow", "track"),
+    ):
+        found = importlib.util.find_spec(library) is not None
+        detail = _version(library) if found else "not installed"
+        target = f"headstart[{extra}]" if extra else "headstart"
+        told.append(
+            _told(library, "ok" if found else "warn", detail, f"pip install '{target}'")
+        )
+    return [*told, *_folders(), _network()]
+
+
+def _version(library: str) -> str:
+    for name in (library, f"{library}-skinny"):
+        try:
+            return importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return "installed"
+
+
+def _folders() -> list[Mapping[str, str]]:
+    root = jobs.cache_root()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(root).free / 1e9
+    except OSError as error:
+        remedy = "set HEADSTART_CACHE to a folder that can be written"
+        return [_told("cache folder", "fail", f"{root}: {error.strerror}", remedy)]
+    writable = os.access(root, os.W_OK)
+    status = "fail" if not writable else "ok" if free > 5 else "warn"
+    detail = f"{root}, {free:.0f} GB free"
+    return [_told("cache folder", status, detail, "free some space, or set HEADSTART_CACHE")]
+
+
+def _network() -> Mapping[str, str]:
+    off = os.environ.get("HEADSTART_OFFLINE", "") not in ("", "0")
+    detail = "forbidden by HEADSTART_OFFLINE" if off else "used only when a hub name is asked for"
+    return _told("network", "ok", detail, "")
+
+
+def _told(what: str, status: str, detail: str, remedy: str) -> Mapping[str, str]:
+    return {
+        "what": what,
+        "status": status,
+        "detail": detail,
+        "remedy": "" if status == "ok" else remedy,
+    }

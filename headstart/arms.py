@@ -1,0 +1,379 @@
+"""The arms of a run: the transfer, the from-scratch twin, the simple champion.
+
+Every arm is tuned on the training rows alone, and predicts the test rows only when `adapt` hands them
+over.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from headstart.core import digest, plugins
+from headstart.core.evidence import Arm
+from headstart.core.network import Network
+from headstart.core.problem import Solution
+from headstart.core.strategy import Phase, Strategy
+from headstart.data import splits
+from headstart.engine import loop, trained
+from headstart.engine import seed as seeds
+from headstart.engine.checkpoint import Checkpoint
+from headstart.engine.loop import Trained, Training
+from headstart.engine.solve import solve
+from headstart.engine.streams import Features, Kept, Part, Rows, Stream
+from headstart.job import Job, Lazy
+
+FOLDS = 5
+HOLD = 5  # one fifth of the training rows is held out while rates and epochs are chosen
+TWIN = "from_scratch"
+TWIN_RATES = (3e-4, 1e-3, 3e-3)
+TWIN_FACTOR = 10.0
+
+
+@dataclass
+class Fitted:
+    """One arm, trained; it has seen no test row.
+
+    Attributes:
+        networks: one a seed; empty for the champion.
+        predict: row numbers -> outputs (seeds, rows, classes) or (seeds, rows).
+        validation: score of each seed on rows that it did not learn from.
+        held_out: places in `job.train` and outputs there of the first seed, for calibration.
+        settings: what was chosen ("strength": 0.1; "rate": 0.001, "epochs": 17).
+    """
+
+    name: str
+    networks: list[Network]
+    predict: Callable[[np.ndarray], np.ndarray]
+    validation: np.ndarray
+    held_out: tuple[np.ndarray, np.ndarray]
+    flops: float
+    seconds: float
+    note: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def arm(self, rows: np.ndarray) -> Arm:
+        """Predicts opened rows."""
+        return Arm(
+            self.name,
+            self.predict(rows),
+            self.validation,
+            flops=self.flops,
+            seconds=self.seconds,
+            note=self.note,
+        )
+
+
+def folds(job: Job, labels: np.ndarray, groups: np.ndarray, seed: int, k: int = FOLDS) -> Any:
+    """Folds of some training rows; the notes are the job's."""
+    made = splits.folds(list(labels), k, seed, groups, job.outcome)
+    for note in made.notes:
+        job.say(note)
+    return made.parts
+
+
+def solve_head(
+    job: Job, network: Network, features: np.ndarray, places: np.ndarray, seed: int
+) -> Solution:
+    """Settles the head of `network` on stored features; the strength by cross-validation."""
+    head: Any = network.heads[job.outcome]
+    labels = job.labels[places]
+    parts = folds(job, labels, job.groups[places], seed)
+    solution = solve(head.problem(len(places)), features, labels, folds=parts)
+    head.settle(solution)
+    return solution
+
+
+def score(job: Job, predictions: np.ndarray, labels: np.ndarray) -> float:
+    """The outcome's own score of predictions as arms give them."""
+    return job.heads.score(predictions, labels)
+
+
+def held_predictions(job: Job, solution: Solution) -> np.ndarray:
+    """Out-of-fold outputs as arms give them: probabilities (n, classes), or numbers (n,)."""
+    return solution.held_out[:, 0] if job.outcome == "regress" else solution.held_out
+
+
+def probe(job: Job, features: np.ndarray, seconds: float) -> Fitted:
+    """The solved head on frozen features, once for each seed of the folds."""
+    began = time.perf_counter()
+    places = np.arange(len(job.train))
+    networks, scores, first = [], [], None
+    for seed in range(job.plan.evidence.seeds):
+        network = job.network(job.backbone)
+        solution = solve_head(job, network, features, places, job.plan.seed + seed)
+        first = first or solution
+        networks.append(network)
+        scores.append(score(job, held_predictions(job, solution), job.labels))
+    if first is None:
+        raise ValueError("at least one seed")
+    stages = len(job.backbone.stages)
+
+    def predict(rows: np.ndarray) -> np.ndarray:
+        made = job.extract(rows).features
+        if made is None:
+            raise ValueError("pooled features are always kept")
+        stream = Features(made, stages, {})
+        return np.stack([outputs(job, network, stream) for network in networks])
+
+    return Fitted(
+        "transfer",
+        networks,
+        predict,
+        np.array(scores),
+        (places, held_predictions(job, first)),
+        flops=job.flops * len(job.train),
+        seconds=seconds + time.perf_counter() - began,
+        settings={"strength": first.strength},
+    )
+
+
+def outputs(job: Job, network: Network, stream: Stream) -> np.ndarray:
+    """Probabilities or numbers of one network over a stream."""
+    raw = loop.outputs(network, stream, head=job.outcome)
+    head: Any = network.heads[job.outcome]
+    return head.predict(raw)  # type: ignore[no-any-return]
+
+
+@dataclass
+class Recipe:
+    """How a trained arm is made.
+
+    Attributes:
+        name: of the arm.
+        base: seed -> a fresh network (the twin), or one with the source's weights.
+        candidates: strategies to choose from on held-out rows.
+        stream: candidate -> what it trains on, by places in `job.train`.
+        features: stored features for solved phases, or None.
+        most_flops: of tuning and one final training together.
+    """
+
+    name: str
+    base: Callable[[int], Network]
+    candidates: Sequence[Strategy]
+    stream: Callable[[Strategy], Stream]
+    features: np.ndarray | None
+    most_flops: float = math.inf
+
+
+def train_arm(job: Job, recipe: Recipe) -> Fitted:
+    """Chooses among the candidates on held-out rows, then trains on all rows from each seed."""
+    began = time.perf_counter()
+    fit, hold = folds(job, job.labels, job.groups, job.plan.seed, HOLD)[0]
+    share = recipe.most_flops / (len(recipe.candidates) + 1)
+    tried = [_train(job, recipe, c, fit, hold, seed=0, most=share) for c in recipe.candidates]
+    best = min(range(len(tried)), key=lambda i: _lowest(tried[i][1]))
+    strategy, (chosen, told) = recipe.candidates[best], tried[best]
+    held = outputs(job, chosen, Part(recipe.stream(strategy), hold, plain=True))
+    networks, spent = [], 0.0
+    for seed in range(job.plan.evidence.seeds):
+        network, done = _train(
+            job, recipe, strategy, np.arange(len(job.train)), None, seed=seed, epochs=told.best
+        )
+        networks.append(network)
+        spent = done.flops
+    late = [phase for phase in told.best if told.improving(phase)]
+    note = "was still improving when its budget ended; the verdict holds within this budget"
+
+    def predict(rows: np.ndarray) -> np.ndarray:
+        stream = rows_stream(job, rows, augment=False)
+        return np.stack([outputs(job, network, stream) for network in networks])
+
+    return Fitted(
+        recipe.name,
+        networks,
+        predict,
+        np.array([score(job, held, job.labels[hold])]),
+        (hold, held),
+        flops=sum(t.flops for _, t in tried) + spent,
+        seconds=time.perf_counter() - began,
+        note=note if late else "",
+        settings={**dataclasses.asdict(strategy.settings), "epochs": dict(told.best)},
+    )
+
+
+def _lowest(told: Trained) -> float:
+    losses = [h["validation"] for h in told.history if "validation" in h]
+    return min(losses, default=math.inf)
+
+
+def _train(
+    job: Job,
+    recipe: Recipe,
+    strategy: Strategy,
+    places: np.ndarray,
+    hold: np.ndarray | None,
+    *,
+    seed: int,
+    most: float = math.inf,
+    epochs: dict[str, int] | None = None,
+) -> tuple[Network, Trained]:
+    """One training, from the cache of finished ones where it is there."""
+    label = recipe.name + (", choosing" if hold is not None else f", seed {seed}")
+    about = [job.weights, job.transform.digest, job.dataset.digest, job.split.digest, recipe.name]
+    about += [type(strategy).__module__, strategy.settings, seed, job.plan.seed, most, epochs]
+    key = digest.value([*about, places, job.plan.engine.batch, job.device, job.plan.engine.profile])
+    # two trainings never share modules: each gets its own network
+    network = recipe.base(seeds.derive(job.plan.seed, seed))
+    stream = recipe.stream(strategy)
+    kept = trained.load(job.trained, key, network)
+    if kept is not None:
+        return network, kept
+    settings = Training(
+        seed=seeds.derive(job.plan.seed, seed),
+        batch=job.plan.engine.batch,
+        costs=job.costs,
+        most_flops=most,
+        epochs=_fitting(job, strategy, network, stream, len(places), most, epochs),
+        device=job.device,
+        name=label,
+    )
+
+    def settle(network: Network, phase: Phase) -> None:
+        if recipe.features is None:
+            raise ValueError("a solved phase needs stored features")
+        solve_head(job, network, recipe.features[places], places, job.plan.seed)
+
+    done = loop.train(
+        network,
+        strategy,
+        {"train": Part(stream, places)},
+        training=settings,
+        validation=None if hold is None else Part(stream, hold, plain=True),
+        solve=settle,
+        checkpoint=Checkpoint(job.trained / "checkpoints", key),
+        watcher=job.watcher,
+    )
+    trained.save(job.trained, key, network, done)
+    return network, done
+
+
+def _fitting(
+    job: Job,
+    strategy: Strategy,
+    network: Network,
+    stream: Stream,
+    rows: int,
+    most: float,
+    epochs: dict[str, int] | None,
+) -> dict[str, int]:
+    """Epochs per phase: those that were chosen, else as many as the budget holds (at least one), so
+    that the schedule of rates ends with the budget."""
+    if epochs is not None:
+        return {name: max(1, count) for name, count in epochs.items()}
+    if math.isinf(most):
+        return {}
+    fitting = {}
+    for phase in strategy.phases(network):
+        cost = sum(job.costs[stream.start :]) + 2.0 * sum(job.costs[phase.cut :])
+        if not phase.solved:
+            fitting[phase.name] = max(1, min(phase.epochs, int(most // max(1.0, cost * rows))))
+    return fitting
+
+
+def rows_stream(job: Job, rows: np.ndarray, *, augment: bool) -> Rows:
+    """Raw rows of the run's profile; targets only where they are training rows."""
+    transform = job.transform.profile(job.plan.engine.profile)
+    labels = {job.outcome: job.labels} if rows is job.train else {}
+    return Rows(job.dataset, rows, transform, labels, augment=augment, seed=job.plan.seed)
+
+
+def fine_tuned(job: Job, features: np.ndarray, candidates: Sequence[Strategy]) -> Fitted:
+    """The source's weights trained on by a strategy, from kept states where nothing below the cut
+    changes and nothing is augmented."""
+    import copy
+
+    held: dict[int, Stream] = {}
+    raw: dict[bool, Stream] = {}
+
+    def stream(strategy: Strategy) -> Stream:
+        last = strategy.phases(job.network(job.backbone))[-1]
+        if last.cut > 0 and not last.augment:
+            if last.cut not in held:
+                made = job.extract(job.train, cut=last.cut)
+                labels = {job.outcome: job.labels}
+                plain = rows_stream(job, job.train, augment=False)
+                held[last.cut] = Kept(made.states, last.cut, labels) if made.states else plain
+            return held[last.cut]
+        if last.cut > 0:
+            job.say("Augmentation is on, so states below the cut are recomputed, not kept.")
+        return raw.setdefault(last.augment, rows_stream(job, job.train, augment=last.augment))
+
+    def base(seed: int) -> Network:
+        dropout = max(getattr(c.settings, "dropout", 0.0) for c in candidates)
+        return job.network(copy.deepcopy(job.backbone), dropout)
+
+    made = train_arm(job, Recipe("transfer", base, candidates, stream, features))
+    return dataclasses.replace(made, flops=made.flops + job.flops * len(job.train))
+
+
+def twin(job: Job, transfer: Fitted) -> Fitted:
+    """The same architecture from random weights: own rate, early stopping, its share of operations."""
+    file: Any = plugins.load("strategy", TWIN)
+    floor = job.plan.evidence.twin_floor_tflop * 1e12
+    most = max(TWIN_FACTOR * transfer.flops, floor)
+    candidates = [file.Strategy(file.Settings(rate=rate)) for rate in TWIN_RATES]
+    stream = rows_stream(job, job.train, augment=True)
+    recipe = Recipe(
+        "from scratch",
+        lambda seed: job.network(job.fresh(seed), candidates[0].settings.dropout),
+        candidates,
+        lambda strategy: stream,
+        None,
+        most,
+    )
+    return train_arm(job, recipe)
+
+
+def champion(job: Job) -> Fitted:
+    """The best simple model of the modality, chosen by cross-validation on the training rows."""
+    began = time.perf_counter()
+    fields = job.dataset.fields
+    samples = list(Lazy(job.dataset, job.train))
+    parts = folds(job, job.labels, job.groups, job.plan.seed, 3)
+    results = []
+    for model in job.modality.champion.CHAMPIONS:
+        held: Any = None
+        for fit, valid in parts:
+            ask = model.fit(
+                [samples[i] for i in fit], fields, job.labels[fit], outcome=job.outcome, seed=0
+            )
+            said = whole(job, ask([samples[i] for i in valid]), job.labels[fit])
+            held = np.zeros((len(samples), *said.shape[1:])) if held is None else held
+            held[valid] = said
+        results.append((score(job, held, job.labels), model, held))
+    best, model, held = max(results, key=lambda r: r[0])
+    count = job.plan.evidence.seeds if getattr(model, "seeded", False) else 1
+    fitted = [
+        model.fit(samples, fields, job.labels, outcome=job.outcome, seed=seed)
+        for seed in range(count)
+    ]
+
+    def predict(rows: np.ndarray) -> np.ndarray:
+        chunk = list(Lazy(job.dataset, rows))
+        return np.stack([whole(job, ask(chunk), job.labels) for ask in fitted])
+
+    return Fitted(
+        f"simple champion: {model.name}",
+        [],
+        predict,
+        np.array([best]),
+        (np.arange(len(samples)), held),
+        flops=float("nan"),
+        seconds=time.perf_counter() - began,
+    )
+
+
+def whole(job: Job, said: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Probabilities over all classes from those over the classes that were seen, in their order."""
+    if job.outcome == "regress" or said.shape[1] == len(job.targets.classes):
+        return said
+    full = np.zeros((len(said), len(job.targets.classes)))
+    full[:, np.unique(seen)] = said
+    return full

@@ -1,0 +1,182 @@
+"""scikit-learn estimators: the transfer alone, without evidence, tracking or anything on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from headstart import arms, job, select
+from headstart.core.plan import Engine, EvidenceChoice, Plan, SourceChoice, StrategyChoice
+from headstart.core.task import Task
+from headstart.data import opening
+from headstart.job import MEMORY, Given, Job
+
+_ALONE = EvidenceChoice(seeds=1, scratch=False, champion=False, learning_curve=False)
+
+
+class _Transfer(BaseEstimator):
+    """What classifier and regressor share.
+
+    Inputs may be a 2-D array of finite numbers (n, columns), a list of texts, of picture paths or of
+    encoded pictures, a list of mappings, or a data frame with numbers, categories and missing values.
+    """
+
+    _outcome = ""
+
+    def __init__(
+        self,
+        source: str = "auto",
+        strategy: str = "auto",
+        settings: Mapping[str, Any] | None = None,
+        profile: str = "exact",
+        random_state: int = 0,
+    ) -> None:
+        self.source = source
+        self.strategy = strategy
+        self.settings = settings
+        self.profile = profile
+        self.random_state = random_state
+
+    def _plan(self) -> Plan:
+        return Plan(
+            task=Task(outcome=self._outcome, test_share=0.0, tolerate=0.0, near_duplicates=False),
+            source=SourceChoice(self.source),
+            strategy=StrategyChoice(self.strategy, dict(self.settings or {})),
+            engine=Engine(store=MEMORY, profile=self.profile),
+            evidence=_ALONE,
+            seed=int(self.random_state or 0),
+        )
+
+    def _learn(self, X: Any, y: Any, names: Sequence[Any]) -> None:
+        made = job.open_job(self._plan(), Given(X, list(names)), None)
+        select.check(made)
+        out = made.extract(made.train)
+        job.drop_late(made, out)
+        if out.features is None:
+            raise ValueError("pooled features are always kept")
+        transfer, self.strategy_ = select.transfer(made, out.features, out.seconds)
+        self.source_ = made.loaded.source.uri
+        self._job, self._network = made, transfer.networks[0]
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """Probabilities (n, classes) or numbers (n,) for rows that must all be readable."""
+        made: Job = self._job
+        dataset = opening.open_samples(
+            X, made.dataset.fields, made.modality.read, modality=made.modality.name
+        )
+        if dataset.set_aside:
+            first = dataset.set_aside[0]
+            raise ValueError(f"{first.name} cannot be predicted: {first.reason}; {first.remedy}.")
+        rows = arms.Rows(
+            dataset,
+            np.arange(len(dataset)),
+            made.transform.profile(self.profile),
+            {},
+            augment=False,
+            seed=0,
+        )
+        return arms.outputs(made, self._network, rows)
+
+    def _read(self, X: Any, *, reset: bool) -> Any:
+        """2-D numbers are validated as scikit-learn does; everything else is read by its modality."""
+        if not reset and getattr(self, "_kind", "") == "numbers":
+            return _columns(validate_data(self, X, reset=False, dtype=np.float64))
+        if reset and _is_numbers(X):
+            self._kind = "numbers"
+            return _columns(validate_data(self, X, dtype=np.float64, ensure_min_samples=2))
+        if reset:
+            self._kind = "samples"
+        return X
+
+
+def _is_numbers(X: Any) -> bool:
+    """Whether this is for the table source: an array, sparse or dense, or a list of rows of numbers."""
+    if hasattr(X, "toarray") or (hasattr(X, "__array__") and not hasattr(X, "columns")):
+        return np.asarray(X).dtype.kind not in "US" if not hasattr(X, "toarray") else True
+    if isinstance(X, (list, tuple)) and len(X):
+        return isinstance(X[0], (list, tuple, np.ndarray, int, float, np.number))
+    if hasattr(X, "columns"):
+        return all(np.dtype(t).kind in "iuf" for t in X.dtypes if not hasattr(t, "categories"))
+    return True
+
+
+def _columns(array: np.ndarray) -> dict[str, np.ndarray]:
+    return {f"x{i}": array[:, i] for i in range(array.shape[1])}
+
+
+class TransferClassifier(ClassifierMixin, _Transfer):
+    """A pretrained model with a head for classes; a scikit-learn classifier.
+
+    Args:
+        source: "auto" (the built-in source of the kind of data), or SCHEME:REFERENCE.
+        strategy: "auto", or a name such as "linear_probe" or "fine_tune", with its `settings`.
+        profile: "exact" or "fast".
+        random_state: seed of folds, order and dropout.
+
+    Attributes:
+        classes_: class labels, sorted.
+        source_, strategy_: what was used.
+    """
+
+    _outcome = "classify"
+
+    def fit(self, X: Any, y: Any) -> TransferClassifier:
+        """Learns from rows and labels. Raises ValueError as scikit-learn expects it."""
+        if y is None:
+            raise ValueError("requires y to be passed, but the target y is None.")
+        X = self._read(X, reset=True)
+        y = np.asarray(y)
+        check_classification_targets(y)
+        self.classes_, numbers = np.unique(y.ravel(), return_inverse=True)
+        _same_length(X, y)
+        if len(self.classes_) < 2:
+            raise ValueError("This classifier needs at least two classes; one class came in y.")
+        self._learn(X, y, [int(n) for n in numbers])
+        return self
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """(n, classes) probabilities in the order of `classes_`."""
+        check_is_fitted(self, "classes_")
+        return self._outputs(self._read(X, reset=False))
+
+    def predict(self, X: Any) -> np.ndarray:
+        """(n,) the likeliest labels."""
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+
+class TransferRegressor(RegressorMixin, _Transfer):
+    """A pretrained model with a head for a number; a scikit-learn regressor.
+
+    Arguments as for `TransferClassifier`.
+    """
+
+    _outcome = "regress"
+
+    def fit(self, X: Any, y: Any) -> TransferRegressor:
+        """Learns from rows and numbers. Raises ValueError as scikit-learn expects it."""
+        if y is None:
+            raise ValueError("requires y to be passed, but the target y is None.")
+        X = self._read(X, reset=True)
+        y = np.asarray(y, dtype=np.float64).ravel()
+        if not np.isfinite(y).all():
+            raise ValueError("Input y contains NaN or infinity.")
+        _same_length(X, y)
+        self._learn(X, y, y.tolist())
+        self.fitted_ = True
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """(n,) predicted numbers."""
+        check_is_fitted(self, "fitted_")
+        return self._outputs(self._read(X, reset=False))
+
+
+def _same_length(X: Any, y: np.ndarray) -> None:
+    rows = len(next(iter(X.values()))) if isinstance(X, dict) else len(X)
+    if rows != len(y):
+        raise ValueError(f"X has {rows} rows and y has {len(y)}; expected as many labels as rows.")

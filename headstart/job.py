@@ -1,0 +1,413 @@
+"""What a run is made of: data, split, source, transform, store. `adapt.py` puts it to work."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import numpy as np
+import torch
+
+from headstart.core import digest, plugins, staging
+from headstart.core.dataset import Sample, SetAside
+from headstart.core.head import HeadFile, Targets
+from headstart.core.modality import Transform
+from headstart.core.network import Backbone, Network
+from headstart.core.plan import Plan, SourceChoice
+from headstart.core.run import Watcher
+from headstart.core.source import Loaded
+from headstart.core.store import Store
+from headstart.data import opening, quality, splits
+from headstart.data.dataset import ArrowDataset
+from headstart.data.seal import Seal
+from headstart.data.splits import MadeSplit
+from headstart.engine import device as devices
+from headstart.engine import ledger
+from headstart.engine.extract import Extraction, How, extract
+from headstart.errors import DataError, MissingExtra, OfflineError, SourceError, nearest
+from headstart.features import key
+from headstart.features.store import LmdbStore, MemoryStore
+
+MEMORY = "memory"
+PROBE_ROWS = 4
+
+
+def cache_root() -> Path:
+    """Folder for stores, data caches and twins: HEADSTART_CACHE, else the user's cache folder."""
+    asked = os.environ.get("HEADSTART_CACHE")
+    if asked:
+        return Path(asked)
+    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "headstart"
+
+
+def offline(choice: SourceChoice) -> bool:
+    """Whether plan or environment forbids the network."""
+    return choice.offline or os.environ.get("HEADSTART_OFFLINE", "") not in ("", "0")
+
+
+@dataclass(frozen=True)
+class Given:
+    """Data handed over in memory: inputs and targets of equal length, and metadata columns."""
+
+    inputs: Any
+    targets: Sequence[Any]
+    metadata: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+
+
+class Lazy(Sequence[Sample]):
+    """Samples of some rows, read when they are touched, a chunk at a time."""
+
+    def __init__(self, dataset: ArrowDataset, rows: np.ndarray, chunk: int = 256) -> None:
+        self.dataset, self.rows, self.chunk = dataset, rows, chunk
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return self.dataset.samples(self.rows[place])
+        return self.dataset.samples(self.rows[place : place + 1])[0]
+
+    def __iter__(self) -> Iterator[Sample]:
+        for begin in range(0, len(self.rows), self.chunk):
+            yield from self.dataset.samples(self.rows[begin : begin + self.chunk])
+
+
+@dataclass
+class Job:
+    """Everything that training and evidence need, opened once.
+
+    Attributes:
+        train: row numbers to learn from; rows that the transform refused are out.
+        labels: (len(train),) encoded targets.
+        groups: (len(train),) rows of one number share a fold.
+        weights: digest of the staged backbone's tensors.
+        costs: forward operations per sample of each stage.
+        notes, facts: what the record will say.
+        trained: folder of finished trainings and their checkpoints.
+    """
+
+    plan: Plan
+    watcher: Watcher | None
+    cache: Path
+    modality: plugins.Modality
+    dataset: ArrowDataset
+    split: MadeSplit
+    seal: Seal
+    heads: HeadFile
+    targets: Targets
+    loaded: Loaded
+    backbone: Backbone
+    transform: Transform
+    store: Store
+    weights: str
+    costs: tuple[float, ...]
+    device: str
+    train: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray
+    notes: list[str] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    set_aside: list[SetAside] = field(default_factory=list)
+    began: float = field(default_factory=time.perf_counter)
+    trained: Path = Path()
+
+    @property
+    def outcome(self) -> str:
+        return self.targets.outcome
+
+    @property
+    def flops(self) -> float:
+        """Forward operations per sample of the whole backbone."""
+        return float(sum(self.costs))
+
+    def say(self, sentence: str) -> None:
+        """Notes a sentence and tells the watcher; once."""
+        if sentence and sentence not in self.notes:
+            self.notes.append(sentence)
+            if self.watcher is not None:
+                self.watcher.say(sentence)
+
+    def how(self, profile: str) -> How:
+        """How rows are extracted in this run."""
+        engine = self.plan.engine
+        return How(
+            executor=engine.executor,
+            profile=profile,
+            device=self.device,
+            processor=key.device(self.device),
+            threads=engine.threads,
+            cache=self.cache / "compiled",
+        )
+
+    def extract(self, rows: np.ndarray, *, cut: int | None = None, profile: str = "") -> Extraction:
+        """Features or kept states of some rows, through the store."""
+        made = extract(
+            self.dataset,
+            rows,
+            backbone=self.backbone,
+            transform=self.transform,
+            store=self.store,
+            weights=self.weights,
+            cut=cut,
+            how=self.how(profile or self.plan.engine.profile),
+            watcher=self.watcher,
+        )
+        for note in made.notes:
+            self.say(note)
+        self.facts["forwards"] = self.facts.get("forwards", 0) + made.forwards
+        return made
+
+    def network(self, backbone: Backbone, dropout: float = 0.0) -> Network:
+        """A network of `backbone` with a fresh head for the outcome."""
+        head = self.heads.Head(backbone.width, self.targets, dropout)  # type: ignore[call-arg, arg-type]
+        return Network(backbone, {self.outcome: head})
+
+    def fresh(self, seed: int) -> Backbone:
+        """The same architecture with random weights, staged alike."""
+        if self.loaded.rebuild is None:
+            raise SourceError(f"{self.loaded.source.uri} has no from-scratch twin.")
+        import dataclasses
+
+        module = self.loaded.rebuild(seed)
+        twin = dataclasses.replace(self.loaded, module=module)
+        staged: Backbone = self.modality.backbones.stage(twin, self.transform)
+        return staged
+
+
+def readers(asked: str) -> dict[str, Any]:
+    """Readers by modality, those of whole rows last. One that cannot be imported is left out unless
+    it was asked for."""
+    found: dict[str, Any] = {}
+    for name in plugins.names("modality"):
+        if asked not in ("auto", name):
+            continue
+        try:
+            found[name] = plugins.Modality(name).read
+        except MissingExtra:
+            if asked == name:
+                raise
+    if not found:
+        raise DataError(f"Unknown modality '{asked}'. {nearest(asked, plugins.names('modality'))}")
+    return dict(sorted(found.items(), key=lambda item: (item[1].MANY, item[0])))
+
+
+def open_dataset(plan: Plan, given: Given | None, watcher: Watcher | None) -> ArrowDataset:
+    """The plan's data, or what was handed over."""
+    known = readers(plan.task.modality)
+    cache = cache_root() / "data"
+    if given is None:
+        return opening.open_data(plan.task, known, cache=cache, watcher=watcher)
+    return opening.from_arrays(
+        given.inputs,
+        given.targets,
+        known,
+        task=plan.task,
+        metadata=given.metadata,
+        cache=None if plan.engine.store == MEMORY else cache,
+        watcher=watcher,
+    )
+
+
+def choose_uri(uri: str, modality: plugins.Modality) -> tuple[str, dict[str, Any] | None]:
+    """The URI that was asked for, or the best default; with its catalogue entry, where it has one."""
+    entries = {str(e["uri"]): e for e in modality.catalogue()}
+    if uri == "auto":
+        first = next(iter(entries))
+        return first, entries[first]
+    return uri, entries.get(uri.partition("?")[0])
+
+
+def load(uri: str, modality: plugins.Modality, *, offline: bool) -> Loaded:
+    """Opens a source by its URI: SCHEME:REFERENCE[?setting=value&...].
+
+    Raises:
+        SourceError: no such scheme or source; the nearest names are offered.
+    """
+    uri, entry = choose_uri(uri, modality)
+    scheme, colon, rest = uri.partition(":")
+    schemes = plugins.names("provider")
+    if not colon or scheme not in schemes:
+        offer = nearest(uri, [str(e["uri"]) for e in modality.catalogue()])
+        raise SourceError(
+            f"'{uri}' names no source. Expected SCHEME:NAME with one of the schemes "
+            f"{', '.join(schemes)}. {offer}"
+        )
+    reference, _, query = rest.partition("?")
+    if entry is None and scheme == "builtin":
+        offer = nearest(uri, [str(e["uri"]) for e in modality.catalogue()])
+        raise SourceError(f"There is no built-in source '{uri}' for {modality.name} data. {offer}")
+    provider = plugins.load("provider", scheme)
+    loaded: Loaded = provider.open(
+        reference, dict(parse_qsl(query)), offline=offline, entry=entry
+    )
+    return loaded
+
+
+def open_store(plan: Plan) -> Store:
+    """The store on disk, or one in memory."""
+    if plan.engine.store == MEMORY:
+        return MemoryStore()
+    root = Path(plan.engine.store).expanduser() if plan.engine.store else cache_root() / "store"
+    return LmdbStore(root, int(plan.engine.cap_gb * 1e9))
+
+
+def make_transform(
+    plan: Plan,
+    modality: plugins.Modality,
+    loaded: Loaded,
+    dataset: ArrowDataset,
+    rows: np.ndarray,
+) -> tuple[Transform, str]:
+    """The sealed preprocessing. What was fitted stays as it is until `--refit`, so that new rows do
+    not move old ones; the second value says so."""
+    samples = Lazy(dataset, rows)
+    kept = _fitted(plan, loaded, dataset)
+    if kept is not None and kept.is_file() and not plan.engine.refit:
+        transform: Transform = modality.batch.restore(json.loads(kept.read_text("utf-8")))
+        return transform, (
+            "Scaling constants and category lists are those that an earlier run on this data fitted; "
+            "--refit fits them anew."
+        )
+    transform = modality.batch.make(loaded.source.preprocessing, dataset.fields, samples)
+    if kept is not None and getattr(transform, "fitted", False):
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        beside = kept.with_suffix(f".{os.getpid()}.tmp")
+        beside.write_text(json.dumps(transform.state()), "utf-8")
+        os.replace(beside, kept)
+    return transform, ""
+
+
+def _fitted(plan: Plan, loaded: Loaded, dataset: ArrowDataset) -> Path | None:
+    """Where fitted preprocessing of this data and source is kept; None for data in memory."""
+    if not plan.task.data:
+        return None
+    place = str(Path(plan.task.data).expanduser().resolve())
+    names = [(f.name, f.kind) for f in dataset.fields]
+    about = digest.value([place, names, loaded.source.sha256, loaded.source.uri])
+    return cache_root() / "fitted" / f"{about}.json"
+
+
+def probe_inputs(transform: Transform, dataset: ArrowDataset, rows: np.ndarray) -> Any:
+    """Model inputs of a few training rows that the transform takes, on which staging is verified."""
+    from headstart.errors import BadRow
+
+    arrays: list[Any] = []
+    for sample in Lazy(dataset, rows, chunk=PROBE_ROWS):
+        try:
+            arrays.append(transform(sample))
+        except BadRow:
+            continue
+        if len(arrays) == PROBE_ROWS:
+            break
+    if not arrays:
+        raise DataError("None of the training rows can be read; see the rows set aside.")
+    return transform.collate(arrays)
+
+
+def stage(
+    modality: plugins.Modality, loaded: Loaded, transform: Transform, inputs: Any
+) -> Backbone:
+    """The staged backbone, verified against the untouched network on a probe batch."""
+    with torch.inference_mode():
+        said = modality.backbones.reference(loaded, inputs)
+        backbone: Backbone = modality.backbones.stage(loaded, transform)
+        backbone.eval().requires_grad_(False)
+        staging.verify(backbone, said, inputs)
+    return backbone
+
+
+def stage_costs(backbone: Backbone, inputs: Any) -> tuple[float, ...]:
+    """Forward operations per sample of each stage."""
+    made = []
+    with torch.inference_mode():
+        state = inputs
+        for number in range(len(backbone.stages)):
+            made.append(float(ledger.count(backbone, state, number, number + 1)))
+            state = backbone.run(state, number, number + 1)
+    return tuple(made)
+
+
+def open_job(plan: Plan, given: Given | None = None, watcher: Watcher | None = None) -> Job:
+    """Opens data and source, splits, seals, stages; nothing is trained yet.
+
+    Raises:
+        DataError, SourceError, PlanError: with what came, what was expected, what to do.
+    """
+    began = time.perf_counter()
+    dataset = open_dataset(plan, given, watcher)
+    modality = plugins.Modality(dataset.modality)
+    outcome = dataset.outcome if plan.task.outcome == "auto" else plan.task.outcome
+    heads: Any = plugins.load("head", outcome)
+    split = splits.make_split(dataset, plan.task, plan.seed)
+    seal = Seal(split, cache_root() / "openings.jsonl")
+    targets = heads.learn(dataset.targets(split.train))
+    try:
+        loaded = load(plan.source.uri, modality, offline=offline(plan.source))
+    except OfflineError:
+        raise
+    transform, kept = make_transform(plan, modality, loaded, dataset, split.train)
+    inputs = probe_inputs(transform, dataset, split.train)
+    backbone = stage(modality, loaded, transform, inputs)
+    device = devices.resolve(plan.engine.device)
+    job = Job(
+        plan=plan,
+        watcher=watcher,
+        cache=cache_root(),
+        modality=modality,
+        dataset=dataset,
+        split=split,
+        seal=seal,
+        heads=heads,
+        targets=targets,
+        loaded=loaded,
+        backbone=backbone,
+        transform=transform,
+        store=open_store(plan),
+        weights=digest.tensors(backbone.state_dict().items()),
+        costs=stage_costs(backbone, inputs),
+        device=device,
+        train=split.train,
+        labels=targets.encode(dataset.targets(split.train)),
+        groups=split.groups,
+        set_aside=[*dataset.set_aside, *split.set_aside],
+        began=began,
+        trained=cache_root() / "trained",
+    )
+    _tell(job, kept)
+    return job
+
+
+def _tell(job: Job, kept: str) -> None:
+    """What was guessed and found, as sentences; the watcher has heard the dataset's own."""
+    job.notes.extend(job.dataset.notes)
+    for note in (*job.split.notes, kept):
+        job.say(note)
+    found = quality.summary(job.dataset, job.split)
+    job.facts["data"] = dict(found.facts)
+    for warning in found.warnings:
+        job.say(warning)
+
+
+def drop_late(job: Job, made: Extraction) -> None:
+    """Takes rows that the transform refused out of the training part, by name."""
+    for late in made.set_aside:
+        job.set_aside.append(SetAside(late.name, late.reason, late.remedy))
+    if not made.set_aside:
+        return
+    gone = np.isin(job.train, [late.row for late in made.set_aside])
+    job.train, job.labels, job.groups = job.train[~gone], job.labels[~gone], job.groups[~gone]
+    job.say(f"{int(gone.sum())} training rows could not be read and were set aside.")
+    share = len(job.set_aside) / max(1, len(job.dataset) + len(job.dataset.set_aside))
+    if share > job.plan.task.tolerate:
+        first = "; ".join(f"{s.name}: {s.reason}" for s in job.set_aside[:5])
+        raise DataError(
+            f"{share:.0%} of the rows cannot be used, more than the {job.plan.task.tolerate:.0%} that "
+            f"are tolerated ({first}). Mend them, or allow more with --tolerate."
+        )

@@ -1,0 +1,138 @@
+"""Which strategy: the one that was named, or the one that validation prefers within the budget."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from headstart.arms import Fitted, fine_tuned, probe
+from headstart.core import plugins
+from headstart.core.plan import build
+from headstart.core.strategy import Strategy
+from headstart.errors import PlanError
+from headstart.job import Job
+
+# Operations that "auto" may spend on trying to fine-tune, when no budget is given (about a minute or
+# two on two processor cores), and the rate at which a budget in seconds is turned into operations.
+FREE_FLOPS = 4e12
+FLOPS_A_SECOND = 5e10
+RATES = (1.0, 0.3)
+
+
+def named(job: Job, name: str, settings: Any) -> Strategy:
+    """The strategy of that name with its settings. Raises PlanError."""
+    file: Any = plugins.load("strategy", name)
+    made = build(file.Settings, settings, "strategy.settings.")
+    strategy: Strategy = file.Strategy(made)
+    why = strategy.refuse(job.network(job.backbone))
+    if why:
+        raise PlanError(f"The strategy '{name}' cannot be used here: {why}")
+    return strategy
+
+
+def check(job: Job) -> None:
+    """Refuses a strategy before anything is computed. Raises PlanError."""
+    choice = job.plan.strategy
+    if choice.name == "auto":
+        if choice.settings:
+            raise PlanError(
+                "Strategy settings were given, but no strategy was named. Name it: --strategy fine_tune"
+            )
+        return
+    named(job, choice.name, choice.settings).phases(job.network(job.backbone))
+
+
+def transfer(job: Job, features: np.ndarray, seconds: float) -> tuple[Fitted, str]:
+    """Trains the transfer arm; returns it with the name of its strategy."""
+    choice = job.plan.strategy
+    if choice.name != "auto":
+        strategy = named(job, choice.name, choice.settings)
+        if solved(job, strategy):
+            return probe(job, features, seconds), choice.name
+        return fine_tuned(job, features, variants(strategy, choice.settings)), choice.name
+    first = probe(job, features, seconds)
+    best, name = first, "linear_probe"
+    for other, strategy in _affordable(job):
+        tried = fine_tuned(job, features, [strategy])
+        gain, error = _gain(job, tried, first)
+        better = gain > error and tried.validation.mean() > best.validation.mean()
+        job.say(
+            f"Tried {other} ({_differs(strategy)}): {100 * gain:+.1f} points against the probe on "
+            f"{len(tried.held_out[0])} held-out training rows (standard error {100 * error:.1f}); "
+            + ("taken." if better else "not taken.")
+        )
+        if better:
+            best, name = tried, other
+    total = sum({id(f): f.flops for f in (first, best)}.values())
+    return dataclasses.replace(best, flops=total), name
+
+
+def solved(job: Job, strategy: Strategy) -> bool:
+    """Whether nothing is trained step by step."""
+    return all(phase.solved for phase in strategy.phases(job.network(job.backbone)))
+
+
+def variants(strategy: Strategy, given: Any) -> Sequence[Strategy]:
+    """The strategy at its own rate and at a third of it, unless the rate was given."""
+    settings = strategy.settings
+    if "rate" in given or not hasattr(settings, "rate"):
+        return [strategy]
+    kinds = [dataclasses.replace(settings, rate=settings.rate * factor) for factor in RATES]
+    return [type(strategy)(kind) for kind in kinds]
+
+
+def _affordable(job: Job) -> list[tuple[str, Strategy]]:
+    """Trained strategies that offer themselves to "auto" and fit what may be spent."""
+    left = job.plan.seconds * FLOPS_A_SECOND if job.plan.seconds else FREE_FLOPS
+    found = []
+    for name in plugins.names("strategy"):
+        file: Any = plugins.load("strategy", name)
+        for settings in getattr(file, "AUTO", ()):
+            strategy = file.Strategy(settings)
+            network = job.network(job.backbone)
+            if settings_fit(job, settings) and not strategy.refuse(network):
+                cost = _cost(job, strategy)
+                if 0 < cost <= left:
+                    left -= cost
+                    found.append((name, strategy))
+    return found
+
+
+def settings_fit(job: Job, settings: Any) -> bool:
+    """Whether the source has the stages that the settings speak of."""
+    cut, stages = getattr(settings, "cut", 0), len(job.backbone.stages)
+    return -stages < cut < stages and job.backbone.width > 0 and any(job.backbone.parameters())
+
+
+def _cost(job: Job, strategy: Strategy) -> float:
+    """Operations of tuning once and training once a seed, at most."""
+    total, rows = 0.0, len(job.train)
+    for phase in strategy.phases(job.network(job.backbone)):
+        if not phase.solved:
+            start = 0 if phase.augment else phase.cut
+            step = sum(job.costs[start:]) + 2.0 * sum(job.costs[phase.cut :])
+            total += step * rows * phase.epochs * (1 + job.plan.evidence.seeds)
+    return total
+
+
+def _gain(job: Job, tried: Fitted, first: Fitted) -> tuple[float, float]:
+    """Mean paired difference on the rows that both held out, and its standard error."""
+    places, said = tried.held_out
+    labels, other = job.labels[places], first.held_out[1][places]
+    if job.outcome == "regress":
+        scale = max(float(np.var(job.labels)), 1e-300)
+        difference = ((other - labels) ** 2 - (said - labels) ** 2) / scale
+    else:
+        hits = (said.argmax(1) == labels).astype(float)
+        difference = hits - (other.argmax(1) == labels)
+    error = float(difference.std(ddof=1) / math.sqrt(len(difference))) if len(places) > 1 else 1.0
+    return float(difference.mean()), error
+
+
+def _differs(strategy: Strategy) -> str:
+    settings = strategy.settings
+    return ", ".join(f"{f.name} {getattr(settings, f.name)}" for f in dataclasses.fields(settings)[:3])
