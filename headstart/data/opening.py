@@ -15,7 +15,7 @@ from headstart.core.dataset import Field
 from headstart.core.reader import Read
 from headstart.core.run import Watcher
 from headstart.core.task import Task
-from headstart.data import folders, storage
+from headstart.data import folders, quality, storage
 from headstart.data.build import FORMAT, Order, build, check_classes, reader_digest, reopen
 from headstart.data.dataset import ArrowDataset
 from headstart.data.layout import Layout, arrange
@@ -48,6 +48,7 @@ def open_data(
     order = _order(path, task, readers, cache, watcher)
     made = _again(order) or build(order)
     check_classes(made)
+    made.notes += quality.conflict_note(made)
     if watcher:
         for note in made.notes:
             watcher.say(note)
@@ -103,6 +104,7 @@ def from_arrays(
         Order(table, layout, reader, Path(), task.tolerate, signatures, cache=cache, watcher=watcher)
     )
     check_classes(made)
+    made.notes += quality.conflict_note(made)
     return made
 
 

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from headstart.core.dataset import Split
+from headstart.data import near, partition
 from headstart.data.dataset import ArrowDataset
+
+LEAK_ROWS = 20_000
+LEAK = 0.01
+"""A column that leaves at most this share of the target unexplained gives it away."""
+REPEATS = 5
+"""A category must have so many rows per value on average before it can be said to explain anything."""
+IMBALANCE = 10
+FEW = 5
 
 
 @dataclass(frozen=True)
 class Quality:
-    """Facts ("rows", "classes", "imbalance", "duplicates", "conflicts" ...) and warnings."""
+    """Facts and warnings.
+
+    Attributes:
+        facts: "rows", "train", "test", "set_aside", "repeated_rows", "label_conflicts"; for classes
+            "classes" (name -> training rows) and "imbalance" (largest by smallest); for numbers
+            "target" (least, mean, greatest of training); for tables "missing" (column -> share).
+        warnings: sentences for a person.
+    """
 
     facts: Mapping[str, Any]
     warnings: tuple[str, ...]
@@ -21,6 +40,164 @@ class Quality:
 def summary(dataset: ArrowDataset, split: Split) -> Quality:
     """Counts, classes, imbalance, duplicates, label conflicts, and columns that give the target away.
 
-    Single columns are looked at on the training rows only.
+    Targets and columns are looked at on the training rows only.
     """
-    raise NotImplementedError
+    targets = dataset.targets(split.train)
+    same = near.exact(dataset.digest_array)
+    facts: dict[str, Any] = {
+        "rows": len(dataset),
+        "train": len(split.train),
+        "test": len(split.test),
+        "set_aside": len(dataset.set_aside),
+        "repeated_rows": len(dataset) - len(np.unique(same)),
+        "label_conflicts": len(_conflicts(same[split.train], targets)),
+    }
+    warnings = list[str]()
+    if dataset.outcome == "classify":
+        _classes(targets, facts, warnings)
+    elif dataset.outcome == "regress":
+        values = np.asarray(targets, np.float64)
+        facts["target"] = [float(values.min()), float(values.mean()), float(values.max())]
+        if np.ptp(values) == 0:
+            warnings.append("All training targets are equal: there is nothing to learn.")
+    _columns(dataset, split.train, targets, facts, warnings)
+    if facts["label_conflicts"]:
+        warnings.append(
+            f"{facts['label_conflicts']} groups of equal training rows carry different targets; no model "
+            "can be right on all of them. Correct the labels."
+        )
+    return Quality(facts, tuple(warnings))
+
+
+def conflict_note(dataset: ArrowDataset) -> tuple[str, ...]:
+    """A sentence on equal rows with different targets, or none."""
+    if not dataset.target:
+        return ()
+    same = near.exact(dataset.digest_array)
+    found = _conflicts(same, dataset.targets(np.arange(len(dataset))))
+    if not found:
+        return ()
+    shown = "; ".join(" and ".join(dataset.names(rows[:2])) for rows in found[:3])
+    return (
+        f"{len(found)} groups of equal rows carry different targets (first: {shown}). Correct the "
+        "labels, or expect errors there.",
+    )
+
+
+def _conflicts(same: np.ndarray, targets: Sequence[Any]) -> list[np.ndarray]:
+    """Row places of every group of equal rows whose targets differ."""
+    order = np.argsort(same, kind="stable")
+    pieces = np.split(order, np.flatnonzero(np.diff(same[order])) + 1)
+    several = [p for p in pieces if len(p) > 1]
+    return [p for p in several if len({targets[i] for i in p}) > 1]
+
+
+def _classes(targets: Sequence[Any], facts: dict[str, Any], warnings: list[str]) -> None:
+    counts = Counter(targets)
+    sizes = sorted(counts.values())
+    facts["classes"] = {str(c): counts[c] for c in partition.ordered(targets)}
+    facts["imbalance"] = sizes[-1] / sizes[0]
+    if facts["imbalance"] >= IMBALANCE:
+        rare = min(counts, key=lambda c: counts[c])
+        warnings.append(
+            f"The largest class has {facts['imbalance']:.0f} times the rows of the smallest "
+            f"({rare!s}: {counts[rare]}). Read the figures per class, not accuracy alone."
+        )
+    few = [str(c) for c, n in counts.items() if n < FEW]
+    if few:
+        warnings.append(
+            f"{len(few)} classes have fewer than {FEW} training rows ({', '.join(sorted(few)[:5])}); "
+            "their figures will be uncertain."
+        )
+    plain = Counter(" ".join(str(c).split()).casefold() for c in counts)
+    alike = sorted(p for p, n in plain.items() if n > 1)
+    if alike:
+        warnings.append(
+            f"Class names that differ only in case or spaces: {', '.join(map(repr, alike[:5]))}. "
+            "If they mean the same, rename them."
+        )
+
+
+def _columns(
+    dataset: ArrowDataset,
+    train: np.ndarray,
+    targets: Sequence[Any],
+    facts: dict[str, Any],
+    warnings: list[str],
+) -> None:
+    """Missing, constant and telling columns of a table."""
+    table = [f for f in dataset.fields if f.kind in ("number", "category")]
+    if not table:
+        return
+    step = max(1, -(-len(train) // LEAK_ROWS))
+    rows, seen = train[::step], targets[::step]
+    samples = dataset.samples(rows)
+    missing = dict[str, float]()
+    for place in table:
+        cells = [s[place.name] for s in samples]
+        full = [i for i, c in enumerate(cells) if c is not None and c == c]
+        if share := 1 - len(full) / max(1, len(cells)):
+            missing[place.name] = share
+        if len({cells[i] for i in full}) <= 1:
+            warnings.append(f"The column '{place.name}' is constant or empty in training; it tells nothing.")
+            continue
+        if len(full) >= 20 and _tells(
+            [cells[i] for i in full], [seen[i] for i in full], place.kind, dataset.outcome
+        ):
+            warnings.append(
+                f"The column '{place.name}' alone gives the target away (all but {LEAK:.0%}). If it is not "
+                "known when predictions are made, drop it: the figures would not hold."
+            )
+    facts["missing"] = missing
+
+
+def _tells(cells: list[Any], targets: list[Any], kind: str, outcome: str) -> bool:
+    """Whether one column predicts the target almost surely."""
+    if kind == "number":
+        values = np.asarray(cells, np.float64)
+        if outcome == "regress":
+            return _correlated(values, np.asarray(targets, np.float64))
+        return outcome == "classify" and _cuts(values, partition.codes(targets)[0])
+    codes, names = partition.codes(cells)
+    if len(names) * REPEATS > len(cells):
+        return False
+    if outcome == "regress":
+        numbers = np.asarray(targets, np.float64)
+        means = np.bincount(codes, numbers) / np.bincount(codes)
+        return bool(((numbers - means[codes]) ** 2).mean() <= LEAK * numbers.var() > 0)
+    if outcome != "classify":
+        return False
+    kinds = partition.codes(targets)[0]
+    return _within_errors(codes, kinds) <= LEAK * _blind_errors(kinds)
+
+
+def _correlated(values: np.ndarray, targets: np.ndarray) -> bool:
+    """Whether |Pearson's r| exceeds 0.99 between values, or between their ranks."""
+    if np.ptp(values) == 0 or np.ptp(targets) == 0 or not np.isfinite(values).all():
+        return False
+    ranks = [np.unique(v, return_inverse=True)[1] for v in (values, targets)]
+    plain, ranked = np.corrcoef(values, targets)[0, 1], np.corrcoef(*ranks)[0, 1]
+    return bool(max(abs(plain), abs(ranked)) > 1 - LEAK)
+
+
+def _cuts(values: np.ndarray, kinds: np.ndarray) -> bool:
+    """Whether cutting a number into as many pieces as there are classes tells the class."""
+    codes = np.unique(values, return_inverse=True)[1]
+    order = np.lexsort((kinds, codes))
+    changes = int((np.diff(kinds[order]) != 0).sum()) - int(kinds.max())
+    return max(changes, 0) / 2 + _within_errors(codes, kinds) <= LEAK * _blind_errors(kinds)
+
+
+def _within_errors(codes: np.ndarray, kinds: np.ndarray) -> int:
+    """Errors of naming the most frequent class of every value."""
+    _, pair, many = np.unique(
+        codes * (int(kinds.max()) + 1) + kinds, return_index=True, return_counts=True
+    )
+    most = np.zeros(int(codes.max()) + 1, np.int64)
+    np.maximum.at(most, codes[pair], many)
+    return int(len(codes) - most.sum())
+
+
+def _blind_errors(kinds: np.ndarray) -> int:
+    """Errors of always naming the most frequent class."""
+    return int(len(kinds) - np.bincount(kinds).max())
