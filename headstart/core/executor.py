@@ -26,8 +26,8 @@ class ExecutorFile(Protocol):
         """Version of the runtime, part of the store's key."""
         ...
 
-    def missing(self) -> str:
-        """Why it cannot be used here, as a sentence, or ""."""
+    def missing(self, device: str) -> str:
+        """Why it cannot be used on this device, as a sentence, or ""."""
         ...
 
     def prepare(

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ class Item:
 class Refused:
     """One row that cannot be used."""
 
-    row: int
+    key: bytes
     error: BadRow
 
 
@@ -75,7 +76,7 @@ class Bucketer:
         """Yields all that wait, longest first (so that a lack of memory shows at once)."""
         groups = [self._waiting[n] for n in sorted(self._waiting, reverse=True)]
         self._waiting, self._bytes = {}, 0
-        for group in [sum(groups, [])] if self.mixed else groups:
+        for group in [list(chain(*groups))] if self.mixed else groups:
             while group:
                 count = self.size(group[0].length)
                 yield group[:count]
@@ -145,7 +146,7 @@ def prepared(
 ) -> Iterator[Item | Refused]:
     """Samples decoded and transformed on `threads` threads, in the order of `rows`."""
 
-    def one(row: int, key: bytes, sample: Any) -> Item | Refused:
+    def one(key: bytes, sample: Any) -> Item | Refused:
         draw = None
         if view >= 0:
             draw = np.random.default_rng([view, int.from_bytes(key, "little")])
@@ -153,7 +154,7 @@ def prepared(
             arrays = transform(sample, draw)
             return Item(key, arrays, transform.length(arrays))
         except BadRow as error:
-            return Refused(row, error)
+            return Refused(key, error)
 
     def chunk(start: int) -> list[Item | Refused]:
         part, names = rows[start : start + CHUNK], keys[start : start + CHUNK]
@@ -161,13 +162,13 @@ def prepared(
             samples = dataset.samples(part)
         except BadRow:
             return [x for r, k in zip(part, names, strict=True) for x in alone(r, k)]
-        return [one(int(r), k, s) for r, k, s in zip(part, names, samples, strict=True)]
+        return [one(k, s) for k, s in zip(names, samples, strict=True)]
 
     def alone(row: int, key: bytes) -> list[Item | Refused]:
         try:
-            return [one(int(row), key, dataset.samples(np.array([row]))[0])]
+            return [one(key, dataset.samples(np.array([row]))[0])]
         except BadRow as error:
-            return [Refused(int(row), error)]
+            return [Refused(key, error)]
 
     with ThreadPoolExecutor(threads, "headstart-decode") as pool:
         flying: deque[Future[list[Item | Refused]]] = deque()

@@ -73,7 +73,9 @@ def to_batch(rows: Sequence[Mapping[str, np.ndarray]], ragged: Sequence[str]) ->
             lengths = torch.tensor([len(a) for a in arrays])
             batch[MASK] = torch.arange(int(lengths.max()))[None] < lengths[:, None]
             arrays = _padded(arrays, int(lengths.max()))
-        tensor = torch.from_numpy(np.stack(arrays).view(np.int16) if stored != name else np.stack(arrays))
+        tensor = torch.from_numpy(
+            np.stack(arrays).view(np.int16) if stored != name else np.stack(arrays)
+        )
         batch[name] = tensor.view(torch.bfloat16).float() if stored != name else tensor
     return batch
 

@@ -8,10 +8,13 @@ is done is committed, so that a killed extraction goes on where it stopped.
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import os
 import tempfile
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headstart.core import digest
 from headstart.core.dataset import Dataset
 from headstart.core.executor import Runner
 from headstart.core.modality import Transform
@@ -28,6 +30,7 @@ from headstart.core.network import FEATURES, Backbone
 from headstart.core.run import Step, Watcher
 from headstart.core.store import Row, Shelf, Space, Store
 from headstart.engine import _choose as choose
+from headstart.engine._choose import Candidate
 from headstart.engine._pipeline import (
     Bucketer,
     Item,
@@ -38,7 +41,7 @@ from headstart.engine._pipeline import (
     prepared,
 )
 from headstart.engine._trunk import Trunk, nbytes, to_batch, to_rows
-from headstart.errors import ContractError, StorageError
+from headstart.errors import BadRow, ContractError, StorageError
 
 BUDGET = 512 << 20  # bytes of activations that all forward passes together may take
 MOST = {"cpu": 32}  # rows a batch; more gains nothing on a processor
@@ -162,72 +165,329 @@ def extract(
         StorageError: the disk is full; what was computed so far is kept.
     """
     how = how or How()
-    if how.cache is None:
-        with tempfile.TemporaryDirectory(prefix="headstart-") as folder:
+    with contextlib.ExitStack() as stack:
+        if how.cache is None:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="headstart-"))
             how = dataclasses.replace(how, cache=Path(folder))
-            job = _Job(dataset, rows, backbone, transform, store, weights, cut, how, watcher)
-            return job.run()
-    return _Job(dataset, rows, backbone, transform, store, weights, cut, how, watcher).run()
-
-
-class _Job:
-    """One call of `extract`."""
-
-    def __init__(
-        self,
-        dataset: Dataset,
-        rows: np.ndarray,
-        backbone: Backbone,
-        transform: Transform,
-        store: Store,
-        weights: str,
-        cut: int | None,
-        how: How,
-        watcher: Watcher | None,
-    ) -> None:
-        self.dataset, self.rows = dataset, np.asarray(rows, np.int64)
-        self.backbone = backbone.eval()
-        self.asked, self.transform = transform, transform.profile(how.profile)
-        self.store, self.weights, self.cut, self.how = store, weights, cut, how
-        self.watcher = watcher
-        self.cache = how.cache or Path()
-        self.trunk = Trunk(backbone, cut)
-        self.keys = dataset.digests(self.rows) if len(self.rows) else []
-        self.first = {key: place for place, key in reversed(list(enumerate(self.keys)))}
-        self.unique = sorted(self.first, key=self.first.__getitem__)
-        self.refused: dict[bytes, Refused] = {}
-        self.forwards = 0
-        self.notes: list[str] = []
-        self.row_bytes = 0
-        self.peak = 0
-        self.rates_of = digest.value(
-            [weights, cut, self.transform.digest, how.profile, how.device, how.processor]
+        backbone.eval()
+        own = transform.profile(how.profile)
+        at = -1 if cut is None else cut
+        job = _Job(
+            dataset=dataset,
+            rows=np.asarray(rows, np.int64),
+            transform=own,
+            trunk=Trunk(backbone, cut),
+            store=store,
+            how=how,
+            space=lambda label: Space(
+                weights, at, own.digest, label, how.profile, how.processor, how.view
+            ),
+            watcher=watcher,
         )
+        result = job.run()
+    if own is not transform:
+        for name, count in own.counts.items():
+            transform.counts[name] = transform.counts.get(name, 0) + count
+    return result
+
+
+@dataclass
+class _Job:
+    """One call of `extract`.
+
+    Attributes:
+        keys: digest of each row's sample.
+        unique: distinct keys, in the order of their first place, `first`.
+        refused: keys whose sample the transform refused.
+        row_bytes: predicted size of a stored row.
+        peak: bytes of activations per sample of length `length`.
+    """
+
+    dataset: Dataset
+    rows: np.ndarray
+    transform: Transform
+    trunk: Trunk
+    store: Store
+    how: How
+    space: Callable[[str], Space]
+    watcher: Watcher | None
+    keys: list[bytes] = field(default_factory=list)
+    unique: list[bytes] = field(default_factory=list)
+    first: dict[bytes, int] = field(default_factory=dict)
+    refused: dict[bytes, BadRow] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    forwards: int = 0
+    row_bytes: float = 0.0
+    peak: float = 1.0
+    length: float = 1.0
+    most: int = 0
+
+    def __post_init__(self) -> None:
+        self.keys = list(self.dataset.digests(self.rows)) if len(self.rows) else []
+        for place, key in enumerate(self.keys):
+            self.first.setdefault(key, place)
+        self.unique = list(self.first)
+        self.threads = self.how.threads or len(os.sched_getaffinity(0))
+        self.lanes = self.threads if self.how.device == "cpu" else 1
+        self.lock = threading.Lock()
 
     def run(self) -> Extraction:
         """Computes what is missing, then reads; a row that turns out damaged is computed again."""
         start = time.monotonic()
-        found, notes = choose.candidates(self.how, self.space, self.store, self.unique)
-        self.notes += notes
-        if not found:
-            raise ContractError("No executor serves this profile and device.")
-        made: Extraction | None = None
+        result = None
         for _ in range(3):
+            found, notes = choose.candidates(self.how, self.space, self.store, self.unique)
+            self.notes += notes
             chosen = self.fill(found)
             if chosen is None:
+                result = Extraction(self.rows)
                 break
             try:
-                made = self.read(chosen)
+                result = self.read(chosen)
                 break
             except KeyError:  # damaged since it was listed
-                for c in found:
-                    c.absent = c.shelf.missing(self.unique)
-                found = [chosen]
-        result = made or Extraction(np.empty(0, np.int64))
+                continue
+        if result is None:
+            raise StorageError(
+                "Rows of the feature store stay unreadable; set --store to another disk."
+            )
         result.set_aside = tuple(self.late())
         result.forwards, result.seconds = self.forwards, time.monotonic() - start
         result.notes = tuple(dict.fromkeys(self.notes))
-        if self.transform is not self.asked:
-            for name, count in self.transform.counts.items():
-                self.asked.counts[name] = self.asked.counts.get(name, 0) + count
         return result
+
+    def fill(self, found: list[Candidate]) -> Candidate | None:
+        """Computes the missing rows with the quickest executor; None: too large to keep."""
+        best = min(found, key=lambda c: (len(c.absent), c.name))
+        items = self.sample(best)
+        if not items:
+            return best
+        two = items[:2] if len(items) > 1 else items * 2
+        example = self.transform.collate([i.arrays for i in two])
+        self.probe(example, items)
+        rates = choose.read_rates(self.cache, self.which)
+        ranked = choose.order(
+            found, lambda: choose.seconds_per_row(self.trunk, self.placed(example)), rates
+        )
+        if not self.fits(len(ranked[0].absent)):
+            if self.trunk.cut is not None:
+                return None
+            ranked[0].shelf = Loose()
+            ranked[0].absent = list(range(len(self.unique)))
+        chosen, runner = self.ready(ranked, example)
+        seconds = self.forward(chosen, runner)
+        if self.forwards > choose.FEW:
+            rates[chosen.name] = [seconds / self.lanes / self.forwards, 0.5]
+            choose.write_rates(self.cache, self.which, rates)
+        return chosen
+
+    def sample(self, best: Candidate) -> list[Item]:
+        """Up to sixteen transformed samples of those that are missing; [] when all of them are refused."""
+        items: list[Item] = []
+        for item in self.prepared(best.absent):
+            if isinstance(item, Refused):
+                self.refuse(item)
+                continue
+            items.append(item)
+            if len(items) == 16:
+                break
+        return items
+
+    def prepared(self, absent: Sequence[int]) -> Iterator[Item | Refused]:
+        keys = [self.unique[p] for p in absent]
+        return prepared(
+            self.dataset,
+            self.rows[[self.first[k] for k in keys]],
+            keys,
+            transform=self.transform,
+            view=self.how.view,
+            threads=self.threads,
+        )
+
+    def refuse(self, item: Refused) -> None:
+        self.refused[item.key] = item.error
+
+    def placed(self, example: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The example where the caller's network is."""
+        tensor = next(iter(self.trunk.parameters()), torch.empty(0))
+        return {n: t.to(tensor.device) for n, t in example.items()}
+
+    def probe(self, example: Mapping[str, Tensor], items: Sequence[Item]) -> None:
+        """Runs the eager network once on the example: size of a row, memory of a forward pass."""
+        peak = 0
+
+        def hook(_: Any, inputs: Any, output: Any) -> None:
+            nonlocal peak
+            peak = max(peak, _nbytes(inputs) + _nbytes(output))
+
+        leaves = [m for m in self.trunk.modules() if not list(m.children())]
+        handles = [m.register_forward_hook(hook) for m in leaves]
+        try:
+            with torch.inference_mode():
+                outputs = self.trunk(self.placed(example))
+        finally:
+            for handle in handles:
+                handle.remove()
+        outputs = {n: t.cpu() for n, t in outputs.items()}
+        rows = to_rows(outputs, self.trunk.backbone.ragged, self.how.profile == "fast")
+        lengths = [i.length for i in (items[:2] if len(items) > 1 else [items[0]] * 2)]
+        mean = sum(i.length for i in items) / len(items)
+        self.row_bytes = sum(nbytes(r) for r in rows) / sum(lengths) * mean
+        self.peak, self.length = 2.0 * peak / len(rows), float(max(lengths))
+
+    def fits(self, count: int) -> bool:
+        """Whether `count` more rows may be stored; says so when not."""
+        page = 4096
+        size = (self.row_bytes + 200) if self.row_bytes < page // 2 else self.row_bytes + page
+        room = self.store.room()
+        if size * count <= room:
+            return True
+        what = "features" if self.trunk.cut is None else "states"
+        self.notes.append(
+            f"The store steps aside: {count:,} {what} of {self.row_bytes:,.0f} bytes would need "
+            f"{size * count / 1e9:.2f} GB and {room / 1e9:.2f} GB may be written (cap and free disk). "
+            "They are computed again where they are needed."
+        )
+        return False
+
+    def ready(
+        self, ranked: Sequence[Candidate], example: Mapping[str, Tensor]
+    ) -> tuple[Candidate, Runner]:
+        """The first executor that can be readied; eager PyTorch when none can."""
+        last: Exception | None = None
+        for c in ranked:
+            try:
+                return c, c.file.prepare(self.trunk, example, self.how.device, self.cache)
+            except Exception as error:
+                last = error
+                self.notes.append(f"Executor '{c.name}' was passed over: {error}")
+        if all(c.name != "eager" for c in ranked):
+            eager = dataclasses.replace(self.how, executor="eager")
+            found, _ = choose.candidates(eager, self.space, self.store, self.unique)
+            return self.ready(found, example)
+        raise ContractError(f"No executor can run this network: {last}") from last
+
+    def forward(self, chosen: Candidate, runner: Runner) -> float:
+        """Computes and stores what `chosen` lacks; what is done stays when this is interrupted.
+        Returns the seconds spent in forward passes, summed over lanes."""
+        absent = [p for p in chosen.absent if self.unique[p] not in self.refused]
+        writer = Writer(chosen.shelf)
+        lanes = Lanes(lambda batch: self.batch(batch, runner, writer), self.lanes, self.how.device)
+        share = max(1, -(-len(absent) // self.lanes))
+        bucketer = Bucketer(lambda n: min(self.size(n), share), self.trunk.backbone.companions)
+        try:
+            for item in self.prepared(absent):
+                if isinstance(item, Refused):
+                    self.refuse(item)
+                    continue
+                for batch in bucketer.add(item):
+                    lanes.submit(batch)
+                    self.tell(len(absent))
+            for batch in bucketer.rest():
+                lanes.submit(batch)
+                self.tell(len(absent))
+            lanes.finish()
+        finally:
+            lanes.close()
+            writer.close()
+        self.tell(len(absent))
+        return lanes.seconds
+
+    def size(self, length: int) -> int:
+        """Rows in a batch of this length."""
+        if self.how.batch:
+            return min(self.how.batch, self.most or self.how.batch)
+        most = self.most or MOST.get(self.how.device, 256)
+        peak = self.peak * max(1.0, length / self.length)
+        return int(max(1, min(most, BUDGET / self.lanes / max(peak, 1.0))))
+
+    def batch(self, items: list[Item], runner: Runner, writer: Writer) -> None:
+        """Forwards some samples and hands their rows to the writer; halves them when memory is short."""
+        try:
+            outputs = runner(self.transform.collate([i.arrays for i in items]))
+        except Exception as error:
+            if len(items) == 1 or not out_of_memory(error):
+                raise
+            outputs = None
+            self.most = len(items) // 2
+        if outputs is None:
+            self.notes.append(f"Memory was short; batches were reduced to {self.most} rows.")
+            self.batch(items[: self.most], runner, writer)
+            self.batch(items[self.most :], runner, writer)
+            return
+        rows = to_rows(outputs, self.trunk.backbone.ragged, self.how.profile == "fast")
+        writer.put([(i.key, r) for i, r in zip(items, rows, strict=True)])
+        with self.lock:
+            self.forwards += len(items)
+
+    def tell(self, total: int) -> None:
+        if self.watcher is not None:
+            name = "features" if self.trunk.cut is None else "states"
+            self.watcher.step(Step(name, self.forwards, total))
+
+    def read(self, chosen: Candidate) -> Extraction:
+        """Rows in the asked order, those set aside left out. Raises KeyError."""
+        kept = [p for p, key in enumerate(self.keys) if key not in self.refused]
+        keys = [self.keys[p] for p in kept]
+        made = Extraction(self.rows[kept], executor=chosen.label)
+        if self.trunk.cut is None:
+            made.features = chosen.shelf.matrix(keys)
+            made.bytes = made.features.nbytes
+        else:
+            made.states = States(chosen.shelf, keys, self.trunk.backbone.ragged)
+            if keys and not self.row_bytes:
+                some = chosen.shelf.get(keys[:16])
+                self.row_bytes = sum(nbytes(r) for r in some) / len(some)
+            made.bytes = int(self.row_bytes * len(self.unique))
+        self.notes += getattr(chosen.shelf, "notes", [])
+        return made
+
+    def late(self) -> Iterator[Late]:
+        """Rows set aside, every one that shares a refused sample."""
+        places = [p for p, key in enumerate(self.keys) if key in self.refused]
+        names = self.dataset.names(self.rows[places]) if places else []
+        for place, name in zip(places, names, strict=True):
+            error = self.refused[self.keys[place]]
+            yield Late(int(self.rows[place]), name, error.reason, error.remedy)
+
+    @property
+    def cache(self) -> Path:
+        assert self.how.cache is not None
+        return self.how.cache
+
+    @property
+    def which(self) -> str:
+        """What measured rates hold for."""
+        return self.space("").name
+
+
+class Loose:
+    """A shelf for one call, where the store has no room for pooled features."""
+
+    def __init__(self) -> None:
+        self._rows: dict[bytes, Row] = {}
+
+    def missing(self, keys: Sequence[bytes]) -> list[int]:
+        """Places in `keys` that are not held."""
+        return [p for p, key in enumerate(keys) if key not in self._rows]
+
+    def put(self, rows: Iterable[tuple[bytes, Row]]) -> None:
+        """Holds copies."""
+        self._rows.update((k, {n: a.copy() for n, a in row.items()}) for k, row in rows)
+
+    def get(self, keys: Sequence[bytes]) -> list[Row]:
+        """Rows in the order of `keys`. Raises KeyError."""
+        return [self._rows[k] for k in keys]
+
+    def matrix(self, keys: Sequence[bytes]) -> np.ndarray:
+        """(N, width) float32. Raises KeyError."""
+        return np.stack([self._rows[k][FEATURES] for k in keys])
+
+
+def _nbytes(thing: Any) -> int:
+    """Bytes of the tensors in nested tuples and mappings."""
+    if isinstance(thing, Tensor):
+        return thing.nbytes
+    if isinstance(thing, Mapping):
+        return sum(_nbytes(v) for v in thing.values())
+    return sum(_nbytes(v) for v in thing) if isinstance(thing, (tuple, list)) else 0

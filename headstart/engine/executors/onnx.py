@@ -95,10 +95,16 @@ def _export(wrapped: _Positional, example: Mapping[str, Tensor], kept: Path, leg
             named = {f"in_{n}": a for n, a in axes.items()} | {o: {0: "n"} for o in outputs}
             args = tuple(example.values())
             torch.onnx.export(
-                wrapped, args, str(draft), dynamo=False, dynamic_axes=named, opset_version=17, **common
+                wrapped,
+                args,
+                str(draft),
+                dynamo=False,
+                dynamic_axes=named,
+                opset_version=17,
+                **common,
             )
         else:
-            shapes = tuple({a: torch.export.Dim.DYNAMIC for a in axes[n]} for n in example)
+            shapes = tuple(dict.fromkeys(axes[n], torch.export.Dim.DYNAMIC) for n in example)
             torch.onnx.export(
                 wrapped,
                 tuple(example.values()),
@@ -149,7 +155,7 @@ def _differs(trunk: nn.Module, run: Runner, example: Mapping[str, Tensor]) -> st
         for name, got in run(inputs).items():
             want = wanted[name]
             if got.shape != want.shape or got.dtype != want.dtype:
-                return f"'{name}' is {tuple(got.shape)} {got.dtype}, expected {tuple(want.shape)} {want.dtype}"
+                return f"'{name}' is {got.dtype} {got.shape}, expected {want.dtype} {want.shape}"
             gap = (got.double() - want.double()).abs().max().item() if got.numel() else 0.0
             scale = max(want.double().abs().max().item(), 1e-6) if got.numel() else 1.0
             if not gap <= TOLERANCE * scale:
