@@ -84,9 +84,10 @@ class BatchFile(Protocol):
 class BackbonesFile(Protocol):
     """`backbones.py`: pretrained networks and their stages."""
 
-    def stage(self, loaded: Loaded) -> Backbone:
-        """The staged network; one stage for a family nobody has staged. Raises SourceError when the
-        network cannot read this modality."""
+    def stage(self, loaded: Loaded, transform: Transform | None = None) -> Backbone:
+        """The staged network; one stage for a family nobody has staged. A network drawn by formula
+        takes its input width from the fitted transform. Raises SourceError when the network cannot
+        read this modality."""
         ...
 
     def reference(self, loaded: Loaded, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Staging is verified: the staged backbone says what the untouched network says, at every cut."""
+"""Staging is verified: the staged network says what the untouched one says, at every cut."""
 
 from __future__ import annotations
 
@@ -11,50 +11,73 @@ from headstart.core.network import Backbone
 from headstart.errors import ContractError
 
 TOLERANCE = 1e-4
+"""Largest difference allowed, relative to the largest value that the untouched network gave."""
 
 
-def verify(backbone: Backbone, reference: Mapping[str, Tensor], inputs: Mapping[str, Tensor]) -> None:
-    """Compares a staged backbone with its network on a probe batch.
+def verify(
+    backbone: Backbone, reference: Mapping[str, Tensor], inputs: Mapping[str, Tensor]
+) -> None:
+    """Compares a staged network with the untouched one on a probe batch, in eval mode.
 
     Args:
-        reference: what the untouched network says: "pool" (N, width), or "positions" (N, L, width),
-            compared at unmasked places; both where it has both.
-        inputs: the probe batch.
+        reference: {"pool": (N, width)} or {"positions": (N, L, width)}, what the modality's
+            `reference` gave for `inputs`; {} where there is no untouched network (a formula).
+        inputs: a probe batch, best with rows of different length.
 
     Raises:
-        ContractError: pooled features or positions differ by more than 1e-4 of their size, or running in
-            two pieces gives something else than running at once.
+        ContractError: with the largest difference, and where.
     """
-    with torch.inference_mode():
-        whole = backbone.run(inputs)
-        pooled = backbone.pool(whole)
-        if pooled.shape[1:] != (backbone.width,):
-            raise ContractError(
-                f"{type(backbone).__name__} pools to {tuple(pooled.shape)}; its width is "
-                f"{backbone.width}. Mend the staging of this family."
-            )
-        if "pool" in reference:
-            _close(pooled, reference["pool"].flatten(1), backbone, "pooled features")
-        if "positions" in reference:
-            values, mask = backbone.positions(whole)
-            _close(values[mask], reference["positions"][mask], backbone, "positions")
-        for cut in range(len(backbone.stages) + 1):
-            again = backbone.pool(backbone.run(backbone.run(inputs, stop=cut), start=cut))
-            _close(again, pooled, backbone, f"features after a cut at stage {cut}")
+    training = backbone.training
+    backbone.eval()
+    try:
+        with torch.no_grad():
+            final = backbone.run(inputs)
+            _shapes(backbone, final, len(next(iter(inputs.values()))))
+            _against(backbone, reference, final)
+            for cut in range(len(backbone.stages) + 1):
+                resumed = backbone.run(backbone.run(inputs, stop=cut), start=cut)
+                same = backbone.pool(resumed), backbone.pool(final)
+                where = f"leaving and re-entering before stage {cut} of {len(backbone.stages)}"
+                _close(*same, where)
+    finally:
+        backbone.train(training)
 
 
-def _close(found: Tensor, expected: Tensor, backbone: Backbone, what: str) -> None:
+def _shapes(backbone: Backbone, final: Mapping[str, Tensor], rows: int) -> None:
+    pooled = backbone.pool(final)
+    if tuple(pooled.shape) != (rows, backbone.width):
+        raise ContractError(
+            f"pool() gave the shape {tuple(pooled.shape)}; expected ({rows}, {backbone.width}): rows "
+            "and the backbone's width."
+        )
+    if not bool(torch.isfinite(pooled).all()):
+        raise ContractError("pool() gave NaN or infinity on the probe batch.")
+
+
+def _against(
+    backbone: Backbone, reference: Mapping[str, Tensor], final: Mapping[str, Tensor]
+) -> None:
+    """The untouched network's pooling, or its last hidden states at unmasked places."""
+    if "pool" in reference:
+        _close(backbone.pool(final), reference["pool"], "the pooled features")
+    if "positions" in reference:
+        places, mask = backbone.positions(final)
+        _close(places[mask], reference["positions"][mask], "the last hidden states")
+
+
+def _close(found: Tensor, expected: Tensor, where: str) -> None:
     if found.shape != expected.shape:
         raise ContractError(
-            f"{type(backbone).__name__}: {what} have the shape {tuple(found.shape)}, the untouched "
-            f"network's {tuple(expected.shape)}. Mend the staging of this family."
+            f"Staging changed the shape of {where}: {tuple(found.shape)} instead of "
+            f"{tuple(expected.shape)}."
         )
-    scale = max(float(expected.abs().max()), 1e-6) if expected.numel() else 1.0
-    worst = float((found - expected).abs().max()) / scale if expected.numel() else 0.0
-    if not worst <= TOLERANCE:
+    if not found.numel():
+        return
+    difference = float((found - expected).abs().max())
+    scale = max(float(expected.abs().max()), 1e-6)
+    if not difference <= TOLERANCE * scale:
         raise ContractError(
-            f"{type(backbone).__name__}: {what} differ from the untouched network's by {worst:.2g} of "
-            f"their size; {TOLERANCE:g} is allowed. Mend the staging of this family."
+            f"Staging changed what the network says, at {where}: largest difference {difference:.3g}, "
+            f"allowed {TOLERANCE * scale:.3g}. The family is staged wrongly; report it, or use another "
+            "source."
         )
-
-
