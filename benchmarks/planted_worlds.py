@@ -88,7 +88,7 @@ def _probabilities(margin: np.ndarray, truth: np.ndarray, rival: np.ndarray) -> 
     logits[:, index, truth] = 3.0 + np.maximum(margin, 0)
     logits[:, index, rival] = 3.0 + np.maximum(-margin, 0)
     logits = np.exp(logits)
-    return logits / logits.sum(axis=2, keepdims=True)
+    return np.asarray(logits / logits.sum(axis=2, keepdims=True))
 
 
 def _rows(

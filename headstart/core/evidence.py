@@ -119,8 +119,9 @@ class Check(Protocol):
     """One file in `evidence/`: its module offers these names.
 
     Attributes:
-        NEEDS: what the case must carry beside `targets` and the transfer arm: any of
-            "scratch", "champion", "validation", "groups", or a key of `facts`.
+        NEEDS: what the case should carry beside `targets` and the transfer arm: any of
+            "scratch", "champion", "validation", "groups", or a key of `facts`. `adapt` supplies what
+            it can; what did not come the check lists in `Finding.missing`.
         OUTCOMES: the outcomes that it serves.
     """
 

@@ -45,18 +45,28 @@ def wilson(
 
 
 def share_interval(
-    share: float, variance: float, *, size: float, df: float = math.inf, level: float = LEVEL
+    share: float,
+    variance: float,
+    *,
+    size: float,
+    rows: float | None = None,
+    df: float = math.inf,
+    level: float = LEVEL,
 ) -> tuple[float, float]:
     """Wilson's interval at the effective size share (1 - share) / variance.
 
     Serves every score between 0 and 1. Where the variance is zero (all rows right, all seeds
     alike) the effective size is `size`, the number of rows or groups, so that width remains.
+
+    Args:
+        size: independent units, rows or groups.
+        rows: test rows, where they are more; the effective size is at most twice as many, for a
+            smaller variance than theirs is itself uncertain.
     """
     binomial = share * (1 - share)
     effective = float(size)
     if variance > 1e-15 and binomial > 1e-12:
-        # a variance below that of `size` independent rows is itself uncertain: at most twice the size
-        effective = min(binomial / variance, 2.0 * size)
+        effective = min(binomial / variance, 2.0 * max(size, rows or 0))
     return wilson(share, effective, z=quantile(df, level))
 
 

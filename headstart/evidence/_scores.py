@@ -67,6 +67,7 @@ def estimate(
     *,
     share: bool = False,
     positive: bool = False,
+    unit: float = 1.0,
     level: float = LEVEL,
 ) -> tuple[float, float, float, str]:
     """Mean of row scores with its interval over seeds and rows: value, low, high, method.
@@ -76,6 +77,8 @@ def estimate(
         groups: (rows,) numbers from 0 of the rows' groups, or None.
         share: the scores lie between 0 and 1, so Wilson's form is used.
         positive: the scores are above 0, so the interval is symmetric on the log scale.
+        unit: by how much a row would differ, where none is seen to differ: then the ends suppose a
+            share of 3 / size rows doing so (rule of three, Hanley and Lippman-Hand 1983).
     """
     seeds, rows = found.shape
     spread = _paired.mean(found, groups)
@@ -86,7 +89,7 @@ def estimate(
     over = over if seeds == 1 else f"{seeds} seeds and {over}"
     if share:
         low, high = share_interval(
-            spread.value, spread.error**2, size=spread.size, df=spread.df, level=level
+            spread.value, spread.error**2, size=spread.size, rows=rows, df=spread.df, level=level
         )
         return (
             spread.value,
@@ -94,6 +97,11 @@ def estimate(
             high,
             f"mean; interval over {over}, Wilson's form at the effective size",
         )
+    if not spread.error > 1e-12 * abs(spread.value):
+        rise = unit * min(1.0, 3.0 / spread.size)
+        low, high = spread.value - rise, spread.value + rise
+        how = f"mean; all rows alike, so ends by the rule of three over {over}"
+        return spread.value, max(0.0, low) if positive else low, high, how
     if positive:
         low, high = scale_interval(spread.value, spread.error, df=spread.df, level=level)
         return spread.value, low, high, f"mean; interval over {over}, t on the log scale"

@@ -42,7 +42,9 @@ def check(case: Case) -> Finding:
     )
     measures = [_accuracy(case, told, targets), *_majority(case, targets)]
     for k, name in enumerate(_MACRO):
-        low, high = share_interval(values[k], errors[k] ** 2, size=size, df=freedoms[k])
+        low, high = share_interval(
+            values[k], errors[k] ** 2, size=size, rows=len(targets), df=freedoms[k]
+        )
         measures.append(_share(name, (values[k], low, high), n=len(targets), method=method))
     missing: list[tuple[str, str]] = []
     exhibits: tuple[Exhibit, ...] = ()
@@ -157,7 +159,10 @@ def _per_class(
                 ends, how = wilson(value, size), "one seed; Wilson interval over test rows"
             else:
                 units = size if groups is None else min(size, len(np.unique(groups[targets == c])))
-                ends, how = share_interval(value, error**2, size=max(units, 1), df=df), method
+                ends, how = (
+                    share_interval(value, error**2, size=max(units, 1), rows=size, df=df),
+                    method,
+                )
             n = max(1, math.floor(size)) if score == "precision" else rows
             measures.append(_share(score, (value, *ends), n=n, method=how, group=name))
     return measures, missing

@@ -68,8 +68,6 @@ def _scores(case: Case, told: np.ndarray, suffix: str) -> list[Measure]:
     for name, rows in losses.items():
         value, low, high, method = estimate(rows, ordinal(case.groups), positive=True)
         unit = "nats" if name.startswith("negative") else ""
-        if not value > 0:  # all rows sure and right: suppose 3 / n of them wrong by one unit
-            high, method = min(1.0, 3 / len(targets)), method + "; upper end by the rule of three"
         measures.append(Measure(name + suffix, value, low, high, len(targets), unit, "", method))
     return measures
 
@@ -113,7 +111,7 @@ def _errors(case: Case, told: np.ndarray, targets: np.ndarray, *, suffix: str) -
     )
     name = "expected calibration error" + suffix
     found = Measure(name, value, low, high, rows, "share", "a perfectly calibrated model", words)
-    return [found] if suffix else [found, _floor(confidence, bins, seed=case.seed)]
+    return [found, *([] if suffix else _floor(confidence, bins, seed=case.seed))]
 
 
 def _bias(held: sparse.csr_matrix, confidence: np.ndarray, right: np.ndarray) -> float:
@@ -128,16 +126,21 @@ def _bias(held: sparse.csr_matrix, confidence: np.ndarray, right: np.ndarray) ->
     return float((np.where(error > 0, folded - gap, 0.0) * sizes).sum() / sizes.sum())
 
 
-def _floor(confidence: np.ndarray, bins: np.ndarray, *, seed: int) -> Measure:
-    """Plain error that a perfectly calibrated model with these confidences would show; inferred."""
+def _floor(confidence: np.ndarray, bins: np.ndarray, *, seed: int) -> list[Measure]:
+    """Plain error that a perfectly calibrated model with these confidences would show; inferred.
+
+    None where every confidence is 1: such a model would show none.
+    """
     rows = confidence.shape[1]
     noise = np.sqrt(np.bincount(bins[0], weights=confidence[0] * (1 - confidence[0])))
+    if not noise.sum() > 0:
+        return []
     drawn = np.abs(
         np.random.default_rng(seed).normal(size=(_resample.RESAMPLES, len(noise))) * noise
     )
     shown = drawn.sum(axis=1) / rows
     low, high = (float(x) for x in np.quantile(shown, [0.025, 0.975]))
-    return Measure(
+    floor = Measure(
         name="plain calibration error of a perfectly calibrated model",
         value=float(shown.mean()),
         low=low,
@@ -148,6 +151,7 @@ def _floor(confidence: np.ndarray, bins: np.ndarray, *, seed: int) -> Measure:
         method="labels drawn from the first seed's own confidences, normal approximation in each bin",
         basis="inferred",
     )
+    return [floor]
 
 
 def _prior(case: Case) -> list[Measure]:

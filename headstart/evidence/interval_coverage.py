@@ -3,7 +3,8 @@
 Split conformal prediction (Papadopoulos et al. 2002; Lei et al. 2018): with m validation residuals
 |y - f| the half-width q is the ceil(0.9 (m + 1))-th smallest, and every test row gets f - q to f + q. If
 validation and test rows are exchangeable the intervals hold at least 90 % of test rows; observed coverage
-says whether they do. The interval of the width comes from the order statistics of the residuals.
+says whether they do. The residuals' own luck moves the coverage as Beta(k, m + 1 - k) with k that rank
+(Vovk 2012). The interval of the width comes from the order statistics of the residuals.
 """
 
 from __future__ import annotations
@@ -37,7 +38,11 @@ def check(case: Case) -> Finding:
     half = float(residuals[place - 1])
     inside = (np.abs(told - np.asarray(case.targets)[None, :]) <= half).astype(np.float64)
     value, low, high, method = estimate(inside, ordinal(case.groups), share=True)
-    words = f"split conformal, half-width from {count} validation residuals; {method}"
+    lucky = stats.beta.ppf([0.025, 0.975], place, count + 1 - place)
+    words = (
+        f"split conformal, half-width from {count} validation residuals, whose luck alone moves the "
+        f"coverage between {lucky[0]:.3f} and {lucky[1]:.3f}; {method}"
+    )
     coverage = Measure(
         "coverage of 90 % intervals", value, low, high, len(case.targets), "share", "0.9", words
     )

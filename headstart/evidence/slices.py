@@ -119,9 +119,11 @@ def _score(
     groups = case.groups
     own = ordinal(None if groups is None else np.asarray(groups)[inside])
     value, low, high, method = estimate(
-        found[:, inside], own, share=share, positive=not share, level=level
+        found[:, inside], own, share=share, positive=not share, unit=_unit(case), level=level
     )
     gap_value, error, df = _gap(found, inside, ordinal(groups), share=share)
+    if not error > 0:
+        error = _unit(case) * min(1.0, 3.0 / int(min(inside.sum(), (~inside).sum())))
     half = quantile(df, level) * error
     n = int(inside.sum())
     score = Measure(word, value, low, high, n, unit, "", method, group=name, level=level)
@@ -139,6 +141,14 @@ def _score(
         level=level,
     )
     return score, gap
+
+
+def _unit(case: Case) -> float:
+    """What a row would add if it were wrong: a share of 1, or the mean distance of the targets."""
+    if case.outcome == "classify":
+        return 1.0
+    targets = np.asarray(case.targets, dtype=np.float64)
+    return float(np.abs(targets - targets.mean()).mean()) or 1.0
 
 
 def _gap(

@@ -36,6 +36,9 @@ _FACTOR = {"classify": 100.0, "regress": 1.0}
 
 def check(case: Case) -> Finding:
     """Compares the transfer arm with the baseline chosen on validation."""
+    if case.outcome == "regress" and not np.ptp(case.targets) > 0:
+        reason = "all test targets are equal, so R2 is not defined"
+        return Finding("verdict", missing=(("transfer gain", reason),))
     role = baseline_role(case)
     if role is None:
         return Finding(
@@ -171,7 +174,7 @@ def _arm_scores(case: Case) -> tuple[Measure, ...]:
                 name=_SCORE[case.outcome],
                 value=value,
                 low=low,
-                high=high,
+                high=min(high, 1.0),
                 n=len(case.targets),
                 unit="share" if share else "R2",
                 baseline="",
