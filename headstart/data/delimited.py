@@ -48,7 +48,7 @@ def survey(path: Path) -> Found:
     delimiter = _delimiter(sample.decode("utf-8", "replace"), path)
     names = _names(sample.decode("utf-8", "replace"), delimiter)
     found = Found(encoding, delimiter, names, pa.schema([]), 0, delimiter == ";", notes, ())
-    kinds = {name: "int64" for name in names}
+    kinds = dict.fromkeys(names, "int64")
     filled = dict.fromkeys(names, False)
     rows, bad = 0, list[SetAside]()
     for batch in _strings(path, found, bad):

@@ -18,9 +18,7 @@ IGNORED = {"thumbs.db", "desktop.ini", "ehthumbs.db", "__macosx"}
 TRAIN = {"train", "training"}
 TEST = {"test", "testing"}
 VALIDATION = {"val", "valid", "validation", "dev"}
-LAYOUT = (
-    "Expected one sub-folder per class with files in it: folder/cats/1.jpg, folder/dogs/2.jpg."
-)
+LAYOUT = "Expected one sub-folder per class with files in it: folder/cats/1.jpg, folder/dogs/2.jpg."
 
 
 @dataclass(frozen=True)
@@ -173,11 +171,11 @@ def _text(path: Path) -> str:
     return str(path).encode("utf-8", "backslashreplace").decode()
 
 
-def _aside(
-    root: Path, stray: list[Path], loose: list[Path], modality: str
-) -> tuple[SetAside, ...]:
+def _aside(root: Path, stray: list[Path], loose: list[Path], modality: str) -> tuple[SetAside, ...]:
     odd = [
-        SetAside(_text(f.relative_to(root)), f"not a file of kind '{modality}'", "remove or convert it")
+        SetAside(
+            _text(f.relative_to(root)), f"not a file of kind '{modality}'", "remove or convert it"
+        )
         for f in stray
     ]
     lost = [

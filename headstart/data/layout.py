@@ -95,7 +95,12 @@ def _naming(fields: Sequence[Field], reader: Read) -> str:
 
 
 def _check_names(table: Table, asked: Columns) -> None:
-    single = {"target": asked.target, "group": asked.group, "time": asked.time, "split": asked.split}
+    single = {
+        "target": asked.target,
+        "group": asked.group,
+        "time": asked.time,
+        "split": asked.split,
+    }
     for role, name in single.items():
         if name:
             table.require(name, f"the {role} column")
@@ -155,7 +160,7 @@ def _guess_split(head: pa.Table, target: str, asked: Columns, notes: list[str]) 
         values = {str(v).strip().lower() for v in pc.unique(head.column(name)).to_pylist()}
         if values and values <= set(PARTS):
             notes.append(f"The column '{name}' fixes the split; drop the column to have one drawn.")
-            return name
+            return str(name)
     return ""
 
 
@@ -170,7 +175,9 @@ def _inputs(
 ) -> tuple[str, tuple[Field, ...]]:
     """The first modality that claims a column, and its fields."""
     if task.modality != "auto" and task.modality not in readers:
-        raise DataError(f"There is no modality '{task.modality}'. {nearest(task.modality, readers)}")
+        raise DataError(
+            f"There is no modality '{task.modality}'. {nearest(task.modality, readers)}"
+        )
     wanted = task.columns.inputs
     free = list(wanted) or [n for n in table.columns if n not in special]
     cells = {name: head.column(name).drop_null().slice(0, CELLS).to_pylist() for name in free}
@@ -178,14 +185,21 @@ def _inputs(
     for modality in names:
         reader = readers[modality]
         claimed = {n: kind for n in free if (kind := reader.claim(n, cells[n], root)) is not None}
-        if wanted and set(claimed) != set(wanted):
+        if wanted and task.modality != "auto":
+            claimed = _forced(claimed, cells, reader, root)
+        if any(n not in claimed and not (reader.MANY and _blank(cells[n])) for n in wanted):
             continue
-        if not wanted and reader.MANY:
-            claimed = _without_ids(head, claimed, notes)
+        ids = [] if wanted or not reader.MANY else _ids(head, claimed, notes)
+        claimed = {n: kind for n, kind in claimed.items() if n not in ids}
         if not claimed:
             continue
-        chosen = list(claimed) if wanted or reader.MANY else [_best(modality, claimed, cells, notes)]
+        chosen = (
+            list(claimed) if wanted or reader.MANY else [_best(modality, claimed, cells, notes)]
+        )
         fields = tuple(Field(n, claimed[n]) for n in chosen)
+        rest = [n for n in free if n not in claimed and n not in ids]
+        if reader.MANY and rest:
+            notes.append(f"Not read as {modality}, so no input: {_told(rest)}.")
         if not wanted or task.modality == "auto":
             notes.append(f"Inputs: {_told(chosen)}, read as {modality}.")
         return modality, fields
@@ -194,6 +208,25 @@ def _inputs(
         f"{table.name}: nothing can read {named} as an input (tried: {', '.join(names)}; paths are "
         f"looked for from {root}). Name the input columns, or the modality."
     )
+
+
+def _blank(cells: Sequence[Any]) -> bool:
+    return all(c is None or c != c for c in cells)
+
+
+def _forced(
+    claimed: Mapping[str, str], cells: Mapping[str, list[Any]], reader: Read, root: Path
+) -> dict[str, str]:
+    """Kinds of columns that the task names, with their modality, though its reader would not guess."""
+    kinds = dict(claimed)
+    for name, values in cells.items():
+        if name in kinds or not values or not all(isinstance(v, str) for v in values):
+            continue
+        if reader.FILE_KIND and any(len(v) < 250 and (root / v).is_file() for v in values[:5]):
+            kinds[name] = reader.FILE_KIND
+        else:
+            kinds[name] = "category" if reader.MANY else "text"
+    return {name: kinds[name] for name in cells if name in kinds}
 
 
 def _told(names: list[str]) -> str:
@@ -215,16 +248,18 @@ def _best(
 
     best = next((n for n in claimed if n.lower() == modality), "") or max(claimed, key=size)
     others = ", ".join(f"'{n}'" for n in claimed if n != best)
-    notes.append(f"The column '{best}' was preferred to {others} as input; name inputs to change it.")
+    notes.append(
+        f"The column '{best}' was preferred to {others} as input; name inputs to change it."
+    )
     return best
 
 
-def _without_ids(head: pa.Table, claimed: dict[str, str], notes: list[str]) -> dict[str, str]:
-    """Leaves out columns that only number or name the rows."""
+def _ids(head: pa.Table, claimed: Mapping[str, str], notes: list[str]) -> list[str]:
+    """Columns that only number or name the rows."""
     ids = [name for name in claimed if _is_id(name, head.column(name))]
     if ids:
         notes.append(f"{_told(ids).capitalize()} only identifies rows and is no input.")
-    return {name: kind for name, kind in claimed.items() if name not in ids}
+    return ids
 
 
 def _is_id(name: str, column: Any) -> bool:
@@ -248,7 +283,9 @@ def _outcome(table: Table, target: str, asked: str, notes: list[str]) -> str:
     kind = table.schema.field(target).type
     number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
     if asked == "regress" and not number:
-        example = next((v for v in table.head(50).column(target).to_pylist() if v is not None), None)
+        example = next(
+            (v for v in table.head(50).column(target).to_pylist() if v is not None), None
+        )
         raise DataError(
             f"The target '{target}' should be a number to regress, but holds {kind} "
             f"(for example {example!r}). Clean the column, or choose the outcome classify."
@@ -262,7 +299,9 @@ def _outcome(table: Table, target: str, asked: str, notes: list[str]) -> str:
     for cells in table.column(target):
         distinct.update(v for v in pc.unique(cells.drop_null()).to_pylist() if v == v)
         if len(distinct) > CLASSES:
-            notes.append(f"Outcome: regress, as '{target}' has more than {CLASSES} distinct numbers.")
+            notes.append(
+                f"Outcome: regress, as '{target}' has more than {CLASSES} distinct numbers."
+            )
             return "regress"
     notes.append(f"Outcome: classify, as '{target}' has {len(distinct)} distinct numbers only.")
     return "classify"

@@ -27,7 +27,12 @@ def exact(digests: np.ndarray) -> np.ndarray:
     if not len(digests):
         return np.empty(0, np.int64)
     whole = np.ascontiguousarray(digests).view(np.dtype((np.void, digests.shape[1]))).ravel()
-    return np.unique(whole, return_inverse=True)[1].astype(np.int64)
+    return renumber(whole)
+
+
+def renumber(values: np.ndarray) -> np.ndarray:
+    """(n,) int64 numbers from 0, equal where the values are equal, in their order."""
+    return np.asarray(np.unique(values, return_inverse=True)[1], np.int64)
 
 
 def clusters(signatures: np.ndarray, radius: int) -> np.ndarray:
@@ -47,7 +52,7 @@ def clusters(signatures: np.ndarray, radius: int) -> np.ndarray:
     labels = np.arange(len(distinct))
     for left, right in _edges(distinct, radius):
         labels = _merge(labels, left, right)
-    return labels[same]
+    return np.asarray(labels[same])
 
 
 def join(*numberings: np.ndarray) -> np.ndarray:
@@ -56,7 +61,7 @@ def join(*numberings: np.ndarray) -> np.ndarray:
     for other in numberings[1:]:
         _, first, place = np.unique(other, return_index=True, return_inverse=True)
         total = _merge(total, np.arange(len(other)), first[place])
-    return np.unique(total, return_inverse=True)[1].astype(np.int64)
+    return renumber(total)
 
 
 def _merge(labels: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -67,7 +72,8 @@ def _merge(labels: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarra
     a, b = labels[left], labels[right]
     apart = a != b
     graph = coo_matrix((np.ones(apart.sum(), bool), (a[apart], b[apart])), shape=(size, size))
-    return connected_components(graph, directed=False)[1].astype(np.int64)[labels]
+    found = connected_components(graph, directed=False)[1].astype(np.int64)
+    return np.asarray(found[labels])
 
 
 def _edges(distinct: np.ndarray, radius: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

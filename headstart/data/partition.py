@@ -90,7 +90,7 @@ def latest(times: np.ndarray, share: float) -> np.ndarray:
             "column, or leave it out to have the split drawn."
         )
     cut = starts[np.argmin(np.abs(starts - (1 - share) * len(times)))]
-    return times >= moments_sorted[cut]
+    return np.asarray(times >= moments_sorted[cut])
 
 
 def drawn(
@@ -125,7 +125,8 @@ def _table(
     starts = np.searchsorted(groups[order], several, side="left")
     ends = np.searchsorted(groups[order], several, side="right")
     return [
-        np.unique(stratum[order[a:b]], return_counts=True) for a, b in zip(starts, ends, strict=True)
+        np.unique(stratum[order[a:b]], return_counts=True)
+        for a, b in zip(starts, ends, strict=True)
     ]
 
 
@@ -159,18 +160,16 @@ def _one_draw(
     return mask
 
 
-def deal(
-    stratum: np.ndarray, groups: np.ndarray, k: int, rng: np.random.Generator
-) -> np.ndarray:
+def deal(stratum: np.ndarray, groups: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
     """(n,) fold numbers: every stratum spread evenly, groups kept whole, larger groups first."""
     kinds = int(stratum.max()) + 1
     held = np.zeros((k, kinds))
     fold = np.full(len(groups), -1, np.int64)
     order = rng.permutation(len(groups))
-    names, members = _members(groups[order])
+    members = _members(groups[order])
     for number in np.argsort([-len(m) for m in members], kind="stable"):
         rows = order[members[number]]
-        where, many = stratum[rows], np.ones(1)
+        where, many = stratum[rows], np.ones(1, np.int64)
         if len(rows) > 1:
             where, many = np.unique(where, return_counts=True)
         after = held[:, where] + many
@@ -181,10 +180,9 @@ def deal(
     return fold
 
 
-def _members(groups: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Group numbers in the order of first appearance, and the places of each."""
-    names, first, place = np.unique(groups, return_index=True, return_inverse=True)
+def _members(groups: np.ndarray) -> list[np.ndarray]:
+    """Places of every group, in the order of first appearance."""
+    _, first, place = np.unique(groups, return_index=True, return_inverse=True)
     order = np.argsort(place, kind="stable")
     pieces = np.split(order, np.cumsum(np.bincount(place))[:-1])
-    seen = np.argsort(first)
-    return names[seen], [pieces[i] for i in seen]
+    return [pieces[i] for i in np.argsort(first)]

@@ -139,7 +139,9 @@ def _columns(
         if share := 1 - len(full) / max(1, len(cells)):
             missing[place.name] = share
         if len({cells[i] for i in full}) <= 1:
-            warnings.append(f"The column '{place.name}' is constant or empty in training; it tells nothing.")
+            warnings.append(
+                f"The column '{place.name}' is constant or empty in training; it tells nothing."
+            )
             continue
         if len(full) >= 20 and _tells(
             [cells[i] for i in full], [seen[i] for i in full], place.kind, dataset.outcome
@@ -176,7 +178,7 @@ def _correlated(values: np.ndarray, targets: np.ndarray) -> bool:
     if np.ptp(values) == 0 or np.ptp(targets) == 0 or not np.isfinite(values).all():
         return False
     ranks = [np.unique(v, return_inverse=True)[1] for v in (values, targets)]
-    plain, ranked = np.corrcoef(values, targets)[0, 1], np.corrcoef(*ranks)[0, 1]
+    plain, ranked = np.corrcoef(values, targets)[0, 1], np.corrcoef(ranks[0], ranks[1])[0, 1]
     return bool(max(abs(plain), abs(ranked)) > 1 - LEAK)
 
 

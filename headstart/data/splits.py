@@ -90,10 +90,11 @@ def make_split(
     names = dataset.names(aside)
     return replace(
         made,
-        groups=np.unique(linked[learned], return_inverse=True)[1].astype(np.int64),
+        groups=near.renumber(linked[learned]),
         unused=np.setdiff1d(train, learned),
         set_aside=tuple(
-            SetAside(n, "repeats a test row or shares its group", "left out of training") for n in names
+            SetAside(n, "repeats a test row or shares its group", "left out of training")
+            for n in names
         ),
         notes=tuple(notes),
     )
@@ -156,7 +157,9 @@ def draw(targets: Sequence[Any], per_class: int, seed: int) -> np.ndarray:
 
 def _check(dataset: ArrowDataset, task: Task) -> None:
     if not 0 < task.test_share < 1:
-        raise PlanError(f"test_share came as {task.test_share}; expected a share between 0 and 1: 0.25.")
+        raise PlanError(
+            f"test_share came as {task.test_share}; expected a share between 0 and 1: 0.25."
+        )
     if task.per_class and dataset.outcome != "classify":
         raise PlanError(
             f"per_class = {task.per_class} needs classes, but the outcome is '{dataset.outcome}'. "
@@ -195,7 +198,7 @@ def _repeats(
     several = several[several > 1]
     if len(several):
         notes.append(f"{several.sum()} rows repeat each other (nearly) in {len(several)} groups.")
-    return np.unique(found, return_inverse=True)[1].astype(np.int64)
+    return near.renumber(found)
 
 
 def _groups(dataset: ArrowDataset, rows: np.ndarray, notes: list[str]) -> np.ndarray:
@@ -241,7 +244,9 @@ def _choose(
             f"A test share of {share:g} leaves one part empty with {len(np.unique(linked))} groups in "
             f"{len(rows)} rows{_named(dataset)}. Choose a share nearer to one half, or add groups."
         )
-    kind = {"classify": "stratified", "regress": "stratified by quantiles"}.get(dataset.outcome, "drawn")
+    kind = {"classify": "stratified", "regress": "stratified by quantiles"}.get(
+        dataset.outcome, "drawn"
+    )
     grouped = f", grouped by '{dataset.columns['group']}'" if dataset.columns.get("group") else ""
     real = 100 * float(test.mean())
     if abs(real - 100 * share) > 5:
@@ -272,7 +277,9 @@ def _given(values: Sequence[Any], column: str, notes: list[str]) -> np.ndarray:
     if name == "validation":
         notes.append("There are no test rows; the validation rows are the sealed test split.")
     elif "validation" in parts:
-        notes.append(f"{parts.count('validation')} validation rows were added to those to learn from.")
+        notes.append(
+            f"{parts.count('validation')} validation rows were added to those to learn from."
+        )
     return np.array([p == name for p in parts])
 
 
@@ -302,14 +309,16 @@ def _drawn_rows(
     if not task.per_class:
         return train
     here = [targets[i] for i in train]
-    learned = train[draw(here, task.per_class, seed)]
+    learned = np.asarray(train[draw(here, task.per_class, seed)])
     notes.append(
         f"{len(learned)} of {len(train)} training rows were drawn, {task.per_class} per class with "
         f"seed {seed}; the others stay unused."
     )
     counts = np.bincount(partition.codes(here)[0])
     if (few := int((counts < task.per_class).sum())) > 0:
-        notes.append(f"{few} classes have fewer than {task.per_class} training rows; all were taken.")
+        notes.append(
+            f"{few} classes have fewer than {task.per_class} training rows; all were taken."
+        )
     return learned
 
 

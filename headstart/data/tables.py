@@ -110,7 +110,9 @@ def from_columns(columns: Mapping[str, Any], name: str = "the arrays") -> Table:
     sizes = {key: len(value) for key, value in columns.items()}
     if len(set(sizes.values())) > 1:
         told = ", ".join(f"'{k}' {v}" for k, v in sizes.items())
-        raise DataError(f"The columns differ in length ({told}). Expected one value per row in each.")
+        raise DataError(
+            f"The columns differ in length ({told}). Expected one value per row in each."
+        )
     arrays = {key: as_array(value) for key, value in columns.items()}
     whole = pa.table(arrays)
     return _whole(whole, name)

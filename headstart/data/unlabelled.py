@@ -1,0 +1,147 @@
+"""Rows without targets, for prediction: read with the fields of training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from headstart.core.dataset import Field
+from headstart.core.reader import Read
+from headstart.core.run import Watcher
+from headstart.data import folders
+from headstart.data.arrays import Inputs, as_columns
+from headstart.data.build import Order, build
+from headstart.data.dataset import ArrowDataset
+from headstart.data.layout import Layout
+from headstart.data.tables import Table, from_columns, is_table, open_table
+from headstart.errors import DataError, nearest
+
+
+@dataclass(frozen=True)
+class Came:
+    """What came: a table, the folder of its relative paths, and whether each row is a file."""
+
+    table: Table
+    root: Path
+    files: bool = False
+
+
+def open_samples(
+    inputs: Inputs,
+    fields: Sequence[Field],
+    reader: Read,
+    root: Path | None = None,
+    *,
+    modality: str = "",
+    cache: Path | None = None,
+    watcher: Watcher | None = None,
+) -> ArrowDataset:
+    """Unlabelled rows for prediction, with the fields of training.
+
+    Args:
+        inputs: a folder, a file, several files, a table without target, or arrays.
+        root: folder that relative paths in cells start from; None: the table's, or the current one.
+
+    Raises:
+        DataError: a field of training is missing; it is named. Bad rows are set aside, however many.
+    """
+    came = _came(inputs, fields, reader, root)
+    table, head = came.table, came.table.head(200)
+    chosen = []
+    for place in fields:
+        if place.name not in table.columns:
+            raise DataError(
+                f"{table.name} has no column '{place.name}', which the model was trained on "
+                f"({', '.join(f.name for f in fields)}). {nearest(place.name, table.columns)}"
+            )
+        chosen.append(_kind(place, head, reader, files=came.files))
+    used = {f.name for f in chosen}
+    layout = Layout(
+        modality=modality,
+        fields=tuple(chosen),
+        name=next((f.name for f in chosen if f.kind == reader.FILE_KIND and f.kind), ""),
+        metadata=tuple(n for n in table.columns if n not in used),
+    )
+    return build(Order(table, layout, reader, came.root, 1.0, False, cache=cache, watcher=watcher))
+
+
+def _came(inputs: Inputs, fields: Sequence[Field], reader: Read, root: Path | None) -> Came:
+    """Tells folders, tables, files and arrays apart. Raises DataError."""
+    single = fields[0].name if len(fields) == 1 else ""
+    if isinstance(inputs, (str, Path)):
+        return _place(Path(inputs).expanduser(), single, reader, root)
+    listed = _listed(inputs)
+    start = root or Path()
+    if len(listed) == 1 and isinstance(listed[0], (str, Path)):
+        only = Path(listed[0])
+        if _exists(only) and (only.is_dir() or is_table(only)):
+            return _place(only, single, reader, root)
+    if single and reader.SUFFIXES and listed and all(_is_file(v, start) for v in listed):
+        return Came(_files(listed, single, reader), start, files=True)
+    return Came(from_columns(as_columns(inputs, [f.name for f in fields])), start)
+
+
+def _listed(inputs: Inputs) -> list[object]:
+    """The items of a plain sequence; nothing of columns and frames."""
+    if isinstance(inputs, (Mapping, pa.Table)) or hasattr(inputs, "columns"):
+        return []
+    return list(inputs)
+
+
+def _place(path: Path, single: str, reader: Read, root: Path | None) -> Came:
+    """A folder, a table or one file on the disk."""
+    if not _exists(path):
+        raise DataError(
+            f"There is nothing at '{path}'. Expected a file, a folder or a table; check the path."
+        )
+    if path.is_dir():
+        return Came(_below(path, single, reader), path, files=True)
+    if is_table(path) and path.suffix.lower() not in reader.SUFFIXES:
+        return Came(open_table(path), root or path.parent)
+    return Came(_files([path.absolute()], single, reader), Path(), files=True)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long, or with a zero byte: it is a text
+        return False
+
+
+def _is_file(value: object, root: Path) -> bool:
+    """Paths are files, missing ones too; a text is one only when it exists."""
+    return isinstance(value, Path) or (isinstance(value, str) and _exists(root / value))
+
+
+def _files(paths: Sequence[object], single: str, reader: Read) -> Table:
+    if not single or not reader.SUFFIXES:
+        raise DataError(
+            f"'{paths[0]}' came as input, but this model reads several columns, or no files. "
+            "Give a CSV, Parquet or JSONL file with the columns of training."
+        )
+    return from_columns({single: [str(p) for p in paths]}, "the files")
+
+
+def _below(folder: Path, single: str, reader: Read) -> Table:
+    """All files below a folder that the reader reads."""
+    found = [f for f in folders.walk(folder) if f.suffix.lower() in reader.SUFFIXES]
+    if not found:
+        endings = " ".join(reader.SUFFIXES) or "a table, as this model reads no single files"
+        raise DataError(f"{folder} holds no file that can be read. Expected {endings}.")
+    return _files([f.relative_to(folder) for f in found], single, reader)
+
+
+def _kind(place: Field, head: pa.Table, reader: Read, *, files: bool) -> Field:
+    """The kind of what came where training's was bytes or files; training's kind otherwise."""
+    if files:
+        return Field(place.name, reader.FILE_KIND)
+    if not reader.FILE_KIND or place.kind not in ("bytes", reader.FILE_KIND):
+        return place
+    kind = head.schema.field(place.name).type
+    binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    if binary:
+        return Field(place.name, "bytes")
+    return Field(place.name, reader.FILE_KIND)
