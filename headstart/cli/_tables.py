@@ -1,0 +1,122 @@
+"""CSV files that are whole or not there, quoted right, and safe to open in a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from headstart.errors import StorageError
+
+BAD = ["name", "reason", "remedy"]
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def predicted(found: Any, every: bool) -> tuple[list[str], list[list[Any]]]:
+    """Columns and rows of predictions: name, prediction, confidence, and with `every` p_CLASS for all."""
+    if found.probabilities is None:
+        return ["name", "prediction"], [
+            [n, value(v)] for n, v in zip(found.names, found.labels, strict=True)
+        ]
+    columns = ["name", "prediction", "confidence"] + (
+        [f"p_{c}" for c in found.classes] if every else []
+    )
+    rows = []
+    for name, label, shares in zip(found.names, found.labels, found.probabilities, strict=True):
+        known = [float(p) for p in shares]
+        rows.append(
+            [name, value(label), max(known, default=float("nan")), *(known if every else [])]
+        )
+    return columns, rows
+
+
+def value(label: Any) -> Any:
+    """A label as plain Python: a number stays a number, anything else is a text."""
+    label = label.item() if hasattr(label, "item") else label
+    return label if isinstance(label, (int, float)) and not isinstance(label, bool) else str(label)
+
+
+def as_document(found: Any) -> dict[str, Any]:
+    """Predictions as one JSON document."""
+    _, rows = predicted(found, True)
+    keys = ["name", "prediction", "confidence"]
+    listed = [dict(zip(keys, row, strict=False)) for row in rows]
+    if found.probabilities is not None:
+        for entry, row in zip(listed, rows, strict=True):
+            entry["probabilities"] = dict(zip(found.classes, row[3:], strict=True))
+    bad = [{"name": b.name, "reason": b.reason, "remedy": b.remedy} for b in found.bad]
+    return {"classes": list(found.classes), "predictions": listed, "bad": bad}
+
+
+def harmless(cell: Any) -> Any:
+    """A text that a spreadsheet would take for a formula gets an apostrophe before it; numbers stay."""
+    if isinstance(cell, str):
+        return "'" + cell if cell.startswith(FORMULA) else cell
+    return f"{cell:.6g}" if isinstance(cell, float) else cell
+
+
+def send(stream: TextIO, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Writes CSV to an open stream."""
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow([harmless(c) for c in columns])
+    writer.writerows([harmless(c) for c in row] for row in rows)
+
+
+def refuse(path: Path | None, force: bool) -> None:
+    """Raises StorageError where a file is in the way, or its folder is not there."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise StorageError(f"{path} is a folder; name a file to write.")
+    if path.exists() and not force:
+        raise StorageError(
+            f"{path} is there already. Name another file, or overwrite it with --force."
+        )
+    if not path.parent.is_dir():
+        raise StorageError(
+            f"The folder {path.parent} is not there. Make it first: mkdir -p '{path.parent}'"
+        )
+
+
+def write(
+    path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, force: bool = False
+) -> None:
+    """Writes a CSV file in one go. Raises StorageError."""
+    text = io.StringIO()
+    send(text, columns, rows)
+    place(path, text.getvalue(), force=force)
+
+
+def place(path: Path, content: str, *, force: bool = False) -> None:
+    """Puts a whole file at a path, or nothing; without `force` never over another. Raises StorageError."""
+    refuse(path, force)
+    beside = ""
+    try:
+        handle, beside = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp"
+        )
+        with os.fdopen(
+            handle, "w", encoding="utf-8", errors="backslashreplace", newline=""
+        ) as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(beside, 0o666 & ~_umask())
+        if not force:
+            refuse(path, force)  # it may have appeared since
+        os.replace(beside, path)
+    except OSError as error:
+        raise StorageError(f"{path} cannot be written: {error.strerror or error}.") from error
+    finally:
+        if beside and os.path.exists(beside):
+            os.unlink(beside)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,122 @@
+"""Predict new rows with the model of a run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from headstart import api
+from headstart.cli import _console as console
+from headstart.cli import _tables as tables
+from headstart.cli._progress import watcher
+from headstart.errors import DataError
+from headstart.report import text
+
+SHOWN = (2, "Make and use a model")
+MOST = 40  # rows printed on a terminal
+
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN|PACK",
+        help="A run's id, its beginning, 'last', its folder, or a pack's folder.",
+    ),
+]
+Inputs = Annotated[list[str], typer.Argument(metavar="INPUT...", help="Files, folders or tables.")]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="CSV file of predictions.")
+]
+Bad = Annotated[
+    Path | None,
+    typer.Option(
+        "--bad",
+        metavar="FILE",
+        help="CSV file of the rows that could not be read; beside --output by default.",
+    ),
+]
+Probabilities = Annotated[
+    bool, typer.Option("--probabilities", help="A column p_CLASS for every class.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
+
+
+def verb(
+    run: Name,
+    inputs: Inputs,
+    output: Output = None,
+    bad: Bad = None,
+    probabilities: Probabilities = False,
+    force: Force = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Predict new rows with the model of a run.
+
+    Without --output the rows go to the terminal, or as CSV into a pipe. In the CSV a text that a spreadsheet
+    would read as a formula (it begins with = + - @ or a tab) has an apostrophe before it.
+    """
+    aside = bad or (output.with_name(f"{output.stem}.bad.csv") if output else None)
+    for path in (output, aside):
+        tables.refuse(path, force)
+    with watcher(quiet=quiet) as told:
+        found = _predictor(run).predict(inputs[0] if len(inputs) == 1 else list(inputs), told)
+    columns, rows = tables.predicted(found, probabilities or output is not None)
+    if output:
+        tables.write(output, columns, rows, force=force)
+    if aside and found.bad:
+        tables.write(
+            aside, tables.BAD, [[b.name, b.reason, b.remedy] for b in found.bad], force=force
+        )
+    if json:
+        console.document(tables.as_document(found))
+    elif output:
+        console.say(f"{len(rows)} rows predicted: {output}")
+    else:
+        _print(found, columns, rows)
+    _complain(found, aside)
+
+
+def _predictor(name: str) -> Any:
+    """The model of a run, or of a pack that was copied away from its run."""
+    folder = Path(name)
+    if folder.is_dir() and not (folder / "run.json").exists() and any(folder.glob("pack*")):
+        return api.open_pack(folder)
+    return api.open_run(name)
+
+
+def _print(found: Any, columns: list[str], rows: list[list[Any]]) -> None:
+    """A table on a terminal, CSV in a pipe."""
+    if not sys.stdout.isatty():
+        tables.send(sys.stdout, columns, rows)
+        return
+    shown = [[r[0], _word(r[1]), *(text.number(v, "share") for v in r[2:])] for r in rows[:MOST]]
+    console.table(columns, shown, range(2, len(columns)))
+    if len(rows) > MOST:
+        console.say(f"... and {len(rows) - MOST} more; --output FILE.csv writes all of them.")
+
+
+def _word(value: Any) -> str:
+    return text.plain(float(value), 4) if isinstance(value, float) else str(value)
+
+
+def _complain(found: Any, aside: Path | None) -> None:
+    """Says which rows could not be read. Raises DataError where none could."""
+    if not found.bad:
+        return
+    told = "; ".join(f"{b.name}: {b.reason} ({b.remedy})" for b in found.bad[:3])
+    where = (
+        f" All are listed in {aside}."
+        if aside
+        else " --bad FILE.csv lists all of them."
+        if len(found.bad) > 3
+        else ""
+    )
+    sentence = f"{len(found.bad)} rows could not be read. {told}.{where}"
+    if not found.names:
+        raise DataError(sentence)
+    console.remark(sentence)

@@ -1,0 +1,157 @@
+"""Learn from data, or carry out a plan, and measure whether the transfer helped."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Annotated, Any
+
+import typer
+
+from headstart import api
+from headstart.cli import _console as console
+from headstart.cli import _options as o
+from headstart.cli._progress import watcher
+from headstart.core.evidence import Measure
+from headstart.core.plan import differences
+from headstart.report import text
+
+SHOWN = (1, "Make and use a model")
+Data = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA|PLAN.toml",
+        help="A folder of class folders, a CSV, Parquet or JSONL file, or a plan.",
+    ),
+]
+
+
+def verb(
+    data: Data,
+    source: o.Source = None,
+    strategy: o.Strategy = None,
+    settings: o.Set = None,
+    outcome: o.Outcome = None,
+    modality: o.Modality = None,
+    target: o.Target = None,
+    inputs: o.Input = None,
+    group: o.Group = None,
+    time: o.Time = None,
+    per_class: o.PerClass = None,
+    test_share: o.TestShare = None,
+    tolerate: o.Tolerate = None,
+    question: o.Question = None,
+    decision: o.Decision = None,
+    required: o.Required = None,
+    owner: o.Owner = None,
+    profile: o.Profile = None,
+    seed: o.Seed = None,
+    seeds: o.Seeds = None,
+    budget: o.Budget = None,
+    store: o.Store = None,
+    output: o.Output = None,
+    offline: o.Offline = False,
+    dry_run: o.DryRun = False,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Learn from data, or carry out a plan, and measure whether the transfer helped.
+
+    Options go over what a plan file says. The run's folder holds the model, the evidence and an HTML report.
+    """
+    given = {name: value for name, value in locals().items() if name in o.PLACES}
+    plan = o.plan(data, given, settings or [])
+    if dry_run:
+        _rehearsed(api.dry_run(plan), json)
+        return
+    with watcher(quiet=quiet) as told:
+        made = api.adapt(plan=plan, watcher=told)
+        path = made.report()
+    if json:
+        console.document(summary(made, str(path)))
+    elif quiet:
+        console.line(made.sentence)
+    else:
+        show(made, str(path))
+
+
+def _rehearsed(found: Any, json: bool) -> None:
+    """What a run would do."""
+    if json:
+        console.document(found)
+        return
+    names = {
+        "predicted_seconds": "about",
+        "predicted_store_bytes": "feature store",
+        "set_aside": "set aside",
+    }
+    pairs = [
+        (names.get(k, text.label(k)), text.fact(k, v)) for k, v in found.items() if k != "notes"
+    ]
+    console.facts(pairs)
+    for note in found.get("notes", ()):
+        console.say(f"- {note}")
+    console.say("Nothing was trained or written.")
+
+
+def summary(made: Any, report: str) -> dict[str, Any]:
+    """A run as one JSON document."""
+    record = made.record
+    return {
+        "id": record.id,
+        "verdict": made.verdict,
+        "sentence": made.sentence,
+        "folder": str(made.folder),
+        "report": report,
+        "plan": differences(record.plan),
+        "digests": record.digests,
+        "source": record.source,
+        "classes": record.classes,
+        "measures": [
+            {"check": f.check, **console.plain(m)} for f in record.findings for m in f.measures
+        ],
+        "missing": [
+            {"what": what, "reason": why} for f in record.findings for what, why in f.missing
+        ],
+        "facts": record.facts,
+        "notes": record.notes,
+        "set_aside": record.set_aside,
+    }
+
+
+def arms(record: Any) -> list[Measure]:
+    """The score of every arm, the transfer first."""
+    finding = record.finding("verdict")
+    return [m for m in finding.measures if m.group] if finding else []
+
+
+def show(made: Any, report: str) -> None:
+    """The verdict, the arms, the times, and what to do next."""
+    record, found = made.record, arms(made.record)
+    console.verdict(made.verdict, made.sentence)
+    if found:
+        console.say()
+        rows = [[m.group, *text.measured(m), text.plain(m.n)] for m in found]
+        console.table(
+            ["arm", found[0].name, f"{100 * found[0].level:.0f} % interval", "test rows"],
+            rows,
+            (1, 2, 3),
+        )
+    console.say()
+    console.facts([*_times(record), ("report", report), ("run", str(made.folder))])
+    if record.set_aside:
+        console.say(
+            f"{len(record.set_aside)} rows were set aside; the report lists them with reasons."
+        )
+    console.say()
+    # an output folder of its own is not where `predict` looks for an id
+    name = str(made.folder) if record.plan.output else record.id
+    console.line(f"next: headstart predict {shlex.quote(name)} INPUT...")
+
+
+def _times(record: Any) -> list[tuple[str, str]]:
+    names = {"seconds_model": "time to the model", "seconds_verdict": "time to the verdict"}
+    return [
+        (said, text.duration(float(record.facts[k])))
+        for k, said in names.items()
+        if record.facts.get(k) is not None
+    ]
