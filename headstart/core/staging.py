@@ -59,7 +59,7 @@ def _against(
 ) -> None:
     """The untouched network's pooling, or its last hidden states at unmasked places."""
     if "pool" in reference:
-        _close(backbone.pool(final), reference["pool"], "the pooled features")
+        _close(backbone.pool(final), reference["pool"].flatten(1), "the pooled features")
     if "positions" in reference:
         places, mask = backbone.positions(final)
         _close(places[mask], reference["positions"][mask], "the last hidden states")
