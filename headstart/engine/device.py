@@ -4,17 +4,57 @@ from __future__ import annotations
 
 from typing import Any
 
+from headstart.errors import PlanError
+
+PRECISIONS = ("32-true", "bf16-mixed")
+
 
 def resolve(name: str = "auto") -> str:
-    """ "auto" -> "cuda", "mps" or "cpu", whichever is there; another name is checked. Raises PlanError."""
-    raise NotImplementedError
+    """ "auto" -> "cuda", "mps" or "cpu", whichever is there; another name is checked.
+
+    Raises:
+        PlanError: no such device here.
+    """
+    import torch
+
+    if name == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    kind = name.partition(":")[0]
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(kind, False):
+        have = ", ".join(k for k, v in there.items() if v)
+        raise PlanError(f"There is no device '{name}' here. Expected auto, or one of: {have}.")
+    return name
 
 
 def precision(name: str, device: str) -> str:
-    """Checks a precision for a device: "32-true" or "bf16-mixed". Raises PlanError (fp16 on a CPU)."""
-    raise NotImplementedError
+    """Checks a precision for a device: "32-true" or "bf16-mixed".
+
+    Raises:
+        PlanError: any other; float16 above all, which on a processor is thousands of times slower.
+    """
+    if name not in PRECISIONS:
+        raise PlanError(
+            f"The precision '{name}' is not used on '{device}'. Expected one of "
+            f"{', '.join(PRECISIONS)}; float16 overflows, and is very slow on a processor."
+        )
+    return name
 
 
 def fabric(device: str = "auto", precision_name: str = "32-true") -> Any:
     """A launched `lightning_fabric.Fabric` on one device."""
-    raise NotImplementedError
+    import warnings
+
+    from lightning_fabric import Fabric
+
+    kind, _, number = resolve(device).partition(":")
+    devices: Any = [int(number)] if number else 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        machine = Fabric(
+            accelerator=kind, devices=devices, precision=precision(precision_name, kind)
+        )
+        machine.launch()
+    return machine

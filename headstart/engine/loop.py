@@ -19,7 +19,7 @@ from torch import Tensor
 from headstart.core import faults
 from headstart.core.network import Network
 from headstart.core.run import Step, Watcher
-from headstart.core.strategy import Phase, Strategy
+from headstart.core.strategy import Batch, Phase, Strategy
 from headstart.engine import device as devices
 from headstart.engine import seed as seeds
 from headstart.engine.checkpoint import Checkpoint
@@ -298,17 +298,14 @@ class _Worker:
     def _step(
         self, phase: Phase, places: Mapping[str, np.ndarray], epoch: int, progress: float
     ) -> dict[str, float]:
-        batches = {
-            name: self.machine.to_device(self.streams[name].batch(p, epoch))
-            for name, p in places.items()
-        }
+        batches = {n: self._read(self.streams[n], p, epoch) for n, p in places.items()}
         self.stepper.zero_grad()
         parts = self.strategy.loss(self.wrapped, batches, progress)
         total = torch.stack([part.float() for part in parts.values()]).sum()
         if not torch.isfinite(total):
             shown = {k: float(v.detach()) for k, v in parts.items()}
             raise ContractError(
-                f"The loss became {float(total)} in phase '{phase.name}' ({shown}). "
+                f"The loss became {float(total.detach())} in phase '{phase.name}' ({shown}). "
                 "Lower the learning rate (--set rate=...), or check the inputs for extreme values."
             )
         self.machine.backward(total)
@@ -316,6 +313,10 @@ class _Worker:
         torch.nn.utils.clip_grad_norm_(moving, CLIP)
         self.stepper.step()
         return {"loss": float(total.detach()), **{k: float(v.detach()) for k, v in parts.items()}}
+
+    def _read(self, stream: Stream, places: np.ndarray, epoch: int) -> Batch:
+        read, move = stream.batch(places, epoch), self.machine.to_device
+        return Batch(move(dict(read.inputs)), move(dict(read.targets)), read.start)
 
     def _rates(self, phase: Phase, progress: float) -> None:
         """Sets every group's rate: what the phase does not name gets none and no decay."""
@@ -334,7 +335,7 @@ class _Worker:
         with evaluating(self.network), torch.no_grad():
             for begin in range(0, len(stream), size):
                 places = np.arange(begin, min(begin + size, len(stream)))
-                batch = self.machine.to_device(stream.batch(places, -1))
+                batch = self._read(stream, places, -1)
                 parts = self.strategy.loss(self.wrapped, {"train": batch}, 1.0)
                 total += float(torch.stack(list(parts.values())).sum()) * len(places)
         return total / len(stream)
