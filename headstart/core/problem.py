@@ -1,45 +1,87 @@
-"""The convex problem that a head describes, and its solution."""
+"""The convex problem of a linear head, and its solution: values only.
+
+A head describes a `Problem`; `engine/solve.py` solves it and returns a `Solution`.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
+
+from headstart.errors import PlanError
+
+Loss = Literal["softmax", "squares"]
+Scoring = Literal["log_loss", "accuracy", "squares"]
 
 
 @dataclass(frozen=True)
 class Problem:
-    """L2-regularised linear problem on stored features.
+    """A linear head on stored features, before any data.
+
+    Softmax minimises ``C * sum_i w_i * loss_i + 0.5 * ||W||^2``, squares minimises
+    ``C * sum_i w_i * |y_i - W x_i - b|^2 + ||W||^2`` (so scikit-learn's ``alpha`` is ``1 / C``).
+    The intercept carries no penalty. Two classes are penalised as scikit-learn does, which keeps one
+    vector for the difference of the two logits: ``0.5 * ||W_1 - W_0||^2``.
 
     Attributes:
-        loss: "softmax" (multinomial logistic regression) or "squares" (ridge).
-        outputs: classes, or regression targets.
-        strengths: C of scikit-learn: sum of losses * C + 0.5 ||W||^2, intercept unpenalised; for
-            "squares" alpha = 1 / C.
-        balanced: weigh classes inversely to their frequency.
+        loss: ``softmax`` (multinomial logistic regression) or ``squares`` (ridge).
+        outputs: classes, at least 2, or regression targets, at least 1.
+        strengths: the values of C to choose from, each positive and finite, in any order.
+        balanced: weigh each class by ``rows / (classes present * its rows)``; softmax only.
+
+    Raises:
+        PlanError: a value is out of range.
     """
 
-    loss: Literal["softmax", "squares"]
+    loss: Loss
     outputs: int
     strengths: tuple[float, ...]
     balanced: bool = False
 
+    def __post_init__(self) -> None:
+        if self.loss not in ("softmax", "squares"):
+            raise PlanError(f"Loss is '{self.loss}'; expected 'softmax' or 'squares'.")
+        least = 2 if self.loss == "softmax" else 1
+        if self.outputs < least:
+            raise PlanError(
+                f"A {self.loss} head needs at least {least} outputs, got {self.outputs}."
+            )
+        if not self.strengths:
+            raise PlanError("No strength was given; name at least one C, for example 1.0.")
+        bad = [s for s in self.strengths if not (s > 0 and math.isfinite(s))]
+        if bad:
+            raise PlanError(f"Strengths must be positive and finite, got {bad}.")
+        if self.balanced and self.loss == "squares":
+            raise PlanError(
+                "Class balance needs classes; pass row weights to a squares head instead."
+            )
+
 
 @dataclass(frozen=True)
 class Solution:
-    """What the solver found, in the space of the unscaled features.
+    """A solved head; ``features @ weight.T + bias`` are its logits or predictions.
 
     Attributes:
-        weight: (outputs, width) float32.
+        weight: (outputs, width) float32, for features as stored: standardisation is folded in.
         bias: (outputs,) float32.
-        strength: the chosen one.
-        scores: (folds, strengths), higher is better.
-        held_out: (rows, outputs) out-of-fold probabilities or predictions at the chosen strength.
+        strength: the chosen C.
+        scores: (folds, strengths) float64 validation scores, higher is better, strengths in the order
+            of the problem; (0, strengths) after a plain fit. Natural-log units for ``log_loss``.
+        held_out: (rows, outputs) float32 out-of-fold probabilities (softmax) or predictions (squares)
+            at the chosen strength, each by folds that did not see the row; NaN where no fold held the
+            row out; (0, outputs) after a plain fit.
     """
 
-    weight: np.ndarray
-    bias: np.ndarray
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
     strength: float
-    scores: np.ndarray
-    held_out: np.ndarray
+    scores: NDArray[np.float64]
+    held_out: NDArray[np.float32]
+
+    def logits(self, features: NDArray[Any]) -> NDArray[np.float32]:
+        """(rows, width) features to (rows, outputs) float32 logits or predictions."""
+        return np.asarray(features @ self.weight.T + self.bias, dtype=np.float32)

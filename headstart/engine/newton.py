@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 MEMORY = 4  # pairs kept by L-BFGS; more cost time and saved no iterations
+REFRESH = 4  # iterations between new preconditioners
 PATIENCE = 25  # iterations without a smaller gap before rounding is taken to be the floor
 
 
@@ -87,7 +88,9 @@ def origin(rows: Rows) -> Point:
     return Point(weight, np.repeat(weight[:, -1:], len(rows.table), axis=1))
 
 
-def minimise(rows: Rows, penalty: float, start: Point, *, tolerance: float, limit: int = 1000) -> Point:
+def minimise(
+    rows: Rows, penalty: float, start: Point, *, tolerance: float, limit: int = 1000
+) -> Point:
     """Minimises ``sum_i w_i loss_i + 0.5 * penalty * ||W||^2``, the last part unpenalised.
 
     Args:
@@ -109,7 +112,7 @@ def minimise(rows: Rows, penalty: float, start: Point, *, tolerance: float, limi
     pairs: deque[tuple[Array, Array, float]] = deque(maxlen=MEMORY)
     least, waited = np.inf, 0
     for turn in range(limit):
-        if turn < 3 or turn % 4 == 0:
+        if turn % REFRESH == 0:
             invert = _preconditioner(rows, shares, ridge)
         gap = 0.5 * float(np.vdot(slope, invert(slope))) / rows.mass
         waited = 0 if gap < least else waited + 1
@@ -118,7 +121,9 @@ def minimise(rows: Rows, penalty: float, start: Point, *, tolerance: float, limi
             break
         way = _direction(slope, pairs, invert)
         along = way @ rows.table.T
-        length, moved, shares = _search(rows, logits, shares, along, _Line.of(weight, way, slope, ridge))
+        length, moved, shares = _search(
+            rows, logits, shares, along, _Line.of(weight, way, slope, ridge)
+        )
         if length == 0.0:
             break
         step = way.dtype.type(length) * way
@@ -154,7 +159,8 @@ def _preconditioner(rows: Rows, shares: Array, ridge: Array) -> Callable[[Array]
 
     def apply(slope: Array) -> Array:
         back = turn @ (inverse * (turn.T @ slope))
-        return np.asarray(back - back.mean(axis=0))
+        back -= np.add.reduce(back, axis=0) / back.dtype.type(rows.classes)
+        return np.asarray(back)
 
     return apply
 
@@ -186,7 +192,9 @@ class _Line:
     @classmethod
     def of(cls, weight: Array, way: Array, slope: Array, ridge: Array) -> _Line:
         held = ridge * way
-        return cls(float(np.vdot(slope, way)), float(np.vdot(held, weight)), float(np.vdot(held, way)))
+        return cls(
+            float(np.vdot(slope, way)), float(np.vdot(held, weight)), float(np.vdot(held, way))
+        )
 
 
 def _search(

@@ -37,8 +37,11 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 STEPS = (3e-4, 1e-5, 1e-7)  # nats of training loss per row above the minimum, rough to tight
-HELD = 1e-10  # the chosen strength's folds, float32
-FINAL = 1e-13  # the chosen strength's last fit, float64
+WORTH = (
+    3_000_000  # rows * parts * outputs above which threads gain more than they wait for each other
+)
+HELD = 1e-8  # the chosen strength's folds, float32
+FINAL = 1e-12  # the chosen strength's last fit, float64
 CAUTION = 3.0  # margin of contention, in root-mean-square errors of the score
 ONWARD = 0.7  # how far the path is followed beyond the last two solutions
 ROW_SPACE = 0.6  # below this many rows per feature the row space is the cheaper basis
@@ -75,8 +78,8 @@ def solve(
         weights: (rows,) positive row weights, multiplied by the class weights where balanced.
 
     Returns:
-        The head fitted on all rows at the chosen strength (softmax: to 1e-13 nats per row above the
-        minimum), with scores and out-of-fold predictions (1e-10). Scores of strengths out of contention are
+        The head fitted on all rows at the chosen strength (softmax: to 1e-12 nats per row above the
+        minimum), with scores and out-of-fold predictions (1e-8). Scores of strengths out of contention are
         read from solutions within 3e-4 nats of training loss per row of the minimum: their order among
         themselves is not certain at weak regularisation. The same input gives the same bits.
 
@@ -131,13 +134,17 @@ def _checked(
 
 def _classes(problem: Problem, targets: Array) -> Array:
     if targets.ndim != 1 or not np.issubdtype(targets.dtype, np.integer):
-        raise DataError(f"Classes must be whole numbers (rows,), got {targets.dtype} {targets.shape}.")
+        raise DataError(
+            f"Classes must be whole numbers (rows,), got {targets.dtype} {targets.shape}."
+        )
     if targets.min() < 0 or targets.max() >= problem.outputs:
         raise DataError(
             f"Classes must lie in 0 to {problem.outputs - 1}, got {targets.min()} to {targets.max()}."
         )
     if targets.min() == targets.max():
-        raise DataError(f"All rows have class {targets[0]}; a classifier needs at least two classes.")
+        raise DataError(
+            f"All rows have class {targets[0]}; a classifier needs at least two classes."
+        )
     return targets.astype(np.intp)
 
 
@@ -153,7 +160,9 @@ def _numbers(problem: Problem, targets: Array) -> Array:
 def _checked_folds(problem: Problem, folds: Sequence[Fold] | None, rows: int) -> list[Fold]:
     if folds is None:
         if len(problem.strengths) > 1:
-            raise PlanError(f"{len(problem.strengths)} strengths need folds to choose by; none came.")
+            raise PlanError(
+                f"{len(problem.strengths)} strengths need folds to choose by; none came."
+            )
         return []
     checked = []
     for number, fold in enumerate(folds):
@@ -191,11 +200,14 @@ class _Scaling:
 
     @classmethod
     def of(cls, features: Array, standardise: bool) -> _Scaling:
-        mean = features.mean(axis=0, dtype=np.float64)
-        scale = np.ones_like(mean)
+        ones = np.ones(len(features), features.dtype)
+        guess = (ones @ features) / ones.dtype.type(len(features))
+        centred = features - guess
+        shift = (ones @ centred).astype(np.float64) / len(features)
+        mean, scale = guess + shift, np.ones(len(guess))
         if standardise:
-            centred = features - mean.astype(features.dtype)
-            spread = np.sqrt(np.einsum("ij,ij->j", centred, centred, dtype=np.float64) / len(features))
+            centred *= centred
+            spread = np.sqrt(np.maximum((ones @ centred) / len(features) - shift**2, 0.0))
             varies = spread > 10 * np.finfo(features.dtype).eps * np.abs(mean)
             scale = np.where(varies, spread, 1.0)
         return cls(mean, scale)
@@ -214,23 +226,28 @@ class _Basis:
         train: (rows, parts) float32, the last column ones.
         valid: (held-out rows, parts) float32.
         scaling: of the training part.
-        back: (parts - 1, width) where the basis is the row space, otherwise the shared rotation's
-            transpose; rows are orthonormal directions in standardised features.
+        back: matrices whose product (parts - 1, width) has as rows orthonormal directions in standardised
+            features: the shared rotation's transpose, or the row space as two factors.
     """
 
     train: Array
     valid: Array
     scaling: _Scaling
-    back: Array
+    back: tuple[Array, ...]
 
     def unfold(self, weight: Array) -> tuple[Array, Array]:
         """(outputs, parts) here to (outputs, width) and (outputs,) for features as stored, float64."""
-        plain = (weight[:, :-1].astype(np.float64) @ self.back) / self.scaling.scale
+        plain = weight[:, :-1].astype(np.float64)
+        for factor in self.back:
+            plain = plain @ factor
+        plain = plain / self.scaling.scale
         return plain, weight[:, -1] - plain @ self.scaling.mean
 
     def fold(self, plain: Array, bias: Array) -> Array:
         """The nearest weights here (outputs, parts); inverse of `unfold` within the basis."""
-        inside = (plain * self.scaling.scale) @ self.back.T
+        inside = plain * self.scaling.scale
+        for factor in reversed(self.back):
+            inside = inside @ factor.T
         return np.column_stack([inside, bias + plain @ self.scaling.mean])
 
 
@@ -247,16 +264,18 @@ def _row_space(train: Array, valid: Array, scaling: _Scaling) -> _Basis:
     values, vectors = np.linalg.eigh(inside @ inside.T)
     kept = values > max(1e-13 * values[-1], 1e-300)
     roots = np.sqrt(values[kept])
-    back = (vectors[:, kept] / roots).T @ inside
-    outside = scaling.apply(valid.astype(np.float64)) @ back.T
-    return _Basis(_with_ones(vectors[:, kept] * roots), _with_ones(outside), scaling, back)
+    short = np.ascontiguousarray((vectors[:, kept] / roots).T)
+    outside = (scaling.apply(valid.astype(np.float64)) @ inside.T) @ short.T
+    return _Basis(
+        _with_ones(vectors[:, kept] * roots), _with_ones(outside), scaling, (short, inside)
+    )
 
 
 def _rotated(train: Array, valid: Array, scaling: _Scaling, turn: Array) -> _Basis:
     """Many rows: any rotation is exact; one close to the eigenvectors of the scatter is fast."""
     thin = turn.astype(train.dtype)
     inside, outside = (_with_ones(scaling.apply(part) @ thin) for part in (train, valid))
-    return _Basis(inside, outside, scaling, turn.T)
+    return _Basis(inside, outside, scaling, (turn.T,))
 
 
 # Softmax
@@ -276,7 +295,12 @@ class _Softmax:
         weights: Array | None,
     ) -> None:
         self.problem, self.features, self.targets = problem, features, targets
-        self.folds, self.standardise, self.scoring, self.weights = folds, standardise, scoring, weights
+        self.folds, self.standardise, self.scoring, self.weights = (
+            folds,
+            standardise,
+            scoring,
+            weights,
+        )
         self.order = np.argsort(problem.strengths, kind="stable")  # strong regularisation first
         rows, width = features.shape
         self.turn: Array | None = None
@@ -287,14 +311,14 @@ class _Softmax:
         self.keep = 4 * len(folds) * rows * parts <= KEEP
         self.bases: dict[int, _Basis] = {}
         self.paths: dict[int, list[Array]] = {}
+        self.blur = np.zeros((len(folds), len(problem.strengths)))  # mean squared residual
 
     def solve(self) -> Solution:
         if not self.folds:
             weight, bias = self._fit(0, [])
             scores, held = np.empty((0, 1)), np.empty((0, self.problem.outputs), np.float32)
             return self._solution(weight, bias, 0, scores, held)
-        count = len(self.problem.strengths)
-        chosen, scores, held = self._contest(list(range(count)))
+        chosen, scores, held = self._contest()
         starts = [
             self._basis(number).unfold(self._whole(number, path[chosen]))
             for number, path in sorted(self.paths.items())
@@ -303,32 +327,52 @@ class _Softmax:
         weight, bias = self._fit(chosen, starts)
         return self._solution(weight, bias, chosen, scores, held)
 
-    def _contest(self, contenders: list[int]) -> tuple[int, Array, Array]:
+    def _contest(self) -> tuple[int, Array, Array]:
         """Chooses among strengths; returns the choice, all scores and the out-of-fold probabilities."""
-        scores = np.full((len(self.folds), len(contenders)), -np.inf)
-        for tolerance in (*STEPS, HELD):
-            final = tolerance == HELD
-            if final:
-                contenders = [self._best(scores, contenders)]
-
-            def work(number: int, tolerance: float = tolerance, these: list[int] = contenders) -> list[Array]:
-                return self._advance(number, these, tolerance)
-
-            predicted = _side_by_side(work, range(len(self.folds)))
-            blur = 0.0
-            for number, fold in enumerate(predicted):
-                answers = self.targets[self.folds[number][1]]
-                for place, shares in zip(contenders, fold, strict=True):
-                    scores[number, place] = _score(shares, answers, self.scoring)
-            best = self._best(scores, contenders)
-            if final:
+        contenders = list(range(len(self.problem.strengths)))
+        scores = np.full((len(self.folds), len(contenders)), np.nan)
+        for tolerance in STEPS:
+            if len(contenders) == 1:
                 break
-            for number, fold in enumerate(predicted):
-                blur += _residual(fold[contenders.index(best)], self.targets[self.folds[number][1]])
-            margin = CAUTION * np.sqrt(2 * tolerance * blur / len(self.folds))
-            means = scores.mean(axis=0)
-            contenders = [place for place in contenders if means[place] >= means[best] - margin]
-        return best, scores, self._held_out([fold[0] for fold in predicted])
+            earlier = scores.mean(axis=0)
+            self._round(contenders, tolerance, scores)
+            contenders = self._near_best(contenders, tolerance, scores, earlier)
+        best = contenders[0] if len(contenders) == 1 else self._best(scores, contenders)
+        predicted = self._round([best], HELD, scores)
+        held = _gathered(predicted, self.folds, (len(self.features), self.problem.outputs))
+        return best, scores, held
+
+    def _round(self, contenders: list[int], tolerance: float, scores: Array) -> list[Array]:
+        """Advances all folds and fills in their scores; returns each fold's first probabilities."""
+
+        def work(number: int) -> list[Array]:
+            return self._advance(number, contenders, tolerance)
+
+        numbers = range(len(self.folds))
+        cells = len(self.features) * min(self.features.shape) * self.problem.outputs
+        predicted = _side_by_side(work, numbers) if cells > WORTH else [work(n) for n in numbers]
+        for number, fold in enumerate(predicted):
+            answers = self.targets[self.folds[number][1]]
+            for place, shares in zip(contenders, fold, strict=True):
+                scores[number, place] = _score(shares, answers, self.scoring)
+                self.blur[number, place] = _residual(shares, answers)
+        return [fold[0] for fold in predicted]
+
+    def _near_best(
+        self, contenders: list[int], tolerance: float, scores: Array, earlier: Array
+    ) -> list[int]:
+        """Those whose mean score may still prove the best once solved exactly.
+
+        An error of `tolerance` in the loss moves logits by about ``sqrt(2 * tolerance)`` and the score by
+        that times the residual (Cauchy-Schwarz); where the last round moved scores further, by that.
+        """
+        means = scores.mean(axis=0)
+        best = self._best(scores, contenders)
+        margin = CAUTION * np.sqrt(2 * tolerance * self.blur[:, best].mean())
+        moved = np.abs(means - earlier)[contenders]
+        if np.isfinite(moved).all():
+            margin = max(margin, float(moved.max()))
+        return [place for place in contenders if means[place] >= means[best] - margin]
 
     def _best(self, scores: Array, contenders: list[int]) -> int:
         means = scores.mean(axis=0)
@@ -391,7 +435,9 @@ class _Softmax:
         return present, newton.Rows(table, numbered, len(present), weights, energy)
 
     def _penalty(self, place: int) -> float:
-        doubled = 2.0 if self.problem.outputs == 2 else 1.0  # one vector for both classes, as scikit-learn
+        doubled = (
+            2.0 if self.problem.outputs == 2 else 1.0
+        )  # one vector for both classes, as scikit-learn
         return doubled / self.problem.strengths[place]
 
     def _whole(self, number: int, weight: Array) -> Array:
@@ -417,11 +463,9 @@ class _Softmax:
         weight[present], bias[present] = basis.unfold(point.weight)
         return weight, bias
 
-    def _held_out(self, predicted: list[Array]) -> Array:
-        shape = (len(self.features), self.problem.outputs)
-        return _gathered(predicted, self.folds, shape)
-
-    def _solution(self, weight: Array, bias: Array, place: int, scores: Array, held: Array) -> Solution:
+    def _solution(
+        self, weight: Array, bias: Array, place: int, scores: Array, held: Array
+    ) -> Solution:
         strength = float(self.problem.strengths[place])
         return Solution(weight.astype(np.float32), bias.astype(np.float32), strength, scores, held)
 
@@ -492,7 +536,9 @@ def _solve_squares(
         means = scores.mean(axis=0)
         tied = np.flatnonzero(means >= means.max() - 1e-12 * abs(means.max()))
         chosen = int(min(tied, key=lambda place: problem.strengths[place]))
-        held = _gathered([fold[chosen] for fold in predicted], folds, (len(features), problem.outputs))
+        held = _gathered(
+            [fold[chosen] for fold in predicted], folds, (len(features), problem.outputs)
+        )
     weight, bias = fit(slice(None), [alphas[chosen]])[0]
     strength = float(problem.strengths[chosen])
     return Solution(weight.astype(np.float32), bias.astype(np.float32), strength, scores, held)
