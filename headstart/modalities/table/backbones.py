@@ -39,8 +39,10 @@ class RandomFeatures(Backbone):
     def __init__(self, width_in: int, *, features: int, bandwidth: float, seed: int) -> None:
         super().__init__()
         self.width = width_in + features
-        self.random = nn.Linear(width_in, features)
-        self.random.load_state_dict(draw(width_in, features, bandwidth=bandwidth, seed=seed))
+        with torch.inference_mode(False):  # staged without gradients, they may still be trained
+            self.random = nn.Linear(width_in, features)
+            drawn = draw(width_in, features, bandwidth=bandwidth, seed=seed)
+            self.random.load_state_dict(drawn)
 
     def run(self, state: Mapping[str, Tensor], start: int = 0, stop: int | None = None) -> State:
         """{"row": (N, D)} in; {"wide": (N, D + M)} out after both stages."""

@@ -40,7 +40,10 @@ class Transform:
         digest: of all fitted constants.
         counts: "unseen level": cells with a level that training did not have; "missing": cells
             without a value.
+        fitted: true, so that the constants are kept until they are asked to be fitted anew.
     """
+
+    fitted = True
 
     def __init__(self, state: Mapping[str, Any]) -> None:
         self._state = dict(state)
@@ -145,8 +148,14 @@ def make(
     """
     if not samples:
         raise DataError("A table's preprocessing is fitted on training rows, and there are none.")
-    fitted = [_fit(f, [s[f.name] for s in samples]) for f in fields]
-    columns = [c for c in fitted if c is not None]
+    cells: dict[str, list[Any]] = {f.name: [] for f in fields}
+    some, step = [], max(1, len(samples) // PAIRS)
+    for place, sample in enumerate(samples):
+        for name, column in cells.items():
+            column.append(sample[name])
+        if place % step == 0:
+            some.append(sample)
+    columns = [c for f in fields if (c := _fit(f, cells[f.name])) is not None]
     if not columns:
         names = ", ".join(f.name for f in fields)
         raise DataError(
@@ -154,8 +163,7 @@ def make(
             "Name other inputs."
         )
     encode = Transform({"columns": columns, "bandwidth": 1.0})
-    step = max(1, len(samples) // PAIRS)
-    rows = np.stack([encode(s)["row"] for s in samples[::step][:PAIRS]])
+    rows = np.stack([encode(s)["row"] for s in some[:PAIRS]])
     return Transform({"columns": columns, "bandwidth": _median_distance(rows)})
 
 

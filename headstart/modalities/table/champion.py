@@ -86,7 +86,7 @@ def fit_trees(
 
     Targets (N,): class numbers 0..C-1, or numbers. Rate and leaves by cross-validation.
     """
-    targets = np.asarray(targets)
+    samples, targets = list(samples), np.asarray(targets)
     columns = _Columns(samples, fields)
     many = len(samples) >= FEW_ROWS
     kind: Any = (
@@ -126,7 +126,7 @@ def fit_linear(
     seed: int,
 ) -> Predict:
     """Logistic regression, or ridge, on scaled numbers and one-hot levels. Targets as above."""
-    targets = np.asarray(targets)
+    samples, targets = list(samples), np.asarray(targets)
     encode = batch.make({}, fields, samples)
 
     def rows_of(some: Sequence[Sample]) -> np.ndarray:
