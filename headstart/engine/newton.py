@@ -70,13 +70,13 @@ def softmax(logits: Array) -> Array:
     shares = logits - logits.max(axis=0)
     np.exp(shares, out=shares)
     shares /= shares.sum(axis=0)
-    return shares
+    return np.asarray(shares)
 
 
 def at(rows: Rows, weight: Array) -> Point:
     """The point of given (classes, parts) weights; one pass over the rows."""
     weight = np.ascontiguousarray(weight, dtype=rows.table.dtype)
-    return Point(weight, weight @ rows.table.T)
+    return Point(weight, np.asarray(weight @ rows.table.T))
 
 
 def origin(rows: Rows) -> Point:
@@ -97,8 +97,8 @@ def minimise(
         rows: the training rows.
         penalty: 1 / C, positive.
         start: where to begin; neighbours on the path save most of the work.
-        tolerance: stop when the estimated distance to the minimum, ``0.5 g' M^-1 g``, is at most this many
-            nats per unit of row weight. Below about 1e-10 ask for float64 rows.
+        tolerance: stop when the estimated distance to the minimum, half the gradient times the quasi-Newton
+            step, is at most this many nats per unit of row weight. Below about 1e-10 ask for float64 rows.
         limit: most iterations.
 
     Returns:
@@ -114,15 +114,16 @@ def minimise(
     for turn in range(limit):
         if turn % REFRESH == 0:
             invert = _preconditioner(rows, shares, ridge)
-        gap = 0.5 * float(np.vdot(slope, invert(slope))) / rows.mass
+        way = _direction(slope, pairs, invert)
+        fall = float(np.vdot(slope, way))
+        gap = -0.5 * fall / rows.mass
         waited = 0 if gap < least else waited + 1
         least = min(gap, least)
         if gap <= tolerance or waited > PATIENCE:
             break
-        way = _direction(slope, pairs, invert)
         along = way @ rows.table.T
         length, moved, shares = _search(
-            rows, logits, shares, along, _Line.of(weight, way, slope, ridge)
+            rows, logits, shares, along, _Line.of(weight, way, fall, ridge)
         )
         if length == 0.0:
             break
@@ -190,11 +191,9 @@ class _Line:
     bend: float  # penalty's curvature
 
     @classmethod
-    def of(cls, weight: Array, way: Array, slope: Array, ridge: Array) -> _Line:
+    def of(cls, weight: Array, way: Array, fall: float, ridge: Array) -> _Line:
         held = ridge * way
-        return cls(
-            float(np.vdot(slope, way)), float(np.vdot(held, weight)), float(np.vdot(held, way))
-        )
+        return cls(fall, float(np.vdot(held, weight)), float(np.vdot(held, way)))
 
 
 def _search(

@@ -20,7 +20,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -29,6 +28,7 @@ from threadpoolctl import ThreadpoolController
 
 from headstart.core.problem import Problem, Scoring, Solution
 from headstart.engine import newton
+from headstart.engine.basis import Basis, Scaling, rotated, row_space
 from headstart.errors import DataError, PlanError
 
 Array = NDArray[Any]
@@ -43,7 +43,7 @@ WORTH = (
 HELD = 1e-8  # the chosen strength's folds, float32
 FINAL = 1e-12  # the chosen strength's last fit, float64
 CAUTION = 3.0  # margin of contention, in root-mean-square errors of the score
-ONWARD = 0.7  # how far the path is followed beyond the last two solutions
+ONWARD = 1.0  # how far the path is followed beyond the last two solutions
 ROW_SPACE = 0.6  # below this many rows per feature the row space is the cheaper basis
 KEEP = 1 << 30  # bytes of rotated folds kept between passes; beyond, they are rotated again
 NEVER = -100.0  # logit of a class without a row
@@ -188,96 +188,6 @@ def _side_by_side(work: Callable[[T], U], items: Iterable[T]) -> list[U]:
         return list(pool.map(work, things))
 
 
-# Bases
-
-
-@dataclass(frozen=True)
-class _Scaling:
-    """Mean and scale (width,) float64 of a training part."""
-
-    mean: Array
-    scale: Array
-
-    @classmethod
-    def of(cls, features: Array, standardise: bool) -> _Scaling:
-        ones = np.ones(len(features), features.dtype)
-        guess = (ones @ features) / ones.dtype.type(len(features))
-        centred = features - guess
-        shift = (ones @ centred).astype(np.float64) / len(features)
-        mean, scale = guess + shift, np.ones(len(guess))
-        if standardise:
-            centred *= centred
-            spread = np.sqrt(np.maximum((ones @ centred) / len(features) - shift**2, 0.0))
-            varies = spread > 10 * np.finfo(features.dtype).eps * np.abs(mean)
-            scale = np.where(varies, spread, 1.0)
-        return cls(mean, scale)
-
-    def apply(self, features: Array) -> Array:
-        centred = features - self.mean.astype(features.dtype)
-        centred *= (1.0 / self.scale).astype(features.dtype)
-        return centred
-
-
-@dataclass(frozen=True)
-class _Basis:
-    """Rows in coordinates that keep the penalty's meaning, and the way back.
-
-    Attributes:
-        train: (rows, parts) float32, the last column ones.
-        valid: (held-out rows, parts) float32.
-        scaling: of the training part.
-        back: matrices whose product (parts - 1, width) has as rows orthonormal directions in standardised
-            features: the shared rotation's transpose, or the row space as two factors.
-    """
-
-    train: Array
-    valid: Array
-    scaling: _Scaling
-    back: tuple[Array, ...]
-
-    def unfold(self, weight: Array) -> tuple[Array, Array]:
-        """(outputs, parts) here to (outputs, width) and (outputs,) for features as stored, float64."""
-        plain = weight[:, :-1].astype(np.float64)
-        for factor in self.back:
-            plain = plain @ factor
-        plain = plain / self.scaling.scale
-        return plain, weight[:, -1] - plain @ self.scaling.mean
-
-    def fold(self, plain: Array, bias: Array) -> Array:
-        """The nearest weights here (outputs, parts); inverse of `unfold` within the basis."""
-        inside = plain * self.scaling.scale
-        for factor in reversed(self.back):
-            inside = inside @ factor.T
-        return np.column_stack([inside, bias + plain @ self.scaling.mean])
-
-
-def _with_ones(table: Array) -> Array:
-    out = np.empty((len(table), table.shape[1] + 1), np.float32)
-    out[:, :-1] = table
-    out[:, -1] = 1
-    return out
-
-
-def _row_space(train: Array, valid: Array, scaling: _Scaling) -> _Basis:
-    """Few rows: the row space of the training part, by the eigenvectors of its Gram matrix."""
-    inside = scaling.apply(train.astype(np.float64))
-    values, vectors = np.linalg.eigh(inside @ inside.T)
-    kept = values > max(1e-13 * values[-1], 1e-300)
-    roots = np.sqrt(values[kept])
-    short = np.ascontiguousarray((vectors[:, kept] / roots).T)
-    outside = (scaling.apply(valid.astype(np.float64)) @ inside.T) @ short.T
-    return _Basis(
-        _with_ones(vectors[:, kept] * roots), _with_ones(outside), scaling, (short, inside)
-    )
-
-
-def _rotated(train: Array, valid: Array, scaling: _Scaling, turn: Array) -> _Basis:
-    """Many rows: any rotation is exact; one close to the eigenvectors of the scatter is fast."""
-    thin = turn.astype(train.dtype)
-    inside, outside = (_with_ones(scaling.apply(part) @ thin) for part in (train, valid))
-    return _Basis(inside, outside, scaling, (turn.T,))
-
-
 # Softmax
 
 
@@ -305,11 +215,11 @@ class _Softmax:
         rows, width = features.shape
         self.turn: Array | None = None
         if rows >= ROW_SPACE * width:
-            inside = _Scaling.of(features, standardise).apply(features)
+            inside = Scaling.of(features, standardise).apply(features)
             self.turn = np.linalg.eigh((inside.T @ inside).astype(np.float64))[1]
         parts = width if self.turn is not None else rows
         self.keep = 4 * len(folds) * rows * parts <= KEEP
-        self.bases: dict[int, _Basis] = {}
+        self.bases: dict[int, Basis] = {}
         self.paths: dict[int, list[Array]] = {}
         self.blur = np.zeros((len(folds), len(problem.strengths)))  # mean squared residual
 
@@ -405,7 +315,7 @@ class _Softmax:
             out.append(shares)
         return out
 
-    def _basis(self, number: int) -> _Basis:
+    def _basis(self, number: int) -> Basis:
         if number in self.bases:
             return self.bases[number]
         train, valid = self.folds[number]
@@ -414,11 +324,11 @@ class _Softmax:
             self.bases[number] = basis
         return basis
 
-    def _reduced(self, train: Array, valid: Array) -> _Basis:
-        scaling = _Scaling.of(train, self.standardise)
+    def _reduced(self, train: Array, valid: Array) -> Basis:
+        scaling = Scaling.of(train, self.standardise)
         if self.turn is None:
-            return _row_space(train, valid, scaling)
-        return _rotated(train, valid, scaling, self.turn)
+            return row_space(train, valid, scaling)
+        return rotated(train, valid, scaling, self.turn)
 
     def _rows(self, table: Array, train: Array | slice) -> tuple[Array, newton.Rows]:
         """Classes present (ascending), and the training rows with targets numbered among them."""
@@ -552,7 +462,7 @@ def _ridge(
     Works on the smaller side: the scatter of features, or the Gram matrix of rows. Hastie, Tibshirani and
     Friedman (2009), section 18.3.5.
     """
-    scaling = _Scaling.of(features, standardise)
+    scaling = Scaling.of(features, standardise)
     inside = scaling.apply(features.astype(np.float64))
     shares = np.ones(len(inside)) if weights is None else weights
     middle, level = (np.average(part, axis=0, weights=shares) for part in (inside, targets))
