@@ -99,7 +99,10 @@ def reopen(cache: Path, key: str, reader: Read) -> ArrowDataset | None:
 
 
 def check_classes(made: ArrowDataset) -> None:
-    """Raises DataError for one class only, and for classes with one example."""
+    """Raises DataError for no rows, for one class only, and for classes with one example."""
+    if not len(made):
+        first = f" The first: {made.set_aside[0].reason}." if made.set_aside else ""
+        raise DataError(f"None of {made.total} rows can be used.{first} Correct the rows.")
     if made.outcome != "classify":
         return
     counts = Counter(made.targets(np.arange(len(made))))

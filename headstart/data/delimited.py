@@ -22,7 +22,7 @@ from headstart.core.dataset import SetAside
 from headstart.errors import DataError
 
 DELIMITERS = (",", ";", "\t")
-BLANK = pa.array(["", "?", "NA", "N/A", "n/a", "#N/A", "NULL", "null", "None", "nan", "NaN", "NAN"])
+BLANK = ("", "?", "NA", "N/A", "n/a", "#N/A", "NULL", "null", "None", "nan", "NaN", "NAN")
 """Cells that mean "no number" in a column of numbers; in other columns only "" does."""
 
 
@@ -220,7 +220,7 @@ def _numbers(column: pa.Array, comma: bool) -> pa.Array:
     trimmed = pc.utf8_trim_whitespace(column)
     if comma:
         trimmed = pc.replace_substring(trimmed, ",", ".")
-    return pc.if_else(pc.is_in(trimmed, BLANK), pa.scalar(None, pa.string()), trimmed)
+    return pc.if_else(pc.is_in(trimmed, pa.array(BLANK)), pa.scalar(None, pa.string()), trimmed)
 
 
 def _narrow(column: pa.Array, kind: str, comma: bool) -> str:

@@ -126,6 +126,12 @@ def as_array(values: Any) -> pa.Array:
     try:
         return pa.array(plain)
     except (pa.ArrowInvalid, pa.ArrowTypeError):
+        odd = [v for v in plain if not isinstance(v, (str, int, float, type(None)))]
+        if odd:
+            raise DataError(
+                f"A value came as {type(odd[0]).__name__}; expected text, numbers, bytes or paths, all "
+                "of one kind. Convert the values (a picture to PNG bytes)."
+            ) from None
         return pa.array([None if v is None else str(v) for v in plain])
 
 
