@@ -22,6 +22,7 @@ import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from queue import Full
 
 import safetensors.torch
 import timm
@@ -45,7 +46,7 @@ CHUNK = 4 * BATCH  # pictures drawn at once
 RATE = 2e-3
 DECAY = 0.05
 WARM = 200  # steps
-EASY = 400_000  # pictures until they are as hard as they get
+EASY, HARDEST = 1_000_000, 0.6  # hardness grows by one in so many pictures, up to this
 SMALL, LARGE, GROW = 40, 48, 0.8  # pixels a side before and after this share of the time
 SMOOTHING = 0.05
 EMA = 0.999
@@ -60,17 +61,23 @@ def build(num_classes: int) -> nn.Module:
 
 
 def render(queue: mp.Queue, seed: int, size: mp.Value, first: int) -> None:
-    """Draws chunk after chunk into `queue`, from number `first` on; runs in its own process."""
+    """Draws chunk after chunk into `queue`, from number `first` on, in its own process."""
     torch.set_num_threads(1)
     scenes = Scenes(seed)
     number = first
     while True:
         scenes.size = size.value
         rng = torch.Generator().manual_seed((seed + 1) * 1_000_003 + number)
-        hardness = min(1.0, 0.1 + number * CHUNK / EASY)
+        hardness = min(HARDEST, 0.1 + number * CHUNK / EASY)
         pictures, labels = scenes.draw(CHUNK, rng, hardness)
-        queue.put((pictures.numpy(), labels.numpy()))
         number += 1
+        while True:
+            try:
+                queue.put((pictures.numpy(), labels.numpy()), timeout=5)
+                break
+            except Full:
+                if not mp.parent_process().is_alive():  # the learner was killed
+                    return
 
 
 def batches(queue: mp.Queue) -> Iterator[tuple[Tensor, Tensor]]:
@@ -160,7 +167,10 @@ def train(
     size: mp.Value,
 ) -> None:
     """Learns until `budget` seconds are used, saving and printing a row every 200 steps."""
-    print(f"{'step':>7} {'pictures':>9} {'minutes':>8} {'rate':>9} {'loss':>7} {'shapes':>7}", flush=True)
+    print(
+        f"{'step':>7} {'pictures':>9} {'minutes':>8} {'rate':>9} {'loss':>7} {'shapes':>7}",
+        flush=True,
+    )
     mark, losses, rights = time.perf_counter(), [], []
     run.model.train()
     while run.seconds < budget:
@@ -184,7 +194,10 @@ def train(
         rights.append(right.item())
         if run.step % 200 == 0:
             shown = f"{run.seconds / 60:8.1f} {rate:9.2e} {sum(losses) / len(losses):7.3f}"
-            print(f"{run.step:7d} {run.step * BATCH:9d} {shown} {sum(rights) / len(rights):7.3f}", flush=True)
+            print(
+                f"{run.step:7d} {run.step * BATCH:9d} {shown} {sum(rights) / len(rights):7.3f}",
+                flush=True,
+            )
             losses, rights = [], []
             run.save()
     run.save()
@@ -264,7 +277,9 @@ def write(run: Run, folder: Path, arguments: argparse.Namespace, num_classes: in
 def main() -> None:
     """Reads the command line, trains, writes weights and card."""
     parser = argparse.ArgumentParser(description="Pre-train the built-in image source.")
-    parser.add_argument("--out", type=Path, required=True, help="folder for state, weights and card")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for state, weights and card"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=60.0, help="time for learning")
     parser.add_argument("--revision", default="1")

@@ -66,7 +66,9 @@ def _polygon(rng: torch.Generator) -> Tensor:
     edge_x, edge_y = x[right] - x[left], y[right] - y[left]
     cos, sin = angle[:, 0].cos(), angle[:, 0].sin()
     across = cos * edge_y - sin * edge_x
-    radius = (x[left] * edge_y - y[left] * edge_x) / across.where(across.abs() > 1e-3, torch.ones(()))
+    radius = (x[left] * edge_y - y[left] * edge_x) / across.where(
+        across.abs() > 1e-3, torch.ones(())
+    )
     return radius.clamp(0.1, 1.0)
 
 

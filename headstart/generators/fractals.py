@@ -37,7 +37,9 @@ class Fractals:
         count = len(labels)
         systems = self.systems[labels]
         systems = systems * (1 + 0.06 * torch.randn(systems.shape, generator=rng))
-        systems[..., :2] = systems[..., :2] * ink.uniform(rng, count, MAPS, 1, 1, low=0.9, high=1.05)
+        systems[..., :2] = systems[..., :2] * ink.uniform(
+            rng, count, MAPS, 1, 1, low=0.9, high=1.05
+        )
         points = _normal(attractor(systems))
         matrix, shift = ink.place(rng, count, turn=0.35, scale=(0.35, 0.7), squeeze=0.3, slack=0.6)
         points = points @ matrix.transpose(1, 2) + shift[:, None]

@@ -88,14 +88,17 @@ def line(points: Tensor, width: Tensor, present: Tensor, size: int, edge: Tensor
     weight = pace / (width * math.sqrt(2 * math.pi)) * present[..., None]
     flat = curves * steps
     ink = splat(
-        points.reshape(count, flat, 2), width.reshape(count, flat), weight.reshape(count, flat), size
+        points.reshape(count, flat, 2),
+        width.reshape(count, flat),
+        weight.reshape(count, flat),
+        size,
     )
     return ((ink - 0.5) * edge[:, None, None] + 0.5).clamp(0, 1)
 
 
 def scatter(points: Tensor, size: int) -> Tensor:
     """Counts points by pixel: points (N, P, 2) to (N, size, size); points outside are left out."""
-    count, dots, _ = points.shape
+    count = len(points)
     cell = ((points + 1) * (size / 2)).floor()
     inside = ((cell >= 0) & (cell < size)).all(-1)
     cell = cell.clamp(0, size - 1).long()

@@ -106,7 +106,9 @@ class Scenes:
         planes = self.textures.draw(label, self.size, rng)
         flat = ink.chance(rng, count, 1 - 0.5 * hardness)
         slope = _ramp(count, self.size, rng) * ink.chance(rng, count, 0.4)[:, None, None]
-        planes = torch.where(flat[:, None, None, None], slope[:, None].expand(-1, 2, -1, -1), planes)
+        planes = torch.where(
+            flat[:, None, None, None], slope[:, None].expand(-1, 2, -1, -1), planes
+        )
         return label.masked_fill(flat, ABSENT), planes
 
 

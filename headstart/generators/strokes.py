@@ -33,7 +33,7 @@ class Strokes:
         count = len(labels)
         points = _tremble(self.points[labels], rng)
         points = _warp(points, rng)
-        matrix, shift = ink.place(rng, count, turn=0.3, scale=(0.42, 0.95), squeeze=0.45, slant=0.35)
+        matrix, shift = ink.place(rng, count, turn=0.25, scale=(0.5, 1.0), squeeze=0.45, slant=0.3)
         points = torch.einsum("nij,nstj->nsti", matrix, points) + shift[:, None, None]
         extent = matrix.det().abs().sqrt()[:, None, None]
         base = ink.uniform(rng, count, 1, 1, low=math.log(0.035), high=math.log(0.16)).exp()
