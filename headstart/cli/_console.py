@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -67,7 +68,7 @@ def _steers(character: str) -> bool:
 
 def say(value: Any = "", style: str = "") -> None:
     """One paragraph on stdout."""
-    out().print(Text(clean(value), style=style))
+    _put(out(), Text(clean(value), style=style))
 
 
 def line(value: Any) -> None:
@@ -114,7 +115,7 @@ def verdict(word: str, sentence: str) -> None:
     console = out()
     sign = SIGNS.get(word, "\N{WHITE DIAMOND}")
     console.print(Text(f"{sign} {clean(word)}", style=STYLES.get(word, "bold")))
-    console.print(Text(text.prose(clean(sentence))))
+    _put(console, Text(text.prose(clean(sentence))))
 
 
 def table(
@@ -138,7 +139,17 @@ def table(
         grid.add_column(name, justify="right" if right else "left", no_wrap=right, overflow="fold")
     for row in cells:
         grid.add_row(*(Text(v, style=STYLES.get(v, "")) for v in row))
-    console.print(grid)
+    _put(console, grid)
+
+
+def _put(console: Console, shown: RenderableType) -> None:
+    """Prints; into a file or pipe without the spaces that pad a line to its width."""
+    if console.is_terminal:
+        console.print(shown)
+        return
+    with console.capture() as caught:
+        console.print(shown)
+    sys.stdout.write("".join(f"{one.rstrip()}\n" for one in caught.get().splitlines()))
 
 
 def _blocks(console: Console, columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
@@ -147,8 +158,9 @@ def _blocks(console: Console, columns: Sequence[str], cells: Sequence[Sequence[s
         console.print(Text(row[0], style=STYLES.get(row[0], "bold")))
         for name, value in zip(columns[1:], row[1:], strict=False):
             if value:
-                said = Text(f"  {name}: " if name else "  ", style="dim")
-                console.print(said.append(value, style=STYLES.get(value, "default")))
+                said = Text(f"{name}: " if name else "", style="dim")
+                said.append(value, style=STYLES.get(value, "default"))
+                _put(console, Padding(said, (0, 0, 0, 2)))
 
 
 def facts(pairs: Sequence[tuple[str, Any]]) -> None:
@@ -167,4 +179,4 @@ def facts(pairs: Sequence[tuple[str, Any]]) -> None:
     grid.add_column(overflow="fold")
     for name, value in shown:
         grid.add_row(Text(name), Text(value))
-    console.print(grid)
+    _put(console, grid)

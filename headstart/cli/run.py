@@ -137,7 +137,9 @@ def show(made: Any, report: str) -> None:
             (1, 2, 3),
         )
     console.say()
-    console.facts([*_times(record), ("report", report), ("run", str(made.folder))])
+    console.facts(_times(record))
+    console.line(f"report: {report}")
+    console.line(f"run: {made.folder}")
     if record.set_aside:
         console.say(
             f"{len(record.set_aside)} rows were set aside; the report lists them with reasons."

@@ -12,7 +12,7 @@ from headstart.cli._options import one_of
 from headstart.core import plugins
 
 SHOWN = (20, "Find and tidy")
-COLUMNS = ("modality", "uri", "licence", "trained_on")
+COLUMNS = ("uri", "modality", "licence", "trained_on")
 Modality = Annotated[
     str,
     typer.Option(

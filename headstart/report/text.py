@@ -11,9 +11,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-from headstart.core.evidence import Measure
+from typing import Any, Protocol
 
 MINUS, DASH, GAP, NONE = "\N{MINUS SIGN}", "\N{EN DASH}", "\N{NO-BREAK SPACE}", "\N{EM DASH}"
 SIGNED = frozenset({"points", "difference"})
@@ -104,7 +102,22 @@ def interval(low: float | None, high: float | None, unit: str = "") -> str:
     return number(low, unit, bare=True) + joint + number(high, unit, bare=unit == "points")
 
 
-def measured(measure: Measure) -> tuple[str, str]:
+class Reading(Protocol):
+    """What of a measure is printed; a protocol, so that wording a number loads no numerics."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def value(self) -> float: ...
+    @property
+    def low(self) -> float | None: ...
+    @property
+    def high(self) -> float | None: ...
+    @property
+    def unit(self) -> str: ...
+
+
+def measured(measure: Reading) -> tuple[str, str]:
     """Value and interval of a measure in words; a size ("detectable ...") carries no plus sign."""
     value, ends = (
         number(measure.value, measure.unit),
