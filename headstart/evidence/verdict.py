@@ -7,7 +7,7 @@ targets. The baseline is the from-scratch twin or the simple champion, whichever
 validation score over its seeds; the test rows have no say in the choice.
 
 Interval: seeds of either arm crossed with the shared test rows (groups where given), by unbiased
-components of variance, Student's t with Satterthwaite's degrees of freedom, and a pseudo-pair after
+components of variance, Student's t with Satterthwaite's degrees of freedom, and two pseudo-rows after
 Agresti and Min (2005) for small tests; the formula stands in `_paired.py`.
 
 helped: the 95 % interval lies above 0; harmed: below 0; otherwise no evidence, and the smallest
@@ -123,7 +123,7 @@ def _method(case: Case, role: str) -> str:
     chosen = f"; baseline chosen on validation among {', '.join(tried)}" if len(tried) > 1 else ""
     return (
         f"paired difference in {_SCORE[case.outcome]}; interval over training seeds crossed with "
-        f"shared {shared} (variance components, Satterthwaite t, Agresti-Min pseudo-pair); "
+        f"shared {shared} (variance components, Satterthwaite t, Agresti-Min pseudo-rows); "
         f"{'; '.join(said)}{chosen}"
     )
 

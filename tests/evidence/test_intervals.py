@@ -34,13 +34,13 @@ def test_a_scale_never_reaches_zero() -> None:
     assert 0 < low < 0.1 < high
 
 
-def test_a_single_seed_is_agresti_min() -> None:
+def test_a_single_seed_is_agresti_min_with_whole_rows() -> None:
     gained, lost, rows = 9, 3, 60
     first = np.r_[np.ones(gained), np.zeros(lost), np.ones(rows - gained - lost)][None]
     second = np.r_[np.zeros(gained), np.ones(lost), np.ones(rows - gained - lost)][None]
     found = _paired.difference(first, second)
     centre = (gained - lost) / (rows + 2)
-    variance = (gained + lost + 1 - (rows + 2) * centre**2) / (rows + 2) ** 2
+    variance = (gained + lost + 2 - (rows + 2) * centre**2) / (rows + 2) ** 2
     assert found.value == pytest.approx(0.1)
     assert (found.centre, found.error) == pytest.approx((centre, variance**0.5))
 
