@@ -102,8 +102,8 @@ def row(name: str, shape: tuple[int, int], repeats: int, tolerances: tuple[float
         chosen = float(np.ravel(model.C_)[0])
         print(
             f"{name:16} {tolerance:8.0e} {mine:9.3f} {peers:9.2f}"
-            f" {ratio:7.1f} {used:7.1f} {solution.strength:10.4g} {chosen:10.4g} {np.abs(found - expected).max():9.1e}"
-            f" {agree:8.2%}",
+            f" {ratio:7.1f} {used:7.1f} {solution.strength:10.4g} {chosen:10.4g}"
+            f" {np.abs(found - expected).max():9.1e} {agree:8.2%}",
             flush=True,
         )
 
@@ -119,8 +119,8 @@ def main() -> None:
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
     print(
-        f"{'rows x features':16} {'sk tol':>8} {'ours s':>9} {'sklearn s':>9} {'ratio':>7} {'cpu':>7} {'our C':>10}"
-        f" {'their C':>10} {'max |dp|':>9} {'labels':>8}"
+        f"{'rows x features':16} {'sk tol':>8} {'ours s':>9} {'sklearn s':>9} {'ratio':>7} {'cpu':>7}"
+        f" {'our C':>10} {'their C':>10} {'max |dp|':>9} {'labels':>8}"
     )
     for name, shape in list(CASES.items())[: 1 if asked.quick else None]:
         tolerances = (1e-4, 1e-6) if asked.tight else (1e-4,)
