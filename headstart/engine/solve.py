@@ -95,12 +95,11 @@ def solve(
     """
     features, targets, weights = _checked(problem, features, targets, weights)
     parts = _checked_folds(problem, folds, len(features))
-    if problem.loss == "squares":
-        if scoring == "accuracy":
-            raise PlanError("A squares head has no accuracy; score it by 'squares'.")
-        with _POOLS.limit(limits=1, user_api="blas"):
-            return _solve_squares(problem, features, targets, parts, standardise, weights)
+    if problem.loss == "squares" and scoring == "accuracy":
+        raise PlanError("A squares head has no accuracy; score it by 'squares'.")
     with _POOLS.limit(limits=1, user_api="blas"):
+        if problem.loss == "squares":
+            return _solve_squares(problem, features, targets, parts, standardise, weights)
         return _Softmax(problem, features, targets, parts, standardise, scoring, weights).solve()
 
 
