@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.core import digest
-from headstart.core.dataset import Field
+from headstart.core.dataset import Field, SetAside
 from headstart.core.reader import Read
 from headstart.core.run import Watcher
 from headstart.core.task import Task
@@ -118,29 +118,15 @@ def _order(
 ) -> Order:
     """What `open_data` builds: class folders, or a table."""
     file = folders.single_table(path) if path.is_dir() else path
+    stray: tuple[SetAside, ...] = ()
     if file is None:
         listing = folders.scan(path, readers, task.modality)
         table, root, stray = listing.table, path, listing.set_aside
-        reader = readers[listing.modality]
-        layout = Layout(
-            modality=listing.modality,
-            fields=(Field(listing.modality, reader.FILE_KIND),),
-            target="label",
-            outcome="classify" if task.outcome == "auto" else task.outcome,
-            name=listing.modality,
-            columns={"split": "split"} if listing.split else {},
-            metadata=("split",) if listing.split else (),
-            notes=listing.notes,
-        )
-        if layout.outcome == "regress":
-            raise DataError(
-                f"{path} holds class folders, and their names are no numbers to regress. Choose the "
-                "outcome classify, or give a CSV with the paths and a column of numbers."
-            )
+        layout = _folder_layout(listing, task, readers, path)
     else:
-        table, root, stray = open_table(file), file.parent, ()
+        table, root = open_table(file), file.parent
         layout = arrange(table, task, readers, root)
-        reader = readers[layout.modality]
+    reader = readers[layout.modality]
     told = [FORMAT, table.stamp, layout, task.near_duplicates, reader_digest(reader)]
     return Order(
         table=table,
@@ -153,6 +139,37 @@ def _order(
         cache=cache,
         key=digest.value(told),
         watcher=watcher,
+    )
+
+
+def _folder_layout(
+    listing: folders.Listing, task: Task, readers: Mapping[str, Read], path: Path
+) -> Layout:
+    """Class folders have a path, a label and perhaps a split. Raises DataError for other columns."""
+    asked = task.columns
+    known = {"label", listing.modality, "split"} if listing.split else {"label", listing.modality}
+    named = (asked.target, asked.group, asked.time, asked.split, *asked.inputs, *asked.sensitive)
+    odd = [n for n in (*named, *asked.drop) if n and n not in known]
+    if odd:
+        raise DataError(
+            f"The column '{odd[0]}' was named, but {path} holds class folders, which have no columns. "
+            "Give a CSV with the files' paths, labels and further columns."
+        )
+    if task.outcome == "regress":
+        raise DataError(
+            f"{path} holds class folders, and their names are no numbers to regress. Choose the "
+            "outcome classify, or give a CSV with the paths and a column of numbers."
+        )
+    split = listing.split and "split" not in asked.drop
+    return Layout(
+        modality=listing.modality,
+        fields=(Field(listing.modality, readers[listing.modality].FILE_KIND),),
+        target="label",
+        outcome="classify" if task.outcome == "auto" else task.outcome,
+        name=listing.modality,
+        columns={"split": "split"} if split else {},
+        metadata=("split",) if split else (),
+        notes=listing.notes if split or not listing.split else listing.notes[1:],
     )
 
 

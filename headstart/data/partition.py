@@ -163,26 +163,40 @@ def _one_draw(
 def deal(stratum: np.ndarray, groups: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
     """(n,) fold numbers: every stratum spread evenly, groups kept whole, larger groups first."""
     kinds = int(stratum.max()) + 1
-    held = np.zeros((k, kinds))
+    held = np.zeros((k, kinds), np.int64)
     fold = np.full(len(groups), -1, np.int64)
     order = rng.permutation(len(groups))
-    members = _members(groups[order])
+    several = order[np.bincount(groups)[groups[order]] > 1]
+    members = _members(groups[several])
     for number in np.argsort([-len(m) for m in members], kind="stable"):
-        rows = order[members[number]]
-        where, many = stratum[rows], np.ones(1, np.int64)
-        if len(rows) > 1:
-            where, many = np.unique(where, return_counts=True)
+        rows = several[members[number]]
+        where, many = np.unique(stratum[rows], return_counts=True)
         after = held[:, where] + many
         crowd = (after**2 - held[:, where] ** 2).sum(axis=1)
         best = np.lexsort((held.sum(axis=1), crowd))[0]
         held[best, where] += many
         fold[rows] = best
+    single = order[fold[order] < 0]
+    for kind in range(kinds):
+        rows = single[stratum[single] == kind]
+        chosen = _level(held[:, kind], held.sum(axis=1), len(rows))
+        fold[rows] = chosen
+        held[:, kind] += np.bincount(chosen, minlength=k)
     return fold
+
+
+def _level(held: np.ndarray, total: np.ndarray, rows: int) -> np.ndarray:
+    """(rows,) folds in the order of dealing: the emptiest first, of equal ones the smallest fold."""
+    k = len(held)
+    rounds = rows // k + int(np.ptp(held)) + 1
+    heights = (held[:, None] + np.arange(rounds)).ravel()
+    folds = np.repeat(np.arange(k), rounds)
+    return np.asarray(folds[np.lexsort((folds, total[folds], heights))][:rows])
 
 
 def _members(groups: np.ndarray) -> list[np.ndarray]:
     """Places of every group, in the order of first appearance."""
     _, first, place = np.unique(groups, return_index=True, return_inverse=True)
     order = np.argsort(place, kind="stable")
-    pieces = np.split(order, np.cumsum(np.bincount(place))[:-1])
+    pieces = np.split(order, np.cumsum(np.bincount(place))[:-1]) if len(order) else []
     return [pieces[i] for i in np.argsort(first)]

@@ -78,6 +78,7 @@ class Sieve:
     def __init__(self, layout: Layout, reader: Read, root: Path, *, signatures: bool) -> None:
         self.layout, self.reader, self.root = layout, reader, root
         self.signatures = signatures
+        self.files = tuple(is_file(f, reader) for f in layout.fields)
         self.heavy = any(f.kind not in LIGHT for f in layout.fields)
 
     def parts(self, table: Table) -> Iterator[Part]:
@@ -126,10 +127,10 @@ class Sieve:
     def _usable(self, place: int, name: str, target: Any, cells: tuple[Any, ...]) -> Row:
         reader, fields = self.reader, self.layout.fields
         kept, stats, sample = list[Any](), list[tuple[int, int]](), dict[str, Any]()
-        for field, cell in zip(fields, cells, strict=True):
+        for field, cell, file in zip(fields, cells, self.files, strict=True):
             if cell is None and len(fields) == 1 and not reader.MANY:
                 raise BadRow(f"'{field.name}' is empty", "fill it in, or remove the row")
-            if is_file(field, reader):
+            if file:
                 stats.append(stat(cell, self.root))
             value = reader.load(cell, field, self.root)
             sample[field.name] = value

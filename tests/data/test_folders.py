@@ -93,6 +93,20 @@ def test_train_and_test_folders_fix_the_split(photos, opened, tmp_path):
     assert any("fix the split" in n for n in made.notes)
 
 
+def test_a_fixed_split_may_be_dropped(photos, opened, tmp_path):
+    shutil.copytree(photos, tmp_path / "parted" / "train")
+    shutil.copytree(photos, tmp_path / "parted" / "test")
+    made = opened(tmp_path / "parted", {"drop": ("split",)})
+    assert not made.columns and not any("fix the split" in n for n in made.notes)
+
+
+def test_columns_of_class_folders_are_refused(photos, opened):
+    with pytest.raises(DataError, match=r"'patient' was named, but .* holds class folders"):
+        opened(photos, {"group": "patient"})
+    with pytest.raises(DataError, match="no numbers to regress"):
+        opened(photos, outcome="regress")
+
+
 def test_val_alone_is_the_test_part(photos, opened, tmp_path):
     root = tmp_path / "parted"
     shutil.copytree(photos, root / "train")
