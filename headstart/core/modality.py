@@ -40,6 +40,7 @@ class Transform(Protocol):
     Attributes:
         digest: of all settings and fitted constants; part of the store's namespace.
         counts: what happened to the samples so far ("truncated": 3), printed in the report.
+        fitted: whether constants were learned from training rows; absent means no.
     """
 
     digest: str
@@ -110,12 +111,14 @@ class Champion:
 
     Attributes:
         name: "TF-IDF + logistic regression".
-        fit: (samples, fields, encoded targets, outcome, seed) -> predictor of samples, giving
+        fit: (samples, fields, encoded targets, *, outcome, seed) -> predictor of samples, giving
             probabilities (N, classes) or numbers (N,).
+        seeded: whether the seed changes what is learned.
     """
 
     name: str
     fit: Any
+    seeded: bool = False
 
 
 class ChampionFile(Protocol):

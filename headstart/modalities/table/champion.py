@@ -79,6 +79,7 @@ def fit_trees(
     samples: Sequence[Sample],
     fields: Sequence[Field],
     targets: np.ndarray,
+    *,
     outcome: str,
     seed: int,
 ) -> Predict:
@@ -122,6 +123,7 @@ def fit_linear(
     samples: Sequence[Sample],
     fields: Sequence[Field],
     targets: np.ndarray,
+    *,
     outcome: str,
     seed: int,
 ) -> Predict:
@@ -152,6 +154,6 @@ def fit_linear(
 
 
 CHAMPIONS = (
-    Champion("gradient-boosted trees", fit_trees),
+    Champion("gradient-boosted trees", fit_trees, seeded=True),
     Champion("linear model on scaled and one-hot columns", fit_linear),
 )

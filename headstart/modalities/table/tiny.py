@@ -64,4 +64,4 @@ def loaded(seed: int) -> Loaded:
         "seed": seed,
         "features": 64,
     }
-    return Loaded(source=source, module=nn.Identity(), config=facts, rebuild=None)
+    return Loaded(source=source, module=nn.Identity().eval(), config=facts, rebuild=None)

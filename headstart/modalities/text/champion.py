@@ -80,6 +80,7 @@ def fit_words(
     samples: Sequence[Sample],
     fields: Sequence[Field],
     targets: np.ndarray,
+    *,
     outcome: str,
     seed: int,
 ) -> Predict:
@@ -91,6 +92,7 @@ def fit_characters(
     samples: Sequence[Sample],
     fields: Sequence[Field],
     targets: np.ndarray,
+    *,
     outcome: str,
     seed: int,
 ) -> Predict:

@@ -1,0 +1,217 @@
+"""Suite for heads: targets, loss, the convex problem, and what a solved head predicts.
+
+A thing is a head's name, which is an outcome.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from headstart.core import plugins
+from headstart.engine.solve import solve
+from headstart.errors import DataError
+
+from ._things import Breach, Check, expect, listed
+
+KNOWN: dict[tuple[str, str], str] = {
+    ("check_unseen_class_is_refused", "regress"): "a regression target has no classes to be unseen",
+}
+
+ROWS, WIDTH, CLASSES = 90, 5, ("ant", "bee", "wasp")
+
+
+def things() -> tuple[str, ...]:
+    """Every head found."""
+    return plugins.names("head")
+
+
+def checks() -> Iterator[tuple[str, Check]]:
+    """Name and function of every check of this suite."""
+    return listed(globals())
+
+
+def world(name: str) -> tuple[Any, np.ndarray, list[Any], Any]:
+    """Module, features (90, 5) float32, raw targets that they decide, and learned targets.
+
+    Class names where the head takes them, numbers otherwise.
+    """
+    module = plugins.load("head", name)
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(ROWS, WIDTH)).astype(np.float32)
+    weight = rng.normal(size=(WIDTH, len(CLASSES)))
+    scores = features @ weight + 0.3 * rng.normal(size=(ROWS, len(CLASSES)))
+    raw: list[Any] = [CLASSES[i] for i in scores.argmax(1)]
+    try:
+        return module, features, raw, module.learn(raw)
+    except (DataError, ValueError, TypeError):
+        numbers = [100.0 + 20.0 * float(s) for s in scores[:, 0]]
+        return module, features, numbers, module.learn(numbers)
+
+
+def solved(name: str) -> tuple[Any, Any, np.ndarray, np.ndarray]:
+    """Head settled on its problem, its solution, features and encoded targets."""
+    module, features, raw, targets = world(name)
+    head = module.Head(WIDTH, targets).eval()
+    encoded = targets.encode(raw)
+    folds = [
+        (np.flatnonzero(np.arange(ROWS) % 3 != k), np.flatnonzero(np.arange(ROWS) % 3 == k))
+        for k in range(3)
+    ]
+    solution = solve(head.problem(ROWS), features, encoded, folds=folds)
+    head.settle(solution)
+    return head, solution, features, encoded
+
+
+def _loss(head: Any, features: np.ndarray, encoded: np.ndarray) -> float:
+    with torch.no_grad():
+        outputs = head(torch.from_numpy(features))
+        return float(head.loss(outputs, torch.from_numpy(encoded)))
+
+
+def check_targets_survive_their_state(name: str) -> None:
+    """state() is JSON, and restore() encodes alike."""
+    module, _, raw, targets = world(name)
+    again = module.restore(json.loads(json.dumps(targets.state())))
+    expect(np.array_equal(targets.encode(raw), again.encode(raw)), "restored targets encode alike")
+    expect(again.classes == targets.classes, "restored targets have the same classes")
+    expect(again.outcome == targets.outcome == name, "targets say their outcome")
+
+
+def check_encoding_does_not_depend_on_order(name: str) -> None:
+    """Targets learned from shuffled rows encode alike."""
+    module, _, raw, targets = world(name)
+    other = module.learn(list(reversed(raw)))
+    expect(np.allclose(targets.encode(raw), other.encode(raw)), "the order of rows decides nothing")
+
+
+def check_unseen_class_is_refused(name: str) -> None:
+    """A class that training did not have is an error that names it."""
+    _, _, _, targets = world(name)
+    try:
+        targets.encode(["hornet"])
+    except DataError as error:
+        expect("hornet" in str(error), "the error names the unseen class")
+        return
+    raise Breach("an unseen class raises DataError")
+
+
+def check_nothing_to_learn_is_refused(name: str) -> None:
+    """Targets that are all equal are refused in words."""
+    module, _, raw, _ = world(name)
+    try:
+        module.learn([raw[0]] * 10)
+    except DataError as error:
+        expect(len(str(error).split()) >= 8, "the error says what to do")
+        return
+    raise Breach("equal targets raise DataError")
+
+
+def check_shapes(name: str) -> None:
+    """Outputs are (N, outputs), the loss is one finite number with a gradient, predictions fit N."""
+    module, features, raw, targets = world(name)
+    head = module.Head(WIDTH, targets)
+    outputs = head(torch.from_numpy(features))
+    expect(tuple(outputs.shape) == (ROWS, head.outputs), "outputs are (N, outputs)")
+    loss = head.loss(outputs, torch.from_numpy(targets.encode(raw)))
+    expect(loss.ndim == 0 and bool(torch.isfinite(loss)), "the loss is one finite number")
+    grads = torch.autograd.grad(loss, list(head.parameters()))
+    expect(any(float(g.abs().sum()) > 0 for g in grads), "the loss has a gradient")
+    said = head.predict(outputs.detach().numpy())
+    expect(len(said) == ROWS, "predict() gives one prediction a row")
+    if targets.classes:
+        expect(said.shape == (ROWS, len(targets.classes)), "predict() gives (N, classes)")
+        expect(np.allclose(said.sum(1), 1.0), "predict() gives probabilities")
+    else:
+        expect(said.shape == (ROWS,), "predict() gives (N,)")
+
+
+def check_predictions_bear_extreme_outputs(name: str) -> None:
+    """Very large outputs give finite predictions."""
+    module, _, _, targets = world(name)
+    head = module.Head(WIDTH, targets)
+    huge = np.full((2, head.outputs), 1e4, np.float32)
+    huge[0, 0] = -1e4
+    expect(bool(np.isfinite(head.predict(huge)).all()), "extreme outputs give finite predictions")
+
+
+def check_wrong_width_is_refused(name: str) -> None:
+    """Features of another width raise an error that shows both widths."""
+    module, _, _, targets = world(name)
+    head = module.Head(WIDTH, targets)
+    try:
+        head(torch.zeros(2, WIDTH + 1))
+    except Exception as error:
+        shown = str(error)
+        expect(str(WIDTH) in shown and str(WIDTH + 1) in shown, "the error shows both widths")
+        return
+    raise Breach("features of a wrong width are refused")
+
+
+def check_settled_head_says_what_was_solved(name: str) -> None:
+    """The settled module's outputs are the solution's, and it beats the unsettled one."""
+    module, _, raw, targets = world(name)
+    head, solution, features, encoded = solved(name)
+    fresh = module.Head(WIDTH, targets).eval()
+    before, after = _loss(fresh, features, encoded), _loss(head, features, encoded)
+    expect(
+        after < 0.7 * before, f"solving lowers the loss; it went from {before:.4g} to {after:.4g}"
+    )
+    with torch.no_grad():
+        outputs = head(torch.from_numpy(features)).numpy()
+    expected = head.predict(solution.logits(features))
+    expect(
+        np.allclose(head.predict(outputs), expected, atol=1e-4, rtol=1e-4), "settle() takes over"
+    )
+    truth = np.asarray(targets.encode(raw))
+    score = module.score(head.predict(outputs), truth)
+    poor = module.score(fresh.predict(np.zeros_like(outputs)), truth)
+    expect((score > poor) == module.HIGHER_IS_BETTER, "the score tells better from worse")
+
+
+def check_solution_is_the_optimum(name: str) -> None:
+    """No small step in any of twenty directions lowers the stated convex objective.
+
+    Softmax: C * sum of losses + |W|^2 / 2 (two classes: their difference); squares: C * sum of squares
+    + |W|^2, both on features as they are (not standardised).
+    """
+    module, features, raw, targets = world(name)
+    head = module.Head(WIDTH, targets)
+    stated = head.problem(ROWS)
+    strength = float(np.median(stated.strengths))
+    problem = type(stated)(stated.loss, stated.outputs, (strength,), stated.balanced)
+    encoded = targets.encode(raw)
+    found = solve(problem, features, encoded, folds=None, standardise=False)
+    weight, bias = found.weight.astype(float), found.bias.astype(float)
+    least = _objective(problem, strength, features, encoded, (weight, bias))
+    rng = np.random.default_rng(1)
+    scale = max(float(np.abs(weight).max()), 1e-3)
+    for _ in range(20):
+        step = rng.normal(size=weight.shape), rng.normal(size=bias.shape)
+        for size in (1e-2, -1e-2):
+            moved = weight + size * scale * step[0], bias + size * scale * step[1]
+            value = _objective(problem, strength, features, encoded, moved)
+            expect(value >= least - 1e-6 * abs(least), "no direction lowers the stated objective")
+
+
+def _objective(
+    problem: Any,
+    strength: float,
+    features: np.ndarray,
+    encoded: np.ndarray,
+    where: tuple[np.ndarray, np.ndarray],
+) -> float:
+    weight, bias = where
+    scores = features.astype(float) @ weight.T + bias
+    if problem.loss == "softmax":
+        top = scores.max(1)
+        total = (top + np.log(np.exp(scores - top[:, None]).sum(1))).sum()
+        loss = total - scores[np.arange(len(scores)), encoded.astype(int)].sum()
+        penalty = weight if problem.outputs > 2 else weight[1:] - weight[:1]
+        return float(strength * loss + 0.5 * (penalty**2).sum())
+    wanted = np.asarray(encoded, float).reshape(len(scores), -1)
+    return float(strength * ((scores - wanted) ** 2).sum() + (weight**2).sum())

@@ -1,0 +1,281 @@
+"""Suite for modalities: reading, transforms, augmentation, exhibits, champions, catalogue.
+
+A thing is a modality's name.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+
+from headstart.core import digest, plugins
+from headstart.core.dataset import Dataset
+from headstart.core.modality import Arrays, Transform
+
+from ._things import TINY, Check, close, dataset, expect, listed, samples, sources, staged
+
+KNOWN: dict[tuple[str, str], str] = {}
+
+OUTCOMES = ("classify", "regress")
+KINDS = ("picture", "text", "pairs")
+REQUIRED = (
+    "uri",
+    "name",
+    "family",
+    "revision",
+    "sha256",
+    "licence",
+    "trained_on",
+    "paper",
+    "location",
+)
+
+
+def things() -> tuple[str, ...]:
+    """Every modality whose libraries are installed."""
+    return tuple(s.removesuffix(f"/{TINY}") for s in sources() if s.endswith(f"/{TINY}"))
+
+
+def checks() -> Iterator[tuple[str, Check]]:
+    """Name and function of every check of this suite."""
+    return listed(globals())
+
+
+def _transform(name: str) -> tuple[Transform, Dataset]:
+    return staged(f"{name}/{TINY}").transform, dataset(name, "classify")
+
+
+def _same(first: Arrays, second: Arrays) -> bool:
+    return set(first) == set(second) and all(np.array_equal(first[k], second[k]) for k in first)
+
+
+def check_tiny_data_can_be_read(name: str) -> None:
+    """`tiny.write` writes data that `read.py` reads, for every outcome, and sets no row aside."""
+    for outcome in OUTCOMES:
+        data = dataset(name, outcome)
+        expect(len(data) > 0, f"tiny.write gives rows for {outcome}")
+        expect(not data.set_aside, f"no tiny row is set aside for {outcome}")
+        expect(data.modality == name, f"the data are read as {name}, not {data.modality}")
+        targets = data.targets(np.arange(len(data)))
+        if outcome == "classify":
+            expect(len(set(targets)) >= 2, "tiny classes are at least two")
+        else:
+            expect(float(np.std(np.asarray(targets, float))) > 0, "tiny numbers differ")
+
+
+def check_tiny_data_follow_the_seed(name: str) -> None:
+    """Equal seeds give equal samples, others give others."""
+    first, second = dataset(name, "classify", 24, 1), dataset(name, "classify", 24, 2)
+    rows = np.arange(24)
+    expect(len(set(first.digests(rows))) > 12, "tiny samples differ from each other")
+    shared = set(first.digests(rows)) & set(second.digests(rows))
+    expect(len(shared) < 12, "another seed gives other samples")
+
+
+def check_content_and_signature(name: str) -> None:
+    """Content is equal for equal samples, signatures have one length, both are bytes."""
+    read, data = plugins.Modality(name).read, dataset(name, "classify")
+    some = samples(data, 8)
+    contents = [read.content(s, data.fields) for s in some]
+    expect(all(isinstance(c, bytes) for c in contents), "content() gives bytes")
+    expect(
+        contents == [read.content(dict(s), data.fields) for s in some], "content() is a function"
+    )
+    signatures = [read.signature(s, data.fields) for s in some]
+    expect(len({len(s) for s in signatures}) == 1, "signatures have one length")
+    expect(0 <= read.NEAR < 8 * max(1, len(signatures[0])), "NEAR counts bits of the signature")
+
+
+def check_transform_is_deterministic(name: str) -> None:
+    """The same sample gives the same arrays, whatever came in between."""
+    transform, data = _transform(name)
+    some = samples(data, 6)
+    first = [transform(s) for s in some]
+    second = [transform(s) for s in reversed(some)][::-1]
+    expect(all(map(_same, first, second)), "a transform is a function of its sample")
+
+
+def check_transform_is_thread_safe(name: str) -> None:
+    """Eight threads give what one gives."""
+    transform, data = _transform(name)
+    some = samples(data, 16)
+    alone = [transform(s) for s in some]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(transform, some * 4))
+    expect(all(map(_same, together, alone * 4)), "threads do not disturb each other")
+
+
+def check_state_restores_an_equal_transform(name: str) -> None:
+    """state() is JSON; restore() gives the same digest and the same arrays."""
+    transform, data = _transform(name)
+    state = json.loads(json.dumps(transform.state()))
+    again = plugins.Modality(name).batch.restore(state)
+    expect(again.digest == transform.digest, "restore(state()) has the same digest")
+    expect(
+        digest.value(again.state()) == digest.value(transform.state()),
+        "restore(state()) has the same state",
+    )
+    same = all(_same(transform(s), again(s)) for s in samples(data, 6))
+    expect(same, "restore(state()) gives the same arrays")
+
+
+def check_transform_digest_covers_settings(name: str) -> None:
+    """A transform of another kind of training rows or another source setting has another digest."""
+    modality, (transform, data) = plugins.Modality(name), _transform(name)
+    expect(len(transform.digest) >= 32, "the digest is a digest")
+    sealed = modality.tiny.loaded(0).source.preprocessing
+    again = modality.batch.make(sealed, data.fields, samples(data))
+    expect(again.digest == transform.digest, "the same settings and rows give the same digest")
+    if getattr(transform, "fitted", False):
+        other = modality.batch.make(sealed, data.fields, samples(data)[:20])
+        expect(other.digest != transform.digest, "the digest covers fitted constants")
+
+
+def check_collate(name: str) -> None:
+    """Batch first, padded at the end, and of types that a network takes."""
+    transform, data = _transform(name)
+    items = [transform(s) for s in samples(data, 6)]
+    batch = transform.collate(items)
+    kinds = {torch.float32, torch.int64, torch.bool}
+    for key, tensor in batch.items():
+        expect(len(tensor) == 6, f"'{key}' has the batch first")
+        expect(tensor.dtype in kinds, f"'{key}' is float32, int64 or bool, not {tensor.dtype}")
+    lengths = [transform.length(item) for item in items]
+    expect(all(isinstance(n, int) and n >= 1 for n in lengths), "length() is a positive int")
+    alone = transform.collate(items[:1])
+    for key, tensor in alone.items():
+        cut = tuple(slice(0, n) for n in tensor.shape[1:])
+        expect(bool((batch[key][0][cut] == tensor[0]).all()), f"'{key}' is padded at the end")
+
+
+def check_augmentation_is_seeded(name: str) -> None:
+    """With a generator the arrays differ, equal generators give equal arrays; without, nothing moves."""
+    modality, (transform, data) = plugins.Modality(name), _transform(name)
+    expect(isinstance(modality.batch.AUGMENTATIONS, tuple), "AUGMENTATIONS is a tuple of names")
+    if not modality.batch.AUGMENTATIONS:
+        return
+    some = samples(data, 12)
+    plain = [transform(s) for s in some]
+    first = [transform(s, np.random.default_rng([7, i])) for i, s in enumerate(some)]
+    second = [transform(s, np.random.default_rng([7, i])) for i, s in enumerate(some)]
+    third = [transform(s, np.random.default_rng([8, i])) for i, s in enumerate(some)]
+    expect(all(map(_same, first, second)), "equal generators give equal arrays")
+    expect(not all(map(_same, first, plain)), "augmentation changes something")
+    expect(not all(map(_same, first, third)), "another generator gives other arrays")
+
+
+def check_profiles(name: str) -> None:
+    """profile("exact") is the transform as it is; "fast" gives arrays of the same names."""
+    transform, data = _transform(name)
+    sample = samples(data, 1)[0]
+    exact, fast = transform.profile("exact"), transform.profile("fast")
+    expect(exact.digest == transform.digest, "profile('exact') is the sealed transform")
+    expect(
+        set(fast(sample)) == set(transform(sample)), "profile('fast') gives the same arrays' names"
+    )
+
+
+def check_exhibit(name: str) -> None:
+    """A sample becomes something to look at, as plain JSON."""
+    modality, data = plugins.Modality(name), dataset(name, "classify")
+    for sample in samples(data, 3):
+        shown = modality.show.exhibit(sample, data.fields)
+        expect(shown.get("kind") in KINDS, f"the kind is one of {KINDS}")
+        expect(bool(json.dumps(dict(shown))), "an exhibit is JSON")
+        expect(len(shown) >= 2, "an exhibit holds more than its kind")
+        if shown["kind"] == "picture":
+            expect(shown["data"].startswith("data:image/"), "a picture is a data: URI")
+
+
+def check_champions_predict(name: str) -> None:
+    """Champions fit and predict: probabilities (N, classes) that add up, or numbers (N,)."""
+    champions = plugins.Modality(name).champion.CHAMPIONS
+    expect(len(champions) > 0, "a modality has a champion")
+    expect(len({c.name for c in champions}) == len(champions), "champions have names of their own")
+    for champion in champions:
+        for outcome in OUTCOMES:
+            _champion(name, champion, outcome)
+
+
+def _champion(name: str, champion: Any, outcome: str) -> None:
+    data = dataset(name, outcome)
+    rows, raw = samples(data), data.targets(np.arange(len(data)))
+    encoded, classes = _encode(raw, outcome)
+    predict = champion.fit(rows[:36], data.fields, encoded[:36], outcome=outcome, seed=0)
+    said = np.asarray(predict(rows[36:]))
+    expected = (len(rows) - 36, classes) if classes else (len(rows) - 36,)
+    expect(said.shape == expected, f"{champion.name} gives {expected}, not {said.shape}")
+    expect(bool(np.isfinite(said).all()), f"{champion.name} gives finite numbers")
+    if classes:
+        expect(np.allclose(said.sum(1), 1.0, atol=1e-6), f"{champion.name} gives probabilities")
+    again = champion.fit(rows[:36], data.fields, encoded[:36], outcome=outcome, seed=0)(rows[36:])
+    expect(np.allclose(said, again, atol=1e-9), f"{champion.name} follows its seed")
+
+
+def _encode(raw: Sequence[Any], outcome: str) -> tuple[np.ndarray, int]:
+    """Numbers (N,) and how many classes; all classes occur in the first rows of tiny data."""
+    if outcome == "regress":
+        return np.asarray(raw, float), 0
+    names = sorted({str(t) for t in raw[:36]})
+    return np.array([names.index(str(t)) if str(t) in names else 0 for t in raw]), len(names)
+
+
+def check_catalogue_is_complete(name: str) -> None:
+    """Every entry says who the source is: principle 8, provenance is required."""
+    entries = plugins.Modality(name).catalogue()
+    expect(len(entries) > 0, "a modality has a source")
+    expect(len({e["uri"] for e in entries}) == len(entries), "no source comes twice")
+    for entry in entries:
+        for key in REQUIRED:
+            expect(bool(str(entry.get(key, "")).strip()), f"'{entry['uri']}' says its {key}")
+        said = str(entry["sha256"])
+        drawn = str(entry["location"]).startswith("formula:")
+        right = said == "formula" if drawn else bool(re.fullmatch(r"[0-9a-f]{64}", said))
+        expect(
+            right, f"'{entry['uri']}' gives a SHA-256 of 64 digits, or is a formula; got '{said}'"
+        )
+        expect(":" in str(entry["uri"]), "a URI has a scheme")
+    schemes = {str(e["uri"]).partition(":")[0] for e in entries}
+    lacking = schemes - set(plugins.names("provider"))
+    expect(not lacking, f"each scheme has a provider; not {lacking}")
+
+
+def check_parts_are_complete(name: str) -> None:
+    """Every part offers the names of its protocol."""
+    modality = plugins.Modality(name)
+    promised: Mapping[str, tuple[str, ...]] = {
+        "read": ("SUFFIXES", "FILE_KIND", "NEAR", "MANY", "claim", "load", "check", "content"),
+        "batch": ("AUGMENTATIONS", "make", "restore"),
+        "backbones": ("stage", "reference"),
+        "show": ("exhibit",),
+        "champion": ("CHAMPIONS",),
+        "tiny": ("write", "loaded"),
+    }
+    for part, names in promised.items():
+        module = getattr(modality, part)
+        expect(bool(module.__doc__), f"{part}.py says what it is")
+        for wanted in names:
+            expect(hasattr(module, wanted), f"{part}.py offers {wanted}")
+
+
+def check_tiny_network_is_seeded(name: str) -> None:
+    """tiny.loaded(seed) gives the same network for the same seed, in eval mode, documented."""
+    modality = plugins.Modality(name)
+    first, second, third = (modality.tiny.loaded(seed) for seed in (3, 3, 4))
+    made = staged(f"{name}/{TINY}")
+    pooled = []
+    for loaded in (first, second, third):
+        expect(not loaded.module.training, "a provider hands over eval mode")
+        backbone = modality.backbones.stage(loaded, made.transform).eval()
+        with torch.no_grad():
+            pooled.append(backbone.pool(backbone.run(made.inputs)))
+    expect(torch.equal(pooled[0], pooled[1]), "equal seeds give equal networks")
+    expect(not close(pooled[0], pooled[2], 1e-6), "other seeds give other networks")
+    for value in (first.source.licence, first.source.trained_on, first.source.paper):
+        expect(bool(value), "the tiny source says its licence, training data and paper")
