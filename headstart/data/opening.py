@@ -11,7 +11,7 @@ from headstart.core import digest
 from headstart.core.dataset import Field, SetAside
 from headstart.core.reader import Read
 from headstart.core.run import Watcher
-from headstart.core.task import Task
+from headstart.core.task import Columns, Task
 from headstart.data import folders, quality, storage
 from headstart.data.arrays import Inputs, as_columns, bare
 from headstart.data.build import FORMAT, Order, build, check_classes, reader_digest, reopen
@@ -78,27 +78,13 @@ def from_arrays(
         cache: folder of the Arrow file; None keeps it in memory.
     """
     task = task or Task()
-    columns = dict(as_columns(inputs, [f.name for f in fields]))
-    own = tuple(columns)
-    for name, values in (metadata or {}).items():
-        if name in columns:
-            raise DataError(
-                f"'{name}' is both an input and metadata. Expected it once; rename one."
-            )
-        columns[name] = values
-    asked = task.columns
-    if targets is not None:
-        target = next(n for n in ("target", "_target", "__target") if n not in columns)
-        columns[target] = list(targets)
-        asked = replace(asked, target=target)
-    if not asked.inputs and not fields and bare(inputs):
-        asked = replace(asked, inputs=own)
-    table = from_columns(columns)
+    columns, asked = _gathered(inputs, targets, metadata or {}, task, fields)
     known = replace(task, columns=asked)
     if fields and known.modality not in readers:
         raise DataError(
             f"Fields were given for '{known.modality}'. {nearest(known.modality, readers)}"
         )
+    table = from_columns(columns)
     hidden = set(metadata or {})
     layout = _shown(table, known, readers, hidden, labelled=bool(asked.target), fields=fields)
     reader = readers[layout.modality]
@@ -140,6 +126,31 @@ def _order(
         key=digest.value(told),
         watcher=watcher,
     )
+
+
+def _gathered(
+    inputs: Inputs,
+    targets: Sequence[Any] | None,
+    metadata: Mapping[str, Sequence[Any]],
+    task: Task,
+    fields: Sequence[Field],
+) -> tuple[dict[str, Any], Columns]:
+    """Inputs, metadata and target as columns of one table, and which is which. Raises DataError."""
+    columns = dict(as_columns(inputs, [f.name for f in fields]))
+    own, asked = tuple(columns), task.columns
+    for name, values in metadata.items():
+        if name in columns:
+            raise DataError(
+                f"'{name}' is both an input and metadata. Expected it once; rename one."
+            )
+        columns[name] = values
+    if targets is not None:
+        target = next(n for n in ("target", "_target", "__target") if n not in columns)
+        columns[target] = list(targets)
+        asked = replace(asked, target=target)
+    if not asked.inputs and not fields and bare(inputs):
+        asked = replace(asked, inputs=own)
+    return columns, asked
 
 
 def _folder_layout(
