@@ -120,7 +120,9 @@ def _pack(made: Job, transfer: Fitted, strategy: str, folder: Path) -> None:
         },
         card=_card(made),
         licences=tuple(licences(made)),
-        probe=Probe(tuple(d.hex() for d in made.dataset.digests(probe)), transfer.predict(probe)[0]),
+        probe=Probe(
+            tuple(d.hex() for d in made.dataset.digests(probe)), transfer.predict(probe)[0]
+        ),
         tensors=changed(network, list(made.backbone.state_dict().items())),
     )
 
@@ -166,9 +168,7 @@ def licences(made: Job) -> list[dict[str, str]]:
     ]
 
 
-def _judge(
-    made: Job, transfer: Fitted, strategy: str, features: np.ndarray, run_id: str
-) -> Record:
+def _judge(made: Job, transfer: Fitted, strategy: str, features: np.ndarray, run_id: str) -> Record:
     """Trains what transfer is compared with, opens the test split once, and measures."""
     baselines = _baselines(made, transfer)
     curve = learning_curve(made, features) if made.plan.evidence.learning_curve else None
@@ -235,7 +235,9 @@ def learning_curve(made: Job, features: np.ndarray) -> dict[str, Any]:
             some = _some(rng, made, fit, share)
             network = made.network(made.backbone)
             inner = arms.folds(made, made.labels[some], made.groups[some], made.plan.seed, 3)
-            solution = solve(head.problem(len(some)), features[some], made.labels[some], folds=inner)
+            solution = solve(
+                head.problem(len(some)), features[some], made.labels[some], folds=inner
+            )
             network.heads[made.outcome].settle(solution)  # type: ignore[operator]
             stream = arms.Features(features[valid], len(made.backbone.stages), {})
             said = arms.outputs(made, network, stream)
@@ -358,4 +360,6 @@ def _record(
 def code_digest() -> str:
     """Of the package's own Python files."""
     root = Path(__file__).parent
-    return digest.value([(str(p.relative_to(root)), p.read_text("utf-8")) for p in sorted(root.rglob("*.py"))])
+    return digest.value(
+        [(str(p.relative_to(root)), p.read_text("utf-8")) for p in sorted(root.rglob("*.py"))]
+    )

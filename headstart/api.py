@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from headstart import adaptation
+from headstart import adaptation, select
 from headstart import job as jobs
 from headstart import replay as replaying
-from headstart import select
 from headstart.core import plan as plans
 from headstart.core import plugins
 from headstart.core.plan import Plan
@@ -26,7 +25,8 @@ from headstart.core.task import Columns, TaskCard
 from headstart.errors import PlanError, nearest
 from headstart.features.store import LmdbStore
 from headstart.job import Given
-from headstart.registry import document, packs, runs as registry, tracking
+from headstart.registry import document, packs, tracking
+from headstart.registry import runs as registry
 from headstart.report import page
 from headstart.serving.predictor import Predictions, Predictor
 
@@ -354,9 +354,7 @@ def doctor() -> list[Mapping[str, str]]:
         found = importlib.util.find_spec(library) is not None
         detail = _version(library) if found else "not installed"
         target = f"headstart[{extra}]" if extra else "headstart"
-        told.append(
-            _told(library, "ok" if found else "warn", detail, f"pip install '{target}'")
-        )
+        told.append(_told(library, "ok" if found else "warn", detail, f"pip install '{target}'"))
     return [*told, *_folders(), _network()]
 
 

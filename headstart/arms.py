@@ -6,6 +6,7 @@ over.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import time
@@ -152,6 +153,7 @@ class Recipe:
         stream: candidate -> what it trains on, by places in `job.train`.
         features: stored features for solved phases, or None.
         most_flops: of tuning and one final training together.
+        before: operations already spent on what it starts from (stored features).
     """
 
     name: str
@@ -160,10 +162,28 @@ class Recipe:
     stream: Callable[[Strategy], Stream]
     features: np.ndarray | None
     most_flops: float = math.inf
+    before: float = 0.0
 
 
-def train_arm(job: Job, recipe: Recipe) -> Fitted:
-    """Chooses among the candidates on held-out rows, then trains on all rows from each seed."""
+@dataclass(frozen=True)
+class Tuned:
+    """What was chosen on held-out rows, before anything is trained on all of them.
+
+    Attributes:
+        held_out: places in `job.train` and outputs there.
+        told: history of the chosen training; its best epochs are what the final ones run for.
+        flops: of all candidates together.
+    """
+
+    strategy: Strategy
+    held_out: tuple[np.ndarray, np.ndarray]
+    told: Trained
+    flops: float
+    seconds: float
+
+
+def tune(job: Job, recipe: Recipe) -> Tuned:
+    """Chooses among the candidates, and how long to train, on a held-out part of the training rows."""
     began = time.perf_counter()
     fit, hold = folds(job, job.labels, job.groups, job.plan.seed, HOLD)[0]
     share = recipe.most_flops / (len(recipe.candidates) + 1)
@@ -171,30 +191,39 @@ def train_arm(job: Job, recipe: Recipe) -> Fitted:
     best = min(range(len(tried)), key=lambda i: _lowest(tried[i][1]))
     strategy, (chosen, told) = recipe.candidates[best], tried[best]
     held = outputs(job, chosen, Part(recipe.stream(strategy), hold, plain=True))
+    flops = sum(t.flops for _, t in tried)
+    return Tuned(strategy, (hold, held), told, flops, time.perf_counter() - began)
+
+
+def finish(job: Job, recipe: Recipe, tuned: Tuned) -> Fitted:
+    """Trains what was chosen on all training rows, once from each seed."""
+    began = time.perf_counter()
     networks, spent = [], 0.0
     for seed in range(job.plan.evidence.seeds):
+        everything = np.arange(len(job.train))
         network, done = _train(
-            job, recipe, strategy, np.arange(len(job.train)), None, seed=seed, epochs=told.best
+            job, recipe, tuned.strategy, everything, None, seed=seed, epochs=tuned.told.best
         )
         networks.append(network)
         spent = done.flops
-    late = [phase for phase in told.best if told.improving(phase)]
+    late = any(tuned.told.improving(phase) for phase in tuned.told.best)
     note = "was still improving when its budget ended; the verdict holds within this budget"
 
     def predict(rows: np.ndarray) -> np.ndarray:
         stream = rows_stream(job, rows, augment=False)
         return np.stack([outputs(job, network, stream) for network in networks])
 
+    hold, held = tuned.held_out
     return Fitted(
         recipe.name,
         networks,
         predict,
         np.array([score(job, held, job.labels[hold])]),
-        (hold, held),
-        flops=sum(t.flops for _, t in tried) + spent,
-        seconds=time.perf_counter() - began,
+        tuned.held_out,
+        flops=recipe.before + tuned.flops + spent,
+        seconds=tuned.seconds + time.perf_counter() - began,
         note=note if late else "",
-        settings={**dataclasses.asdict(strategy.settings), "epochs": dict(told.best)},
+        settings={**dataclasses.asdict(tuned.strategy.settings), "epochs": dict(tuned.told.best)},
     )
 
 
@@ -284,33 +313,31 @@ def rows_stream(job: Job, rows: np.ndarray, *, augment: bool) -> Rows:
     return Rows(job.dataset, rows, transform, labels, augment=augment, seed=job.plan.seed)
 
 
-def fine_tuned(job: Job, features: np.ndarray, candidates: Sequence[Strategy]) -> Fitted:
+def fine_tuning(job: Job, features: np.ndarray, candidates: Sequence[Strategy]) -> Recipe:
     """The source's weights trained on by a strategy, from kept states where nothing below the cut
     changes and nothing is augmented."""
-    import copy
-
     held: dict[int, Stream] = {}
     raw: dict[bool, Stream] = {}
 
     def stream(strategy: Strategy) -> Stream:
         last = strategy.phases(job.network(job.backbone))[-1]
-        if last.cut > 0 and not last.augment:
-            if last.cut not in held:
-                made = job.extract(job.train, cut=last.cut)
-                labels = {job.outcome: job.labels}
-                plain = rows_stream(job, job.train, augment=False)
-                held[last.cut] = Kept(made.states, last.cut, labels) if made.states else plain
-            return held[last.cut]
-        if last.cut > 0:
-            job.say("Augmentation is on, so states below the cut are recomputed, not kept.")
-        return raw.setdefault(last.augment, rows_stream(job, job.train, augment=last.augment))
+        if last.cut == 0 or last.augment:
+            if last.cut > 0:
+                job.say("Augmentation is on, so states below the cut are recomputed, not kept.")
+            return raw.setdefault(last.augment, rows_stream(job, job.train, augment=last.augment))
+        if last.cut not in held:
+            made = job.extract(job.train, cut=last.cut)
+            labels = {job.outcome: job.labels}
+            plain = rows_stream(job, job.train, augment=False)
+            held[last.cut] = Kept(made.states, last.cut, labels) if made.states else plain
+        return held[last.cut]
 
     def base(seed: int) -> Network:
         dropout = max(getattr(c.settings, "dropout", 0.0) for c in candidates)
         return job.network(copy.deepcopy(job.backbone), dropout)
 
-    made = train_arm(job, Recipe("transfer", base, candidates, stream, features))
-    return dataclasses.replace(made, flops=made.flops + job.flops * len(job.train))
+    before = job.flops * len(job.train)
+    return Recipe("transfer", base, candidates, stream, features, before=before)
 
 
 def twin(job: Job, transfer: Fitted) -> Fitted:
@@ -328,7 +355,7 @@ def twin(job: Job, transfer: Fitted) -> Fitted:
         None,
         most,
     )
-    return train_arm(job, recipe)
+    return finish(job, recipe, tune(job, recipe))
 
 
 def champion(job: Job) -> Fitted:

@@ -244,9 +244,7 @@ def load(uri: str, modality: plugins.Modality, *, offline: bool) -> Loaded:
         offer = nearest(uri, [str(e["uri"]) for e in modality.catalogue()])
         raise SourceError(f"There is no built-in source '{uri}' for {modality.name} data. {offer}")
     provider = plugins.load("provider", scheme)
-    loaded: Loaded = provider.open(
-        reference, dict(parse_qsl(query)), offline=offline, entry=entry
-    )
+    loaded: Loaded = provider.open(reference, dict(parse_qsl(query)), offline=offline, entry=entry)
     return loaded
 
 

@@ -54,7 +54,9 @@ def replay(folder: Path, record: Record, watcher: Watcher | None = None) -> Mapp
     tensors = changed(transfer.networks[0], list(made.backbone.state_dict().items()))
     if tensors.keys() != pack.tensors.keys():
         return {"equal": False, "bitwise": False, "largest_difference": None, "digests": same}
-    gaps = [float((tensors[n] - pack.tensors[n]).abs().max()) for n in tensors if tensors[n].numel()]
+    gaps = [
+        float((tensors[n] - pack.tensors[n]).abs().max()) for n in tensors if tensors[n].numel()
+    ]
     worst = max(gaps, default=0.0)
     return {
         "equal": worst <= TOLERANCE and all(same.values()),

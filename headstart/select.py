@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.arms import Fitted, fine_tuned, probe
+from headstart.arms import Fitted, Tuned, fine_tuning, finish, probe, score, tune
 from headstart.core import plugins
 from headstart.core.plan import build
 from headstart.core.strategy import Strategy
@@ -18,7 +18,7 @@ from headstart.job import Job
 
 # Operations that "auto" may spend on trying to fine-tune, when no budget is given (about a minute or
 # two on two processor cores), and the rate at which a budget in seconds is turned into operations.
-FREE_FLOPS = 4e12
+FREE_FLOPS = 2e12
 FLOPS_A_SECOND = 5e10
 RATES = (1.0, 0.3)
 
@@ -53,22 +53,30 @@ def transfer(job: Job, features: np.ndarray, seconds: float) -> tuple[Fitted, st
         strategy = named(job, choice.name, choice.settings)
         if solved(job, strategy):
             return probe(job, features, seconds), choice.name
-        return fine_tuned(job, features, variants(strategy, choice.settings)), choice.name
+        recipe = fine_tuning(job, features, variants(strategy, choice.settings))
+        return finish(job, recipe, tune(job, recipe)), choice.name
     first = probe(job, features, seconds)
-    best, name = first, "linear_probe"
-    for other, strategy in _affordable(job):
-        tried = fine_tuned(job, features, [strategy])
-        gain, error = _gain(job, tried, first)
-        better = gain > error and tried.validation.mean() > best.validation.mean()
+    best: tuple[str, Any, Tuned] | None = None
+    spent, highest = 0.0, float(first.validation.mean())
+    for name, strategy in _affordable(job):
+        recipe = fine_tuning(job, features, [strategy])
+        tuned = tune(job, recipe)
+        spent += tuned.flops
+        gain, error = _gain(job, tuned, first)
+        reached = score(job, tuned.held_out[1], job.labels[tuned.held_out[0]])
+        better = gain > error and (best is None or reached > highest)
         job.say(
-            f"Tried {other} ({_differs(strategy)}): {100 * gain:+.1f} points against the probe on "
-            f"{len(tried.held_out[0])} held-out training rows (standard error {100 * error:.1f}); "
-            + ("taken." if better else "not taken.")
+            f"Tried {name} ({_differs(strategy)}): {100 * gain:+.1f} points against the probe on "
+            f"{len(tuned.held_out[0])} held-out training rows (standard error {100 * error:.1f}); "
+            + ("better." if better else "not better by more than that.")
         )
         if better:
-            best, name = tried, other
-    total = sum({id(f): f.flops for f in (first, best)}.values())
-    return dataclasses.replace(best, flops=total), name
+            best, highest = (name, recipe, tuned), reached
+    if best is None:
+        return dataclasses.replace(first, flops=first.flops + spent), "linear_probe"
+    name, recipe, tuned = best
+    made = finish(job, recipe, tuned)
+    return dataclasses.replace(made, flops=made.flops + spent - tuned.flops), name
 
 
 def solved(job: Job, strategy: Strategy) -> bool:
@@ -105,21 +113,25 @@ def _affordable(job: Job) -> list[tuple[str, Strategy]]:
 def settings_fit(job: Job, settings: Any) -> bool:
     """Whether the source has the stages that the settings speak of."""
     cut, stages = getattr(settings, "cut", 0), len(job.backbone.stages)
-    return -stages < cut < stages and job.backbone.width > 0 and any(job.backbone.parameters())
+    return (
+        -stages < cut < stages
+        and job.backbone.width > 0
+        and any(True for _ in job.backbone.parameters())
+    )
 
 
 def _cost(job: Job, strategy: Strategy) -> float:
-    """Operations of tuning once and training once a seed, at most."""
+    """Operations of one training, at most."""
     total, rows = 0.0, len(job.train)
     for phase in strategy.phases(job.network(job.backbone)):
         if not phase.solved:
             start = 0 if phase.augment else phase.cut
             step = sum(job.costs[start:]) + 2.0 * sum(job.costs[phase.cut :])
-            total += step * rows * phase.epochs * (1 + job.plan.evidence.seeds)
+            total += step * rows * phase.epochs
     return total
 
 
-def _gain(job: Job, tried: Fitted, first: Fitted) -> tuple[float, float]:
+def _gain(job: Job, tried: Tuned, first: Fitted) -> tuple[float, float]:
     """Mean paired difference on the rows that both held out, and its standard error."""
     places, said = tried.held_out
     labels, other = job.labels[places], first.held_out[1][places]
@@ -135,4 +147,6 @@ def _gain(job: Job, tried: Fitted, first: Fitted) -> tuple[float, float]:
 
 def _differs(strategy: Strategy) -> str:
     settings = strategy.settings
-    return ", ".join(f"{f.name} {getattr(settings, f.name)}" for f in dataclasses.fields(settings)[:3])
+    return ", ".join(
+        f"{f.name} {getattr(settings, f.name)}" for f in dataclasses.fields(settings)[:3]
+    )

@@ -82,7 +82,7 @@ class EvidenceChoice:
     scratch: bool = True
     champion: bool = True
     checks: tuple[str, ...] = ()
-    twin_floor_tflop: float = 2.0
+    twin_floor_tflop: float = 1.0
     learning_curve: bool = True
 
 

@@ -45,7 +45,9 @@ def compare(before: dict[str, str], after: dict[str, str], phase: Phase) -> None
     """Raises FrozenDrift naming the first tensors that differ."""
     drifted = sorted(name for name in before if after.get(name) != before[name])
     if drifted:
-        shown = ", ".join(drifted[:5]) + (f" and {len(drifted) - 5} more" if len(drifted) > 5 else "")
+        shown = ", ".join(drifted[:5]) + (
+            f" and {len(drifted) - 5} more" if len(drifted) > 5 else ""
+        )
         raise FrozenDrift(
             f"The phase '{phase.name}' changed what it does not name: {shown}. Expected frozen tensors "
             "to stay bit-identical. Name them in a group of the phase, or keep their layer in eval mode."

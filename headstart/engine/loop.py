@@ -110,7 +110,9 @@ def train(
     """
     missing = [name for name in strategy.streams if name not in streams]
     if missing:
-        raise ContractError(f"The strategy needs the stream '{missing[0]}', which was not supplied.")
+        raise ContractError(
+            f"The strategy needs the stream '{missing[0]}', which was not supplied."
+        )
     began = time.perf_counter()
     strategy.prepare(network, streams)
     phases = strategy.phases(network)
@@ -123,7 +125,9 @@ def train(
         faults.point("phase.before")
         if phase.solved:
             if solve is None:
-                raise ContractError(f"The phase '{phase.name}' is solved, but no solver was supplied.")
+                raise ContractError(
+                    f"The phase '{phase.name}' is solved, but no solver was supplied."
+                )
             if not (number == first and progress is not None):
                 with frozen(network, phase):
                     solve(network, phase)
@@ -217,7 +221,9 @@ class _Worker:
         now = time.perf_counter()
         if self.checkpoint is None or (not force and now - self.saved_at < SAVE_SECONDS):
             return
-        kept = {k: getattr(done, k) for k in ("history", "best", "ended", "flops", "seconds", "notes")}
+        kept = {
+            k: getattr(done, k) for k in ("history", "best", "ended", "flops", "seconds", "notes")
+        }
         state = {
             "phase": number,
             "tensors": self._tensors(),

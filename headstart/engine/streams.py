@@ -112,7 +112,9 @@ class Kept:
 class Features:
     """Stored features (N, width): the backbone is not run at all."""
 
-    def __init__(self, features: np.ndarray, stages: int, targets: Mapping[str, np.ndarray]) -> None:
+    def __init__(
+        self, features: np.ndarray, stages: int, targets: Mapping[str, np.ndarray]
+    ) -> None:
         self.features, self.start, self.targets = features, stages, dict(targets)
 
     def __len__(self) -> int:

@@ -54,7 +54,7 @@ class Settings:
 
 
 # What `strategy = "auto"` tries beside the probe, cheapest first.
-AUTO = (Settings(cut=-2, augment=False, epochs=20), Settings(cut=0, epochs=40))
+AUTO = (Settings(cut=-2, augment=False, epochs=20), Settings(cut=0, epochs=25))
 
 
 class Strategy(Base):

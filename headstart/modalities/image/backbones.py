@@ -170,4 +170,3 @@ _FAMILIES: dict[str, Callable[[nn.Module], tuple[Plan, str]]] = {
     "ConvNeXt": _convnext,
     "VisionTransformer": _vit,
 }
-

@@ -44,9 +44,7 @@ def histograms(rgb: np.ndarray) -> np.ndarray:
     bins = np.minimum((angle / np.pi * _ANGLES).astype(int), _ANGLES - 1)
     step = _SIDE // _CELLS
     cell = np.add.outer(np.arange(_SIDE) // step * _CELLS, np.arange(_SIDE) // step)
-    flat = np.bincount(
-        (cell * _ANGLES + bins).ravel(), size.ravel(), minlength=_CELLS**2 * _ANGLES
-    )
+    flat = np.bincount((cell * _ANGLES + bins).ravel(), size.ravel(), minlength=_CELLS**2 * _ANGLES)
     grid = np.sqrt(flat).reshape(_CELLS, _CELLS, _ANGLES)
     blocks = np.stack([grid[i : i + 2, j : j + 2].ravel() for i in range(3) for j in range(3)])
     blocks /= np.linalg.norm(blocks, axis=1, keepdims=True) + 1e-3
