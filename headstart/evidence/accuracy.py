@@ -33,7 +33,9 @@ def check(case: Case) -> Finding:
     told = predictions(case, case.arms["transfer"])
     targets = np.asarray(case.targets).astype(np.int64)
     groups = ordinal(case.groups)
-    values, errors, freedoms = _bootstrapped(told, targets, len(case.classes), groups, case.seed)
+    values, errors, freedoms = _bootstrapped(
+        told, targets, len(case.classes), groups=groups, seed=case.seed
+    )
     seeds = len(told)
     size = len(targets) if groups is None else int(groups.max()) + 1
     over = "test rows" if groups is None else "groups of test rows"
@@ -91,7 +93,7 @@ def _majority(case: Case, targets: np.ndarray) -> list[Measure]:
 
 
 def _bootstrapped(
-    told: np.ndarray, targets: np.ndarray, classes: int, groups: np.ndarray | None, seed: int
+    told: np.ndarray, targets: np.ndarray, classes: int, *, groups: np.ndarray | None, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Values, standard errors, freedoms of the macro scores, then precision, recall, F1 of each class.
 

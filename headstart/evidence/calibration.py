@@ -33,7 +33,11 @@ def check(case: Case) -> Finding:
     told = outputs(case, case.arms["transfer"])
     told = told / np.maximum(told.sum(axis=2, keepdims=True), _temperature.SMALLEST)
     measures = [*_scores(case, told, ""), *_prior(case)]
-    exhibits = [_reliability(case, told, "reliability", "How often it is right when it is so sure")]
+    exhibits = [
+        _reliability(
+            case, told, name="reliability", title="How often it is right when it is so sure"
+        )
+    ]
     missing: tuple[tuple[str, str], ...] = ()
     known = np.asarray(case.validation_targets).astype(np.int64)
     if len(known):
@@ -47,7 +51,7 @@ def check(case: Case) -> Finding:
         after = _temperature.scaled(told, best)
         measures += _scores(case, after, " after temperature scaling")
         title = "The same after temperature scaling"
-        exhibits.append(_reliability(case, after, "reliability after scaling", title))
+        exhibits.append(_reliability(case, after, name="reliability after scaling", title=title))
     else:
         missing = (
             ("calibration after temperature scaling", "there are no validation rows to fit it on"),
@@ -168,7 +172,7 @@ def _prior(case: Case) -> list[Measure]:
     return [Measure(name, value, low, high, len(case.targets), "nats", "", words)]
 
 
-def _reliability(case: Case, told: np.ndarray, name: str, title: str) -> Exhibit:
+def _reliability(case: Case, told: np.ndarray, *, name: str, title: str) -> Exhibit:
     """Mean confidence against share right in each bin; seeds pooled, intervals as for one seed."""
     confidence, right, bins = _binned(told, np.asarray(case.targets))
     flat = bins.ravel()

@@ -48,10 +48,10 @@ def check(case: Case) -> Finding:
     baseline = case.arms[role]
     others = [r for r in case.arms if r not in ("transfer", role)]
     measures = [
-        _gain_measure(case, role, gain, "transfer gain"),
+        _gain_measure(case, role, gain, name="transfer gain"),
         _detectable(case, role, gain),
         *(
-            _gain_measure(case, r, _gain(case, r), "gain over another arm (no claim is drawn)")
+            _gain_measure(case, r, _gain(case, r), name="gain over another arm (no claim is drawn)")
             for r in others
         ),
         *_arm_scores(case),
@@ -128,7 +128,7 @@ def _method(case: Case, role: str) -> str:
     )
 
 
-def _gain_measure(case: Case, role: str, gain: _paired.Spread, name: str) -> Measure:
+def _gain_measure(case: Case, role: str, gain: _paired.Spread, *, name: str) -> Measure:
     """The difference as a measure, in points of accuracy or in R2."""
     factor = _FACTOR[case.outcome]
     low, high = gain.interval()

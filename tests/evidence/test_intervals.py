@@ -107,7 +107,7 @@ def test_scores_agree_with_scikit_learn() -> None:
     rng = np.random.default_rng(4)
     truth = rng.integers(0, 4, 200)
     told = np.where(rng.random(200) < 0.6, truth, rng.integers(0, 4, 200))
-    values, _, _ = _bootstrapped(told[None], truth, 4, None, 0)
+    values, _, _ = _bootstrapped(told[None], truth, 4, groups=None, seed=0)
     known = metrics.precision_recall_fscore_support(truth, told)[:3]
     assert values[4:] == pytest.approx(np.concatenate(known))
     assert values[:4] == pytest.approx(
