@@ -213,13 +213,17 @@ def _sentence(case: Case, role: str, gain: _paired.Spread) -> Exhibit:
     )
     sentence = {
         "helped": f"The transfer helped: {seen}.",
-        "harmed": f"The transfer harmed: {seen}. Use '{arm.name}' instead.",
+        "harmed": f"The transfer harmed: {seen}.",
         "no evidence": (
             f"There is no evidence that the transfer helped or harmed: {seen}. A difference smaller than "
             f"about {factor * gain.detectable():.{digits}f}{unit} could not have been seen with these rows "
             f"and seeds."
         ),
     }[word]
+    single = [a.name for a in (case.arms["transfer"], arm) if len(a.outputs) == 1]
+    if single:
+        named = " and ".join(f"'{name}'" for name in single)
+        sentence += f" The luck of training is not covered for {named}, trained once."
     if arm.note:
         sentence += f" This holds within this budget: '{arm.name}' {arm.note.rstrip('.')}."
     data = {"verdict": word, "sentence": sentence, "within_budget": arm.note, "baseline": arm.name}

@@ -75,8 +75,9 @@ def test_identical_arms_never_give_a_width_of_zero() -> None:
 
 
 def test_a_single_seed_is_said() -> None:
-    gain = cases.measure(verdict.check(cases.classify(seeds=1)), "transfer gain")
-    assert "not measured and not covered" in gain.method
+    found = verdict.check(cases.classify(seeds=1))
+    assert "not measured and not covered" in cases.measure(found, "transfer gain").method
+    assert "trained once" in found.exhibits[0].data["sentence"]
 
 
 def test_the_note_of_the_baseline_limits_the_sentence() -> None:
