@@ -409,11 +409,12 @@ class _Job:
             if len(items) == 1 or not out_of_memory(error):
                 raise
             outputs = None
-            self.most = len(items) // 2
-        if outputs is None:
-            self.notes.append(f"Memory was short; batches were reduced to {self.most} rows.")
-            self.batch(items[: self.most], runner, writer)
-            self.batch(items[self.most :], runner, writer)
+        if outputs is None:  # outside the handler, which would keep the failed tensors alive
+            half = len(items) // 2
+            self.most = min(self.most or half, half)
+            self.notes.append("Memory was short; smaller batches were used.")
+            self.batch(items[:half], runner, writer)
+            self.batch(items[half:], runner, writer)
             return
         rows = to_rows(outputs, self.trunk.backbone.ragged, self.how.profile == "fast")
         writer.put([(i.key, r) for i, r in zip(items, rows, strict=True)])

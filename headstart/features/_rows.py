@@ -24,7 +24,7 @@ def encode(key: bytes, row: Row) -> bytes:
     the number of axes, name, dtype, axes (int64), data in C order; integers little-endian."""
     parts = [bytes([len(row)])]
     for name, value in row.items():
-        array = np.ascontiguousarray(value)
+        array = np.asarray(value, order="C")
         spelled, kind = name.encode(), array.dtype.str.encode()
         parts.append(bytes([len(spelled), len(kind), array.ndim]) + spelled + kind)
         parts.append(struct.pack(f"<{array.ndim}q", *array.shape))
