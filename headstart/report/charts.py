@@ -270,16 +270,9 @@ def _mass(points: list[Point], across: _Axis) -> Markup:
     if not most:
         return Markup("")
     bars = [
-        tag(
-            "rect",
-            x=f"{across.at(p[0]) - 1.6:.2f}",
-            width="3.2",
-            y=f"{100 - 16 * p[4] / most:.2f}",
-            height=f"{16 * p[4] / most:.2f}",
-        )
-        for p in known
-    ]
-    return tag("g", *bars, class_="mass")
+        f"M{across.at(p[0]) - 1.2:.2f} 100v{-16 * p[4] / most:.2f}h2.4V100Z" for p in known
+    ]  # one path, so that bars which overlap do not add up to a darker one
+    return tag("path", d="".join(bars), class_="mass")
 
 
 def _band(points: list[Point], across: _Axis, up: _Axis) -> list[Markup]:
@@ -336,7 +329,7 @@ def _framed(
         ),
         tag("div", *below, class_="ticks xticks"),
         tag("div", escape(data.get("x_label") or ""), class_="xlabel"),
-        class_="curve square" if data.get("diagonal") else "curve",
+        class_="curve square" if data.get("diagonal") else "curve lettered" if few else "curve",
     )
 
 
@@ -403,7 +396,7 @@ def table(columns: Sequence[Any], rows: Sequence[Any]) -> Markup:
     lines = [[row.get(n) for n in names] if isinstance(row, Mapping) else list(row) for row in rows]
     figures = [_is_figures([line[j] for line in lines if j < len(line)]) for j in range(len(names))]
     head = [
-        tag("th", escape(n), scope="col", class_="figure" if f else None)
+        tag("th", escape(_headed(n)), scope="col", class_="figure" if f else None)
         for n, f in zip(names, figures, strict=True)
     ]
     body = []
@@ -422,6 +415,11 @@ def table(columns: Sequence[Any], rows: Sequence[Any]) -> Markup:
     return tag(
         "div", tag("table", tag("thead", tag("tr", *head)), tag("tbody", *body)), class_="scroll"
     )
+
+
+def _headed(name: str) -> str:
+    """A column's name with a capital, unless it has a spelling of its own ("pH", "n")."""
+    return name[:1].upper() + name[1:] if name.islower() and len(name) > 1 else name
 
 
 def facts(rows: Sequence[tuple[str, Any]]) -> Markup:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -65,17 +66,9 @@ def _card(row: Mapping[str, Any], samples: Samples) -> Markup:
     others = [k for k in row if k not in (*known, *PLACES, "name")]
     lines = []
     for key in (*known, *others):
-        shown = (
-            text.number(row[key], "share")
-            if key == "confidence" and isinstance(row[key], float)
-            else text.fact(key, row[key])
-        )
-        lines.append(
-            charts.tag("dt", escape(text.spoken(key).lower()))
-            + charts.tag(
-                "dd", charts.tag("bdi", escape(shown)), class_=key if key in known else None
-            )
-        )
+        name = charts.tag("dt", escape(text.spoken(key).lower()))
+        value = charts.tag("bdi", escape(text.fact(key, row[key])))
+        lines.append(name + charts.tag("dd", value, class_=key if key in known else None))
     parts.append(charts.tag("dl", *lines))
     name = row.get("name", f"row {place}" if place is not None else "")
     parts.append(charts.tag("figcaption", charts.tag("bdi", escape(name)), title=name))
@@ -94,9 +87,11 @@ def _sample(sample: Mapping[str, Any] | None) -> Markup:
             "blockquote", charts.tag("bdi", escape(sample.get("text", ""))), class_="seen"
         )
     if sample and kind == "pairs":
+        listed = sample["pairs"]
+        pairs = json.loads(listed) if isinstance(listed, str) else listed
         rows = [
             charts.tag("tr", charts.tag("th", escape(k), scope="row"), charts.tag("td", escape(v)))
-            for k, v in sample["pairs"]
+            for k, v in pairs
         ]
         return charts.tag("div", charts.tag("table", *rows), class_="seen pairs")
     return charts.tag("div", escape("not shown"), class_="seen empty")
@@ -155,10 +150,18 @@ def _pivot(measure: Measure | None, size: int) -> Markup:
 
 
 def figures(measures: Sequence[Measure]) -> Markup:
-    """Measures as a table: name, value, interval, n, baseline, basis; empty columns are left out."""
-    if not measures:
-        return Markup("")
-    columns = ["Measure", "Value", "Interval", "n", "Against", "Basis"]
-    rows = [[m.name, *text.measured(m), m.n, m.baseline, m.basis] for m in measures]
-    kept = [j for j in range(len(columns)) if any(row[j] != "" for row in rows)]
-    return charts.table([columns[j] for j in kept], [[row[j] for j in kept] for row in rows])
+    """Measures one a line: name, what it rests on and whether it was observed; value and interval."""
+    lines = []
+    for measure in measures:
+        value, ends = text.measured(measure)
+        name = charts.tag("dt", escape(measure.name), charts.tag("small", escape(resting(measure))))
+        said = charts.tag("dd", escape(value), charts.tag("small", escape(ends)))
+        lines.append(charts.tag("div", name, said))
+    return charts.tag("dl", *lines, class_="lines wide") if lines else Markup("")
+
+
+def resting(measure: Measure) -> str:
+    """What a measure rests on, in words: n, baseline, and whether it is inferred."""
+    against = f"against {text.quoted(measure.baseline)}" if measure.baseline else ""
+    inferred = "inferred" if measure.basis == "inferred" else ""
+    return ", ".join(part for part in (f"n = {text.plain(measure.n)}", against, inferred) if part)

@@ -6,8 +6,9 @@ gets a heading of its own), and exhibits are drawn by their kind, so that a new 
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -19,12 +20,13 @@ from markupsafe import Markup, escape
 from headstart.core.evidence import Exhibit, Finding, Measure
 from headstart.core.plan import differences
 from headstart.core.run import Record
-from headstart.report import charts, text
-from headstart.report.exhibits import Samples, exhibited, figures, grouped
+from headstart.report import charts, facts, text
+from headstart.report.exhibits import Samples, exhibited, figures, grouped, resting
 
 VERDICTS = {"helped": "helped", "harmed": "harmed", "no evidence": "none"}
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
-SET_ASIDE = 40
+SEEDS = re.compile(r"(?:\d+|one) seeds?\b")
+LISTED = frozenset({"compare", "errors", "more"})  # rooms whose observed figures stand at the top
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ def render(record: Record, *, samples: Samples) -> str:
         "observed": listed(record, "observed"),
         "inferred": listed(record, "inferred"),
         "sections": sections(record, samples),
-        "missing": missing(record),
+        "missing": facts.missing(record),
         "methods": _methods(record),
         "toml": text.toml(differences(record.plan)),
         "text": text,
@@ -185,17 +187,6 @@ def _exhibits(record: Record, kind: str) -> list[Exhibit]:
     return [e for f in record.findings for e in f.exhibits if e.kind == kind]
 
 
-def first(facts: Mapping[str, Any], *keys: str) -> Any:
-    """The first known fact among keys, or None."""
-    return next((facts[k] for k in keys if facts.get(k) is not None), None)
-
-
-TO_MODEL = ("seconds_model", "seconds_to_model")
-TO_VERDICT = ("seconds_verdict", "seconds_to_verdict")
-OPENINGS = ("openings", "test_openings")
-ELSEWHERE = frozenset({"not_measured", "licences"})  # facts that have a place of their own
-
-
 def tiles(record: Record) -> list[dict[str, str]]:
     """The few figures that stand beside the verdict."""
     found: list[dict[str, str]] = []
@@ -211,13 +202,15 @@ def tiles(record: Record) -> list[dict[str, str]]:
         found.append(
             {"name": f"difference from {text.quoted(gain.baseline)}", "value": value, "note": ends}
         )
-    model, judged = first(record.facts, *TO_MODEL), first(record.facts, *TO_VERDICT)
+    model, judged = (
+        facts.first(record.facts, *keys) for keys in (facts.TO_MODEL, facts.TO_VERDICT)
+    )
     if model is not None:
         note = f"{text.duration(float(judged))} to the verdict" if judged is not None else ""
         found.append(
             {"name": "time to the model", "value": text.duration(float(model)), "note": note}
         )
-    openings = first(record.facts, *OPENINGS)
+    openings = facts.first(record.facts, *facts.OPENINGS)
     if openings is not None:
         found.append(
             {
@@ -236,22 +229,23 @@ def arms(record: Record) -> list[Measure]:
 
 
 def listed(record: Record, basis: str) -> list[dict[str, str]]:
-    """Ungrouped measures of one basis, for the two lists that keep observed and inferred apart."""
-    aside = {c for room in ROOMS if room.key in ("cost", "licence", "data") for c in room.checks}
+    """Ungrouped measures for the two lists that keep observed and inferred apart.
+
+    All that is inferred is listed; of what was observed, the figures that no section tabulates. The
+    verdict's come first.
+    """
+    findings = sorted(record.findings, key=lambda f: room_of(f.check) != "compare")
     return [
         _line(m)
-        for f in record.findings
-        if f.check not in aside
+        for f in findings
         for m in f.measures
-        if m.basis == basis and not m.group
+        if m.basis == basis and not m.group and (basis == "inferred" or room_of(f.check) in LISTED)
     ]
 
 
 def _line(measure: Measure) -> dict[str, str]:
     value, ends = text.measured(measure)
-    against = f"against {text.quoted(measure.baseline)}" if measure.baseline else ""
-    note = ", ".join(part for part in (f"n = {text.plain(measure.n)}", against) if part)
-    return {"name": measure.name, "value": value, "ends": ends, "note": note}
+    return {"name": measure.name, "value": value, "ends": ends, "note": resting(measure)}
 
 
 def sections(record: Record, samples: Samples) -> list[Section]:
@@ -262,12 +256,22 @@ def sections(record: Record, samples: Samples) -> list[Section]:
         for finding in record.findings:
             if room_of(finding.check) == room.key:
                 _fill(section, finding, record, samples)
-        extra = EXTRAS.get(room.key)
-        if extra:
-            extra(section, record)
+        for title_, block in _recorded(record, room.key):
+            section.add(title_, block)
         if section.blocks:
             made.append(section)
     return made
+
+
+def _recorded(record: Record, room: str) -> facts.Blocks:
+    """What the run itself recorded for a room."""
+    said = {m.value for f in record.findings for m in f.measures if room_of(f.check) == "cost"}
+    if room == "cost":
+        yield from facts.cost(record, said)
+    elif room == "licence":
+        yield from facts.origin(record)
+    elif room == "data":
+        yield from facts.data(record)
 
 
 def room_of(check: str) -> str:
@@ -276,24 +280,31 @@ def room_of(check: str) -> str:
 
 
 def _fill(section: Section, finding: Finding, record: Record, samples: Samples) -> None:
-    """Exhibits of one finding, then its grouped measures; in the rooms of counts all measures."""
-    heading = text.spoken(finding.check)
-    if section.key == "compare" and finding.check == "verdict":
+    """Exhibits of one finding, its grouped measures, and its figures where the top lists them not."""
+    if finding.check == "verdict":
         section.add("", _arms_chart(record))
     for exhibit in finding.exhibits:
-        section.add(exhibit.title or text.spoken(exhibit.name), exhibited(exhibit, samples))
+        name = exhibit.title or text.spoken(exhibit.name)
+        section.add(name, exhibited(_named(exhibit, record), samples))
+    heading = "" if finding.exhibits else text.spoken(finding.check)
     if finding.check != "verdict":
-        section.add(
-            "" if finding.exhibits else heading, grouped([m for m in finding.measures if m.group])
-        )
-    if section.key in ("cost", "licence", "data"):
+        section.add(heading, grouped([m for m in finding.measures if m.group]))
+    if section.key not in LISTED:
         section.add("", figures([m for m in finding.measures if not m.group]))
-    elif (
-        section.key == "more"
-        and not finding.exhibits
-        and not any(m.group for m in finding.measures)
-    ):
-        section.add(heading, figures(finding.measures))
+
+
+def _named(exhibit: Exhibit, record: Record) -> Exhibit:
+    """Samples with the names that a person knows the rows by."""
+    names, rows = record.predictions.get("names"), exhibit.data.get("rows")
+    if exhibit.kind != "samples" or names is None or not isinstance(rows, (list, tuple)):
+        return exhibit
+    told = [
+        {"name": str(names[row["row"]]), **row}
+        if isinstance(row.get("row"), int) and 0 <= row["row"] < len(names)
+        else row
+        for row in rows
+    ]
+    return dataclasses.replace(exhibit, data={**exhibit.data, "rows": told})
 
 
 def _arms_chart(record: Record) -> Markup:
@@ -301,7 +312,9 @@ def _arms_chart(record: Record) -> Markup:
     if not found:
         return Markup("")
     bars = [
-        charts.Bar(m.group, m.value, m.low, m.high, f"n = {m.n}; {m.method.split(';')[0]}")
+        charts.Bar(
+            m.group, m.value, m.low, m.high, ", ".join([f"n = {m.n}", *SEEDS.findall(m.method)[:1]])
+        )
         for m in found
     ]
     required = record.plan.task.card.required
@@ -319,21 +332,6 @@ def _arms_chart(record: Record) -> Markup:
     )
 
 
-def missing(record: Record) -> list[tuple[str, str]]:
-    """What was not measured, with the reason: from the findings and from the run."""
-    found = [(what, why) for f in record.findings for what, why in f.missing]
-    listed = record.facts.get("not_measured") or ()
-    for entry in listed.items() if isinstance(listed, Mapping) else listed:
-        if isinstance(entry, str):
-            found.append((entry, ""))
-        elif isinstance(entry, Mapping):
-            found.append((str(entry.get("what", "")), str(entry.get("reason", ""))))
-        else:
-            what, why = (*entry, "")[:2]
-            found.append((str(what), str(why)))
-    return list(dict.fromkeys(found))
-
-
 def _methods(record: Record) -> list[tuple[str, str]]:
     """How each number was made, once per name and method."""
     return list(
@@ -341,14 +339,21 @@ def _methods(record: Record) -> list[tuple[str, str]]:
     )
 
 
+def _rows(record: Record) -> Any:
+    data = record.facts.get("data")
+    return record.facts.get("rows", data.get("rows") if isinstance(data, Mapping) else None)
+
+
 def _origin(record: Record) -> list[tuple[str, str]]:
     """Source, strategy and data in a few words, for the head of the page."""
     plan = record.plan
-    facts = record.facts
     source = str(record.source.get("name") or record.source.get("uri") or plan.source.uri)
-    found = [("Source", source), ("Strategy", str(facts.get("strategy") or plan.strategy.name))]
+    found = [
+        ("Source", source),
+        ("Strategy", str(record.facts.get("strategy") or plan.strategy.name)),
+    ]
     data = plan.task.data or "arrays in memory"
-    rows = first(facts, "rows", "rows_total")
+    rows = _rows(record)
     found.append(
         (
             "Data",
@@ -357,73 +362,3 @@ def _origin(record: Record) -> list[tuple[str, str]]:
     )
     found.append(("Seeds per arm", str(plan.evidence.seeds)))
     return found
-
-
-COUNTED = ("seconds", "FLOPs", "bytes", "joules")
-
-
-def _is_cost(key: str) -> bool:
-    return key in OPENINGS or key in TO_MODEL or key in TO_VERDICT or text.unit_of(key) in COUNTED
-
-
-def _is_in(value: Any, numbers: set[float]) -> bool:
-    return (
-        isinstance(value, (int, float)) and not isinstance(value, bool) and float(value) in numbers
-    )
-
-
-def _facts(record: Record, cost: bool) -> Markup:
-    """The recorded facts that are counts of cost, or those that are not; none that a measure repeats."""
-    said = {m.value for f in record.findings for m in f.measures if room_of(f.check) == "cost"}
-    chosen = [
-        (k, v)
-        for k, v in record.facts.items()
-        if k not in ELSEWHERE and _is_cost(k) == cost and not (cost and _is_in(v, said))
-    ]
-    return charts.facts([(text.label(k), text.fact(k, v)) for k, v in chosen])
-
-
-def _cost(section: Section, record: Record) -> None:
-    section.add("Counted during the run", _facts(record, cost=True))
-
-
-SOURCE = {
-    "name": "Source",
-    "uri": "Address",
-    "family": "Family",
-    "revision": "Revision",
-    "licence": "Licence",
-    "trained_on": "Trained on",
-    "paper": "Paper",
-    "parameters": "Parameters",
-    "sha256": "SHA-256 of the tensors",
-}
-
-
-def _licence(section: Section, record: Record) -> None:
-    rows = [(label, record.source[key]) for key, label in SOURCE.items() if key in record.source]
-    section.add("The pretrained source", charts.facts(rows))
-
-
-def _data(section: Section, record: Record) -> None:
-    """Rows and split, what was set aside, and what the run noted."""
-    section.add("Recorded", _facts(record, cost=False))
-    aside = record.set_aside
-    lines = [
-        [a.get("name", ""), a.get("reason", ""), a.get("remedy", "")] for a in aside[:SET_ASIDE]
-    ]
-    if lines:
-        table = charts.table(["Row", "Reason", "What to do"], lines)
-        section.add(f"Set aside ({len(aside)} {'row' if len(aside) == 1 else 'rows'})", table)
-    if len(aside) > SET_ASIDE:
-        more = f"and {len(aside) - SET_ASIDE} more, in the run's folder."
-        section.add("", charts.tag("p", escape(more), class_="note"))
-    notes = [charts.tag("li", charts.tag("bdi", escape(n))) for n in record.notes]
-    section.add("Notes of the run", charts.tag("ul", *notes) if notes else "")
-
-
-EXTRAS: dict[str, Callable[[Section, Record], None]] = {
-    "cost": _cost,
-    "licence": _licence,
-    "data": _data,
-}

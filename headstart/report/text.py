@@ -22,6 +22,7 @@ SUFFIXES = (
     (("flops", "flop"), "FLOPs"),
     (("bytes", "byte"), "bytes"),
     (("joules", "joule"), "joules"),
+    (("watts", "watt"), "watts"),
     (("share", "probability", "confidence"), "share"),
 )
 
@@ -175,6 +176,13 @@ def fact(key: str, value: Any) -> str:
 LABELS = {
     "seconds_model": "Time to the model",
     "seconds_verdict": "Time to the verdict",
+    "train_rows": "Rows to learn from",
+    "split_how": "Split",
+    "rows_forwarded": "Rows computed anew",
+    "forwards": "Forward passes, by row",
+    "energy_watts": "Power assumed",
+    "strategy_settings": "Settings of the strategy",
+    "transform_counts": "Inputs changed to fit the source",
     "openings": "Openings of the test split, over all runs",
     "peak_bytes": "Largest memory",
     "store_bytes": "Feature store",

@@ -15,8 +15,9 @@ from tests.cli import fake
 from tests.cli.conftest import VERBS, Said
 
 ROOT = Path(__file__).parents[2]
-HEAVY = tuple(
-    "torch transformers timm mlflow sklearn scipy pyarrow numpy PIL jinja2 headstart.api".split()
+HEAVY = (
+    *("torch", "transformers", "timm", "mlflow", "sklearn", "scipy"),
+    *("pyarrow", "numpy", "PIL", "jinja2", "headstart.api"),
 )
 Call = Callable[..., Said]
 

@@ -354,7 +354,7 @@ def record(word: str = "helped", classes: tuple[str, ...] = LEAVES) -> Record:
             *_rest(),
             _cost(),
         ),
-        predictions={},
+        predictions={"names": [f"field_{i:03d}.png" for i in range(240)]},
         notes=(
             "The target column was guessed from the folder names.",
             "Three pictures were larger than 40 megapixels and were read at half size.",

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from headstart.core.evidence import Exhibit, Finding
-from headstart.report import charts, exhibits, page
+from headstart.report import charts, exhibits, facts, page
 from tests.report import sample
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
@@ -123,7 +123,7 @@ def test_all_parts_are_there() -> None:
     for part in (
         "Which disease does this wheat leaf show?", "Whether a field is sprayed", "Crop advice, North",
         "What was observed", "What is inferred", "detectable difference", "Photographs come from phones",
-        "champion: logistic regression", "80.1\u00a0%", "n = 240; mean of 3 seed(s)", "required, 90.0\u00a0%",
+        "champion: logistic regression", "80.1\u00a0%", "n = 240, 3 seed", "required, 90.0\u00a0%",
         "The most confident mistakes", "field_000.png", "Leaves yellowing", "Akteur", "powdery mildew",
         "confidence that was stated", "share of the labels used", "camera = phone",
         "12.7\u00a0s", "14.3\u00a0TFLOP",
@@ -206,7 +206,7 @@ def test_ticks_are_round_and_inside() -> None:
 def test_set_aside_rows_are_counted_when_there_are_many() -> None:
     rows = tuple(
         {"name": f"{i}.png", "reason": "broken", "remedy": "copy"}
-        for i in range(page.SET_ASIDE + 7)
+        for i in range(facts.MOST_ROWS + 7)
     )
     _, words = read(page.render(dataclasses.replace(sample.record(), set_aside=rows), samples={}))
     assert "Set aside (47 rows)" in words
