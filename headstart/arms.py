@@ -251,7 +251,7 @@ def _train(
     # two trainings never share modules: each gets its own network
     network = recipe.base(seeds.derive(job.plan.seed, seed))
     stream = recipe.stream(strategy)
-    kept = trained.load(job.trained, key, network)
+    kept = trained.load(job.trained, key, network) if job.trained else None
     if kept is not None:
         return network, kept
     settings = Training(
@@ -276,10 +276,11 @@ def _train(
         training=settings,
         validation=None if hold is None else Part(stream, hold, plain=True),
         solve=settle,
-        checkpoint=Checkpoint(job.trained / "checkpoints", key),
+        checkpoint=Checkpoint(job.trained / "checkpoints", key) if job.trained else None,
         watcher=job.watcher,
     )
-    trained.save(job.trained, key, network, done)
+    if job.trained:
+        trained.save(job.trained, key, network, done)
     return network, done
 
 

@@ -14,6 +14,7 @@ from headstart import arms, job, select
 from headstart.core.plan import Engine, EvidenceChoice, Plan, SourceChoice, StrategyChoice
 from headstart.core.task import Task
 from headstart.data import opening
+from headstart.errors import UserError
 from headstart.job import MEMORY, Given, Job
 
 _ALONE = EvidenceChoice(seeds=1, scratch=False, champion=False, learning_curve=False)
@@ -31,7 +32,7 @@ class _Transfer(BaseEstimator):
     def __init__(
         self,
         source: str = "auto",
-        strategy: str = "auto",
+        strategy: str = "linear_probe",
         settings: Mapping[str, Any] | None = None,
         profile: str = "exact",
         random_state: int = 0,
@@ -53,13 +54,16 @@ class _Transfer(BaseEstimator):
         )
 
     def _learn(self, X: Any, y: Any, names: Sequence[Any]) -> None:
-        made = job.open_job(self._plan(), Given(X, list(names)), None)
-        select.check(made)
-        out = made.extract(made.train)
-        job.drop_late(made, out)
-        if out.features is None:
-            raise ValueError("pooled features are always kept")
-        transfer, self.strategy_ = select.transfer(made, out.features, out.seconds)
+        try:
+            made = job.open_job(self._plan(), Given(X, list(names)), None)
+            select.check(made)
+            out = made.extract(made.train)
+            job.drop_late(made, out)
+            if out.features is None:
+                raise ValueError("pooled features are always kept")
+            transfer, self.strategy_ = select.transfer(made, out.features, out.seconds)
+        except UserError as error:  # scikit-learn's callers expect a ValueError
+            raise ValueError(str(error)) from error
         self.source_ = made.loaded.source.uri
         self._job, self._network = made, transfer.networks[0]
 
@@ -114,7 +118,7 @@ class TransferClassifier(ClassifierMixin, _Transfer):
 
     Args:
         source: "auto" (the built-in source of the kind of data), or SCHEME:REFERENCE.
-        strategy: "auto", or a name such as "linear_probe" or "fine_tune", with its `settings`.
+        strategy: "linear_probe", "fine_tune" ..., with its `settings`; "auto" tries several.
         profile: "exact" or "fast".
         random_state: seed of folds, order and dropout.
 

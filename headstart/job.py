@@ -30,7 +30,7 @@ from headstart.data.splits import MadeSplit
 from headstart.engine import device as devices
 from headstart.engine import ledger
 from headstart.engine.extract import Extraction, How, extract
-from headstart.errors import DataError, MissingExtra, OfflineError, SourceError, nearest
+from headstart.errors import DataError, MissingExtra, SourceError, nearest
 from headstart.features import key
 from headstart.features.store import LmdbStore, MemoryStore
 
@@ -90,7 +90,7 @@ class Job:
         weights: digest of the staged backbone's tensors.
         costs: forward operations per sample of each stage.
         notes, facts: what the record will say.
-        trained: folder of finished trainings and their checkpoints.
+        trained: folder of finished trainings and their checkpoints; None keeps none.
     """
 
     plan: Plan
@@ -116,7 +116,7 @@ class Job:
     facts: dict[str, Any] = field(default_factory=dict)
     set_aside: list[SetAside] = field(default_factory=list)
     began: float = field(default_factory=time.perf_counter)
-    trained: Path = Path()
+    trained: Path | None = None
 
     @property
     def outcome(self) -> str:
@@ -332,6 +332,15 @@ def stage_costs(backbone: Backbone, inputs: Any) -> tuple[float, ...]:
     return tuple(made)
 
 
+def make_split(dataset: ArrowDataset, plan: Plan) -> MadeSplit:
+    """The sealed split; with a test share of 0 every row is learned from, and nothing can be judged."""
+    if plan.task.test_share > 0:
+        return splits.make_split(dataset, plan.task, plan.seed)
+    rows, none = np.arange(len(dataset)), np.empty(0, np.int64)
+    about = digest.value([dataset.digest, "all rows"])
+    return MadeSplit(rows, none, "no test split: all rows are learned from", about, groups=rows)
+
+
 def open_job(plan: Plan, given: Given | None = None, watcher: Watcher | None = None) -> Job:
     """Opens data and source, splits, seals, stages; nothing is trained yet.
 
@@ -343,13 +352,10 @@ def open_job(plan: Plan, given: Given | None = None, watcher: Watcher | None = N
     modality = plugins.Modality(dataset.modality)
     outcome = dataset.outcome if plan.task.outcome == "auto" else plan.task.outcome
     heads: Any = plugins.load("head", outcome)
-    split = splits.make_split(dataset, plan.task, plan.seed)
+    split = make_split(dataset, plan)
     seal = Seal(split, cache_root() / "openings.jsonl")
     targets = heads.learn(dataset.targets(split.train))
-    try:
-        loaded = load(plan.source.uri, modality, offline=offline(plan.source))
-    except OfflineError:
-        raise
+    loaded = load(plan.source.uri, modality, offline=offline(plan.source))
     transform, kept = make_transform(plan, modality, loaded, dataset, split.train)
     inputs = probe_inputs(transform, dataset, split.train)
     backbone = stage(modality, loaded, transform, inputs)
@@ -376,7 +382,7 @@ def open_job(plan: Plan, given: Given | None = None, watcher: Watcher | None = N
         groups=split.groups,
         set_aside=[*dataset.set_aside, *split.set_aside],
         began=began,
-        trained=cache_root() / "trained",
+        trained=None if plan.engine.store == MEMORY else cache_root() / "trained",
     )
     _tell(job, kept)
     return job
@@ -387,10 +393,11 @@ def _tell(job: Job, kept: str) -> None:
     job.notes.extend(job.dataset.notes)
     for note in (*job.split.notes, kept):
         job.say(note)
-    found = quality.summary(job.dataset, job.split)
-    job.facts["data"] = dict(found.facts)
-    for warning in found.warnings:
-        job.say(warning)
+    if len(job.split.test):
+        found = quality.summary(job.dataset, job.split)
+        job.facts["data"] = dict(found.facts)
+        for warning in found.warnings:
+            job.say(warning)
 
 
 def drop_late(job: Job, made: Extraction) -> None:

@@ -94,7 +94,10 @@ def variants(strategy: Strategy, given: Any) -> Sequence[Strategy]:
 
 
 def _affordable(job: Job) -> list[tuple[str, Strategy]]:
-    """Trained strategies that offer themselves to "auto" and fit what may be spent."""
+    """Trained strategies that offer themselves to "auto" and fit what may be spent. Weights that
+    were drawn from a seed have nothing to hand down, so they are not trained on."""
+    if job.loaded.rebuild is None:
+        return []
     left = job.plan.seconds * FLOPS_A_SECOND if job.plan.seconds else FREE_FLOPS
     found = []
     for name in plugins.names("strategy"):
@@ -113,11 +116,7 @@ def _affordable(job: Job) -> list[tuple[str, Strategy]]:
 def settings_fit(job: Job, settings: Any) -> bool:
     """Whether the source has the stages that the settings speak of."""
     cut, stages = getattr(settings, "cut", 0), len(job.backbone.stages)
-    return (
-        -stages < cut < stages
-        and job.backbone.width > 0
-        and any(True for _ in job.backbone.parameters())
-    )
+    return -stages < cut < stages
 
 
 def _cost(job: Job, strategy: Strategy) -> float:

@@ -1,0 +1,44 @@
+"""The estimators keep scikit-learn's contract, and read more than tables."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_breast_cancer, load_diabetes
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
+
+from headstart import TransferClassifier, TransferRegressor
+from headstart.modalities.image import tiny
+
+
+@pytest.mark.parametrize("kind", [TransferClassifier, TransferRegressor])
+def test_scikit_learns_own_checks(kind: type) -> None:
+    check_estimator(kind())
+
+
+def test_a_table_is_learned_about_as_well_as_by_a_linear_model() -> None:
+    X, y = load_breast_cancer(return_X_y=True)
+    train, test, known, asked = train_test_split(X, y, random_state=0)
+    ours = TransferClassifier().fit(train, known).score(test, asked)
+    linear = make_pipeline(StandardScaler(), LogisticRegression()).fit(train, known)
+    assert ours >= linear.score(test, asked) - 0.03
+
+
+def test_numbers_are_predicted() -> None:
+    X, y = load_diabetes(return_X_y=True)
+    train, test, known, asked = train_test_split(X, y, random_state=0)
+    assert TransferRegressor().fit(train, known).score(test, asked) > 0.25
+
+
+def test_pictures_are_read_as_files(tmp_path) -> None:
+    folder = tiny.write(tmp_path, "classify", 36, 0)
+    paths = sorted(str(p) for p in folder.rglob("*.png"))
+    labels = np.array([p.split("/")[-2] for p in paths])
+    model = TransferClassifier(strategy="linear_probe").fit(paths, labels)
+    assert model.source_ == "builtin:formula"
+    assert model.predict_proba(paths).shape == (36, 3)
+    assert (model.predict(paths) == labels).mean() > 0.9
