@@ -28,6 +28,7 @@ import yaml
 from huggingface_hub import errors as hub
 from huggingface_hub import snapshot_download
 from safetensors import SafetensorError, safe_open
+from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_MAPPING
@@ -57,6 +58,7 @@ PICKLES = (
     "model.pkl",
     "model.ckpt",
 )
+VOCABULARIES = ("vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model")
 OFFLINE = ("HEADSTART_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 
 _HUB_NAME = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
@@ -331,7 +333,7 @@ def _preprocessing(
     limit = int(sentence.get("max_seq_length") or longest)
     if "max_length" in settings:
         limit = _number(settings["max_length"], longest)
-    tokenizer = _tokenizer_json(folder)
+    tokenizer = _tokenizer_json(folder, config)
     pad = config.pad_token_id
     return {
         "tokenizer_json": tokenizer,
@@ -384,11 +386,35 @@ def _boolean(text: str) -> bool:
     return text.lower() in ("true", "1")
 
 
-def _tokenizer_json(folder: Path) -> str:
-    """The fast tokenizer as JSON text, converted from older files where there is no tokenizer.json."""
+def _tokenizer_json(folder: Path, config: PreTrainedConfig) -> str:
+    """The fast tokenizer as JSON text, converted from older files where there is no tokenizer.json.
+
+    Raises:
+        SourceError: none, a broken one, or one with more tokens than the network has embeddings.
+    """
     path = folder / "tokenizer.json"
-    if path.is_file():
-        return path.read_text("utf-8")
+    text = path.read_text("utf-8") if path.is_file() else _converted(folder)
+    try:
+        tokens = Tokenizer.from_str(text).get_vocab()
+    except Exception as error:  # the library raises bare Exception for text it cannot read
+        raise SourceError(
+            f"The tokenizer of {folder} cannot be read ({error}). Fetch it again."
+        ) from error
+    if max(tokens.values(), default=0) >= int(config.vocab_size):
+        raise SourceError(
+            f"The tokenizer of {folder} knows more tokens ({len(tokens)}) than the network has "
+            f"embeddings ({config.vocab_size}). Fetch tokenizer and weights of one model."
+        )
+    return text
+
+
+def _converted(folder: Path) -> str:
+    """From vocabulary files; without any the library would make an empty tokenizer."""
+    if not any((folder / name).is_file() for name in VOCABULARIES):
+        raise SourceError(
+            f"{folder} has no tokenizer.json and no vocabulary ({', '.join(VOCABULARIES)}), so no text "
+            "can be read. Copy the tokenizer's files beside the weights."
+        )
     try:
         with _quiet():
             tokenizer = AutoTokenizer.from_pretrained(

@@ -40,7 +40,7 @@ class RandomFeatures(Backbone):
         super().__init__()
         self.width = width_in + features
         with torch.inference_mode(False):  # staged without gradients, they may still be trained
-            self.random = nn.Linear(width_in, features)
+            self.random = nn.utils.skip_init(nn.Linear, width_in, features)
             drawn = draw(width_in, features, bandwidth=bandwidth, seed=seed)
             self.random.load_state_dict(drawn)
 

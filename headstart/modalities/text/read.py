@@ -32,7 +32,8 @@ def claim(name: str, values: Sequence[Any], root: Path) -> str | None:
     """ "path" for names of .txt files, "text" for sentences; None for codes, categories, numbers.
 
     A category repeats itself and is short; a sentence has several words, mostly letters, and seldom
-    comes twice. A few words that hardly repeat ("refund please") are text as well.
+    comes twice. A few words that hardly repeat ("refund please") are text as well, names of people
+    and places ("Braund, Mr. Owen") are not: all their words are capitalised.
     """
     texts = [v.strip() for v in values if isinstance(v, str) and v.strip()]
     if not texts or len(texts) < len(values) * 0.5:
@@ -47,9 +48,16 @@ def claim(name: str, values: Sequence[Any], root: Path) -> str | None:
     words = sum(len(t.split()) for t in texts) / len(texts)
     distinct = len(set(texts)) / len(texts)
     unspaced = words < 2 and _foreign(texts) and sum(map(len, texts)) / len(texts) >= 5
-    if words >= 6 or (distinct > 0.5 and (words >= 2 or unspaced)):
+    phrases = words >= 1.5 and _small(texts) >= 0.3
+    if words >= 6 or (distinct > 0.5 and (phrases or unspaced)):
         return "text"
     return None
+
+
+def _small(texts: Sequence[str]) -> float:
+    """Share of words that begin with a small letter."""
+    words = [w for t in texts for w in t.split() if w[0].isalpha()]
+    return sum(w[0].islower() for w in words) / max(1, len(words))
 
 
 def _foreign(texts: Sequence[str]) -> bool:
