@@ -36,7 +36,7 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize(("check", "thing"), every_check_on_everything_found())
+@pytest.mark.parametrize(("check", "thing"), list(every_check_on_everything_found()))
 def test_contract(check, thing) -> None:  # type: ignore[no-untyped-def]
     check(thing)
 
@@ -54,7 +54,7 @@ def test_exceptions_name_real_checks_and_things(suite: str) -> None:
 
 def test_everything_that_is_registered_meets_a_suite() -> None:
     met = {
-        "modality": {t for t in import_module("testing.modality").things()},
+        "modality": set(import_module("testing.modality").things()),
         "provider": set(import_module("testing.provider").things()),
         "strategy": {t.partition("/")[0] for t in strategy.things()},
         "head": set(import_module("testing.head").things()),
