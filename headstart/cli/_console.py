@@ -78,7 +78,7 @@ def line(value: Any) -> None:
 
 def remark(value: Any) -> None:
     """One paragraph on stderr."""
-    err().print(Text(clean(value)))
+    _put(err(), Text(clean(value)))
 
 
 def complain(value: Any) -> None:
@@ -149,7 +149,7 @@ def _put(console: Console, shown: RenderableType) -> None:
         return
     with console.capture() as caught:
         console.print(shown)
-    sys.stdout.write("".join(f"{one.rstrip()}\n" for one in caught.get().splitlines()))
+    console.file.write("".join(f"{one.rstrip()}\n" for one in caught.get().splitlines()))
 
 
 def _blocks(console: Console, columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:

@@ -25,6 +25,7 @@ PLACES = {  # option -> its place in the plan
     "target": "task.columns.target",
     "inputs": "task.columns.inputs",
     "group": "task.columns.group",
+    "sensitive": "task.columns.sensitive",
     "time": "task.columns.time",
     "per_class": "task.per_class",
     "test_share": "task.test_share",
@@ -35,6 +36,8 @@ PLACES = {  # option -> its place in the plan
     "owner": "task.card.owner",
     "profile": "engine.profile",
     "store": "engine.store",
+    "cap_gb": "engine.cap_gb",
+    "refit": "engine.refit",
     "seeds": "evidence.seeds",
     "seed": "seed",
     "budget": "budget",
@@ -86,6 +89,10 @@ Group = Annotated[
     str | None,
     _option("--group", "Column whose equal values never straddle the split.", DATA, "COLUMN"),
 ]
+Sensitive = Annotated[
+    list[str] | None,
+    _option("--sensitive", "Column for slices, never an input. May be repeated.", DATA, "COLUMN"),
+]
 Time = Annotated[
     str | None,
     _option("--time", "Column of time: the test split is the latest part.", DATA, "COLUMN"),
@@ -124,6 +131,10 @@ Store = Annotated[
     str | None,
     _option("--store", "Folder of the feature store; 'memory': none on disk.", WORK, "FOLDER"),
 ]
+CapGb = Annotated[
+    float | None, _option("--cap-gb", "Size that the feature store may reach.", WORK, "GB")
+]
+Refit = Annotated[bool, _option("--refit", "Fit scalers and vocabularies of this data anew.", WORK)]
 Output = Annotated[str | None, _option("--output", "Folder of runs.", WORK, "FOLDER")]
 Offline = Annotated[bool, _option("--offline", "Forbid every use of the network.", WORK)]
 DryRun = Annotated[

@@ -33,7 +33,7 @@ def verb(first: First, second: Second, output: Output = "", json: Json = False) 
     _pairs("plan", found.get("plan", {}))
     _pairs("digests", found.get("digests", {}))
     _assumptions(found.get("assumptions", {}))
-    _measures(found.get("measures", ()), names)
+    _measures(found.get("measures", ()))
 
 
 def _pairs(title: str, pairs: Mapping[str, Any]) -> None:
@@ -58,7 +58,7 @@ def _assumptions(found: Mapping[str, Any]) -> None:
         console.say(line)
 
 
-def _measures(found: Any, names: list[str]) -> None:
+def _measures(found: Any) -> None:
     """Figures of both runs with their intervals."""
     if not found:
         return
@@ -72,11 +72,11 @@ def _measures(found: Any, names: list[str]) -> None:
         ]
         for entry in found
     ]
-    console.table(["", *names], rows, (1, 2) if len(names) == 2 else ())
+    console.table(["", "first", "second"], rows, (1, 2))
 
 
 def _against(entry: Mapping[str, Any]) -> str:
-    return f", against {entry['baseline']}" if entry.get("baseline") else ""
+    return f", against {text.quoted(entry['baseline'])}" if entry.get("baseline") else ""
 
 
 def _said(measure: Mapping[str, Any], unit: str) -> str:

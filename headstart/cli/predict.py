@@ -75,7 +75,7 @@ def verb(
     if json:
         console.document(tables.as_document(found))
     elif output:
-        console.say(f"{len(rows)} rows predicted: {output}")
+        console.line(f"{text.counted(len(rows), 'row')} predicted: {output}")
     else:
         _print(found, columns, rows)
     _complain(found, aside)
@@ -116,7 +116,7 @@ def _complain(found: Any, aside: Path | None) -> None:
         if len(found.bad) > 3
         else ""
     )
-    sentence = f"{len(found.bad)} rows could not be read. {told}.{where}"
+    sentence = f"{text.counted(len(found.bad), 'row')} could not be read. {told}.{where}"
     if not found.names:
         raise DataError(sentence)
     console.remark(sentence)

@@ -35,6 +35,7 @@ def verb(
     target: o.Target = None,
     inputs: o.Input = None,
     group: o.Group = None,
+    sensitive: o.Sensitive = None,
     time: o.Time = None,
     per_class: o.PerClass = None,
     test_share: o.TestShare = None,
@@ -48,6 +49,8 @@ def verb(
     seeds: o.Seeds = None,
     budget: o.Budget = None,
     store: o.Store = None,
+    cap_gb: o.CapGb = None,
+    refit: o.Refit = False,
     output: o.Output = None,
     offline: o.Offline = False,
     dry_run: o.DryRun = False,
@@ -79,14 +82,7 @@ def _rehearsed(found: Any, json: bool) -> None:
     if json:
         console.document(found)
         return
-    names = {
-        "predicted_seconds": "about",
-        "predicted_store_bytes": "feature store",
-        "set_aside": "set aside",
-    }
-    pairs = [
-        (names.get(k, text.label(k)), text.fact(k, v)) for k, v in found.items() if k != "notes"
-    ]
+    pairs = [(text.label(k), text.fact(k, v)) for k, v in found.items() if k != "notes"]
     console.facts(pairs)
     for note in found.get("notes", ()):
         console.say(f"- {note}")
@@ -141,9 +137,8 @@ def show(made: Any, report: str) -> None:
     console.line(f"report: {report}")
     console.line(f"run: {made.folder}")
     if record.set_aside:
-        console.say(
-            f"{len(record.set_aside)} rows were set aside; the report lists them with reasons."
-        )
+        aside = text.counted(len(record.set_aside), "row")
+        console.say(f"{aside} set aside; the report says why.")
     console.say()
     # an output folder of its own is not where `predict` looks for an id
     name = str(made.folder) if record.plan.output else record.id

@@ -11,15 +11,17 @@ import typer
 
 from headstart import api
 from headstart.cli import _console as console
+from headstart.core.store import Space
 from headstart.errors import PlanError
 from headstart.report import text
 
+SHORT = 10  # digits of a namespace's name that are printed
 SHOWN = (21, "Find and tidy")
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 Folder = Annotated[
     str, typer.Option("--store", metavar="FOLDER", help="Folder of the store.", show_default=False)
 ]
-Space = Annotated[
+OnlySpace = Annotated[
     str, typer.Option("--space", metavar="NAME", help="Only this namespace.", show_default=False)
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
@@ -36,22 +38,16 @@ def show(store: Folder = "", json: Json = False) -> None:
     if not found:
         console.say("The store is empty.")
         return
-    rows = [
-        [
-            _name(kept),
-            text.plain(kept["rows"]),
-            text.number(kept["bytes"], "bytes"),
-            _day(kept.get("last_used")),
-        ]
-        for kept in found
-    ]
-    console.table(["namespace", "rows", "size", "last used"], rows, (1, 2))
+    rows = [[*_space(kept), *_size(kept), _day(kept.get("last_used"))] for kept in found]
+    console.table(
+        ["namespace", "computed by", "profile", "rows", "size", "last used"], rows, (3, 4)
+    )
     total = sum(kept["bytes"] for kept in found)
     console.say(f"{text.number(total, 'bytes')} in all. Clear it with: headstart store clear")
 
 
 @app.command("clear")
-def clear(store: Folder = "", space: Space = "", yes: Yes = False, json: Json = False) -> None:
+def clear(store: Folder = "", space: OnlySpace = "", yes: Yes = False, json: Json = False) -> None:
     """Delete what the store keeps; the next run computes it again."""
     if not yes:
         if not sys.stdin.isatty():
@@ -69,9 +65,14 @@ def clear(store: Folder = "", space: Space = "", yes: Yes = False, json: Json = 
         console.say(f"{text.number(float(freed or 0), 'bytes')} freed.")
 
 
-def _name(kept: Mapping[str, Any]) -> str:
-    space = kept.get("space", "")
-    return str(space.get("name", space) if isinstance(space, Mapping) else space)
+def _space(kept: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Beginning of the namespace's name (enough for --space), executor, profile."""
+    space = Space(**kept["space"])
+    return space.name[:SHORT], space.executor, space.profile
+
+
+def _size(kept: Mapping[str, Any]) -> tuple[str, str]:
+    return text.plain(kept["rows"]), text.number(kept["bytes"], "bytes")
 
 
 def _day(seconds: Any) -> str:

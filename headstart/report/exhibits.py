@@ -160,8 +160,8 @@ def figures(measures: Sequence[Measure]) -> Markup:
     return charts.tag("dl", *lines, class_="lines wide") if lines else Markup("")
 
 
-def resting(measure: Measure) -> str:
-    """What a measure rests on, in words: n, baseline, and whether it is inferred."""
+def resting(measure: Measure, *, basis: bool = True) -> str:
+    """What a measure rests on, in words: n, baseline, and (with `basis`) whether it is inferred."""
     against = f"against {text.quoted(measure.baseline)}" if measure.baseline else ""
-    inferred = "inferred" if measure.basis == "inferred" else ""
+    inferred = "inferred" if basis and measure.basis == "inferred" else ""
     return ", ".join(part for part in (f"n = {text.plain(measure.n)}", against, inferred) if part)

@@ -60,7 +60,7 @@ def data(record: Record) -> Blocks:
     ]
     if rows:
         table = charts.table(["Row", "Reason", "What to do"], rows)
-        yield f"Set aside ({len(aside)} {'row' if len(aside) == 1 else 'rows'})", table
+        yield f"Set aside ({text.counted(len(aside), 'row')})", table
     if len(aside) > MOST_ROWS:
         more = f"and {len(aside) - MOST_ROWS} more, in the run's folder."
         yield "", charts.tag("p", escape(more), class_="note")

@@ -245,7 +245,12 @@ def listed(record: Record, basis: str) -> list[dict[str, str]]:
 
 def _line(measure: Measure) -> dict[str, str]:
     value, ends = text.measured(measure)
-    return {"name": measure.name, "value": value, "ends": ends, "note": resting(measure)}
+    return {
+        "name": measure.name,
+        "value": value,
+        "ends": ends,
+        "note": resting(measure, basis=False),
+    }
 
 
 def sections(record: Record, samples: Samples) -> list[Section]:

@@ -152,6 +152,11 @@ def quoted(name: str) -> str:
     return f"\N{LEFT SINGLE QUOTATION MARK}{name}\N{RIGHT SINGLE QUOTATION MARK}"
 
 
+def counted(count: int, noun: str) -> str:
+    """A count with its noun: "1 row", "3 rows"."""
+    return f"{plain(count)} {noun}" if count == 1 else f"{plain(count)} {noun}s"
+
+
 def spoken(name: str) -> str:
     """A registered name in words: "label_quality" -> "Label quality"."""
     words = re.sub(r"[_\-]+", " ", name).strip()
@@ -176,6 +181,8 @@ def fact(key: str, value: Any) -> str:
 LABELS = {
     "seconds_model": "Time to the model",
     "seconds_verdict": "Time to the verdict",
+    "predicted_seconds": "Predicted time to compute features",
+    "predicted_store_bytes": "Predicted size of the store",
     "train_rows": "Rows to learn from",
     "split_how": "Split",
     "rows_forwarded": "Rows computed anew",

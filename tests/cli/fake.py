@@ -16,6 +16,7 @@ from headstart.core.dataset import SetAside
 from headstart.core.evidence import Measure
 from headstart.core.plan import Plan
 from headstart.core.run import Step
+from headstart.core.store import Space
 from tests.report import sample
 
 ODD = ('=HYPERLINK("x")', "-2+3", "plain", 'a,"b"\nc', "\x1b[31mred")
@@ -146,7 +147,8 @@ class Api(types.ModuleType):
         return [{"modality": "image", "uri": name, "licence": "Apache-2.0", "trained_on": words}]
 
     def store_list(self, store: str = "") -> list[dict[str, Any]]:
-        return [{"space": {"name": "9f3a"}, "rows": 960, "bytes": 3_900_000, "last_used": 1.79e9}]
+        space = dataclasses.asdict(Space("w" * 64, -1, "t", "eager 2.4", "exact", "x86_64"))
+        return [{"space": space, "rows": 960, "bytes": 3_900_000, "last_used": 1.79e9}]
 
     def store_clear(self, store: str = "", space: str = "") -> int:
         self.calls.append(("store_clear", space))
