@@ -78,6 +78,7 @@ class Staged:
     Attributes:
         inputs: model inputs of the first rows, of different length where the modality has any.
         singles: the same rows, one by one.
+        shapes: of the module's tensors as the provider handed them over; staging may take parts off.
     """
 
     modality: plugins.Modality
@@ -86,6 +87,7 @@ class Staged:
     backbone: Backbone
     inputs: dict[str, Tensor]
     singles: list[dict[str, Tensor]]
+    shapes: dict[str, torch.Size]
 
 
 @cache
@@ -97,6 +99,7 @@ def staged(thing: str, rows: int = 5) -> Staged:
     data = dataset(name, "classify")
     transform = modality.batch.make(loaded.source.preprocessing, data.fields, samples(data))
     items = [transform(s) for s in samples(data, rows)]
+    shapes = {n: t.shape for n, t in loaded.module.state_dict().items()}
     backbone = modality.backbones.stage(loaded, transform).eval()
     return Staged(
         modality,
@@ -105,6 +108,7 @@ def staged(thing: str, rows: int = 5) -> Staged:
         backbone,
         transform.collate(items),
         [transform.collate([item]) for item in items],
+        shapes,
     )
 
 
