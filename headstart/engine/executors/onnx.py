@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -114,7 +115,115 @@ def _export(wrapped: _Positional, example: Mapping[str, Tensor], kept: Path, leg
                 external_data=False,
                 **common,
             )
+    if legacy and all(len(a) == 1 for a in axes.values()):
+        _fold(draft, example)
     draft.replace(kept)
+
+
+def _fold(draft: Path, example: Mapping[str, Tensor]) -> None:
+    """Makes sizes that do not depend on the batch constant, in place.
+
+    Tracing spells out how paddings and sizes follow from the input's shape, which keeps ONNX Runtime
+    from merging them into convolutions. A whole-number tensor that comes from shapes alone and is the
+    same for two batch sizes is taken as what it is.
+    """
+    import onnx
+    import onnxruntime
+    from onnx import numpy_helper
+
+    model = onnx.load(str(draft))
+    wanted = _of_shapes(model)
+    if not wanted:
+        return
+    watched = onnx.ModelProto()
+    watched.CopyFrom(model)
+    watched.graph.output.extend(onnx.helper.make_empty_tensor_value_info(o) for o in wanted)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(
+        watched.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    feed = {f"in_{n}": t.contiguous().numpy() for n, t in example.items()}
+    feed = {n.name: feed[n.name] for n in session.get_inputs()}
+    two = session.run(wanted, feed)
+    three = session.run(wanted, {n: a[[0, *range(len(a))]] for n, a in feed.items()})
+    fixed = {n: a for n, a, b in zip(wanted, two, three, strict=True) if np.array_equal(a, b)}
+    for node in [n for n in model.graph.node if set(n.output) & set(fixed)]:
+        model.graph.node.remove(node)
+    model.graph.initializer.extend(numpy_helper.from_array(a, n) for n, a in fixed.items())
+    _merge_padding(model, fixed)
+    _drop_unused(model.graph)
+    onnx.save(model, str(draft))
+
+
+def _merge_padding(model: Any, fixed: Mapping[str, np.ndarray]) -> None:
+    """Zero padding before a convolution becomes the convolution's own, so that both are one kernel."""
+    readers: dict[str, list[Any]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    for pad in [n for n in model.graph.node if n.op_type == "Pad"]:
+        sizes = fixed.get(pad.input[1])
+        after = readers.get(pad.output[0], [])
+        mode = next((a.s for a in pad.attribute if a.name == "mode"), b"constant")
+        plain = mode == b"constant" and _is_zero(model, pad)
+        if sizes is None or not plain or [n.op_type for n in after] != ["Conv"]:
+            continue
+        axes = len(sizes) // 2
+        if any(sizes[[0, 1, axes, axes + 1]]) or min(sizes) < 0:
+            continue
+        conv = after[0]
+        own = next((a for a in conv.attribute if a.name == "pads"), None)
+        old = list(own.ints) if own is not None else [0] * (2 * axes - 4)
+        extra = [*sizes[2:axes], *sizes[axes + 2 :]]
+        if own is None:
+            own = conv.attribute.add(name="pads", type=7)
+        del own.ints[:]
+        own.ints.extend(int(a + b) for a, b in zip(old, extra, strict=True))
+        conv.input[0] = pad.input[0]
+        model.graph.node.remove(pad)
+
+
+def _drop_unused(graph: Any) -> None:
+    """Removes nodes and constants whose results nobody reads."""
+    read, kept = {o.name for o in graph.output}, []
+    for node in reversed(graph.node):
+        if set(node.output) & read:
+            kept.append(node)
+            read.update(node.input)
+    held = [i for i in graph.initializer if i.name in read]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(reversed(kept))
+    graph.initializer.extend(held)
+
+
+def _is_zero(model: Any, pad: Any) -> bool:
+    """Whether a Pad node fills with zero."""
+    from onnx import numpy_helper
+
+    if len(pad.input) < 3 or not pad.input[2]:
+        return True
+    for node in model.graph.node:
+        if node.op_type == "Constant" and pad.input[2] in node.output:
+            return not numpy_helper.to_array(node.attribute[0].t).any()
+    held = (i for i in model.graph.initializer if i.name == pad.input[2])
+    return any(not numpy_helper.to_array(i).any() for i in held)
+
+
+def _of_shapes(model: Any) -> list[str]:
+    """Tensors that follow from shapes and constants alone and feed something that does not."""
+    known = {i.name for i in model.graph.initializer}
+    derived: set[str] = set()
+    for node in model.graph.node:
+        inputs = [i for i in node.input if i]
+        if node.op_type == "Constant":
+            known.update(node.output)
+        elif node.op_type == "Shape" or (
+            inputs and set(inputs) <= known | derived and set(inputs) & derived
+        ):
+            derived.update(node.output)
+    used = [i for n in model.graph.node if not set(n.output) & derived for i in n.input]
+    return [name for name in dict.fromkeys(used) if name in derived]
 
 
 def _axes(name: str, tensor: Tensor, example: Mapping[str, Tensor]) -> dict[int, str]:
