@@ -61,8 +61,7 @@ def verb(
 
     Options go over what a plan file says. The run's folder holds the model, the evidence and an HTML report.
     """
-    given = {name: value for name, value in locals().items() if name in o.PLACES}
-    plan = o.plan(data, given, settings or [])
+    plan = o.plan(data, {k: v for k, v in locals().items() if k in o.PLACES}, settings or [])
     if dry_run:
         _rehearsed(api.dry_run(plan), json)
         return

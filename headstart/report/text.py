@@ -74,7 +74,7 @@ def number(value: float, unit: str = "", *, bare: bool = False) -> str:
     """A number in its unit; `bare` leaves the unit of shares and points out (for intervals).
 
     Units: "share" (0 to 1, printed in per cent), "points" (hundredths of a share, signed),
-    "seconds", "FLOPs", "bytes", "joules"; "times" as a cross; any other word as it stands.
+    "seconds", "FLOPs", "bytes", "joules"; "times" as a cross; "R2" with three decimals; any other word as it stands.
     """
     if not math.isfinite(value):
         return NONE
@@ -88,6 +88,10 @@ def number(value: float, unit: str = "", *, bare: bool = False) -> str:
         return duration(value)
     if unit in LONG:
         return scaled(value, LONG[unit])
+    if unit == "R2":
+        return f"{value:.3f}".replace("-", MINUS) + ("" if bare else f"{GAP}R\N{SUPERSCRIPT TWO}")
+    if unit.startswith("unit of"):  # the target's own, which nobody named
+        return plain(value)
     if unit == "times":
         return plain(value) + ("" if bare else f"{GAP}\N{MULTIPLICATION SIGN}")
     return plain(value) + (f"{GAP}{unit}" if unit and not bare else "")
@@ -131,7 +135,8 @@ def measured(measure: Reading) -> tuple[str, str]:
 
 def ticked(values: Sequence[float], unit: str = "") -> list[str]:
     """Numbers of an axis, alike in their decimals: "80 %" where all are whole."""
-    said = [number(v, unit) for v in values]
+    bare = unit not in ("share", "points", "seconds", *LONG)
+    said = [number(v, unit, bare=bare) for v in values]
     if unit in ("share", "points") and all(re.search(r"\.0(?!\d)", t) for t in said):
         return [re.sub(r"\.0(?!\d)", "", t) for t in said]
     return said

@@ -26,6 +26,8 @@ from tests.report import sample
         (86400 * 3, "seconds", "3\u00a0d\u00a00\u00a0h"),
         (1.43e13, "FLOPs", "14.3\u00a0TFLOP"),
         (999_999, "bytes", "1.00\u00a0MB"),
+        (-0.0204, "R2", "\u22120.020\u00a0R\u00b2"),
+        (3.4142, "unit of the target", "3.41"),
         (9.7, "times", "9.70\u00a0\u00d7"),
         (11_689_512, "", "11\u202f689\u202f512"),
         (0.000012, "", "1.20e\u221205"),
@@ -42,6 +44,11 @@ def test_intervals() -> None:
     assert text.interval(-1.2, 4.5, "points") == "\u22121.2 to +4.5"
     assert text.interval(None, None, "share") == ""
     assert text.interval(math.nan, 1.0, "share") == ""
+
+
+def test_an_axis_says_units_once() -> None:
+    assert text.ticked([0.8, 0.9], "share") == ["80\u00a0%", "90\u00a0%"]
+    assert text.ticked([0.1, 0.2], "R2") == ["0.100", "0.200"]
 
 
 def test_a_detectable_difference_has_no_sign() -> None:
