@@ -96,7 +96,9 @@ def by_hand(train: np.ndarray, labels: Any, test: np.ndarray) -> np.ndarray:
 def measure(one: RealSet, seeds: int, per_class: int) -> list[tuple[float, float]]:
     """(ours, by hand) accuracies, one pair a seed."""
     rows = table(one)
-    cells = [r[one.field]["bytes"] if isinstance(r[one.field], dict) else r[one.field] for r in rows]
+    cells = [
+        r[one.field]["bytes"] if isinstance(r[one.field], dict) else r[one.field] for r in rows
+    ]
     labels = np.array([r["label"] for r in rows])
     part = np.array([r["split"] for r in rows])
     train, test = np.flatnonzero(part == "train"), np.flatnonzero(part == "test")

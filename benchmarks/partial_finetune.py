@@ -93,7 +93,10 @@ def main() -> None:
     parser.add_argument("--cuts", type=int, nargs="*", default=[-2, -3, -4])
     parser.add_argument("--repeats", type=int, default=2)
     asked = parser.parse_args()
-    print(f"{'cut':>4} {'f':>6} {'raw s/epoch':>12} {'kept s/epoch':>12} {'ratio':>6} {'limit':>6} ", end="")
+    print(
+        f"{'cut':>4} {'f':>6} {'raw s/epoch':>12} {'kept s/epoch':>12} {'ratio':>6} {'limit':>6} ",
+        end="",
+    )
     print(f"{'goal':>6} {'largest difference of weights':>30}")
     for cut in asked.cuts:
         with tempfile.TemporaryDirectory() as name:

@@ -207,14 +207,23 @@ def report(found: Sequence[Tally]) -> list[str]:
 
 
 def _false_claims(found: Sequence[Tally]) -> tuple[list[str], list[str]]:
-    """Lines on the zero effect, one for each design, and those above the promise."""
+    """Lines on the zero effect, designs pooled and the worst alone; and those above the promise."""
     lines, broken = ["False claims at zero effect, in 400 draws (promise: at most 32)"], []
-    for t in (t for t in found if t.world.effect == 0):
-        w = t.world
-        name = f"{w.arms} arms, {w.rows:>4} rows, {w.seeds} seeds, seed sd {w.seed_sd:g}"
-        name += f", champion lags {w.lag:g}" if w.arms == 3 else ""
-        rate = 400 * t.false_claims / t.draws
-        lines.append(f"  {name}: {rate:.1f}")
+    for arms, rows in itertools.product((2, 3), ROWS):
+        chosen = [
+            t for t in found if (t.world.arms, t.world.rows, t.world.effect) == (arms, rows, 0)
+        ]
+        if not chosen:
+            continue
+        worst = max(chosen, key=lambda t: t.false_claims / t.draws)
+        draws = sum(t.draws for t in chosen)
+        rate = 400 * sum(t.false_claims for t in chosen) / draws
+        w, most = worst.world, 400 * worst.false_claims / worst.draws
+        name = f"{arms} arms, {rows:>4} rows ({draws} draws)"
+        lines.append(
+            f"  {name}: {rate:.1f}; the worst of {len(chosen)} designs {most:.1f} ({w.seeds} seeds, "
+            f"seed sd {w.seed_sd:g}, champion lags {w.lag:g}, {worst.draws} draws)"
+        )
         if rate > 32:
             broken.append(f"false claims: {name}: {rate:.1f} in 400")
     return lines, broken

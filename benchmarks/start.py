@@ -1,6 +1,6 @@
 """How long `import headstart` and `headstart --help` take, warm; median of ten fresh processes.
 
-    python -m benchmarks.start
+python -m benchmarks.start
 """
 
 from __future__ import annotations

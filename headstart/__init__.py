@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from headstart.version import __version__
+from headstart.version import __version__ as __version__
 
 _HOMES = {
     "Columns": "headstart.core.task",

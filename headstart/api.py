@@ -233,7 +233,7 @@ def open_pack(folder: Path, offline: bool = False) -> Predictor:
     return Predictor(pack, loaded, jobs.cache_root() / "compiled")
 
 
-def runs(output: str = "") -> list[Mapping[str, Any]]:
+def runs(output: str = "") -> Sequence[Mapping[str, Any]]:
     """Finished runs, newest first: id, data, source, strategy, verdict, folder."""
     listed = []
     for entry in registry.list(output):
@@ -303,7 +303,7 @@ def _measures(a: Record, b: Record) -> list[dict[str, Any]]:
     ]
 
 
-def sources(modality: str = "") -> list[Mapping[str, Any]]:
+def sources(modality: str = "") -> Sequence[Mapping[str, Any]]:
     """Catalogue of sources, the default of each modality first; whether each can be used here."""
     names = [modality] if modality else plugins.names("modality")
     listed = []
@@ -318,7 +318,7 @@ def _open_store(store: str) -> LmdbStore:
     return LmdbStore(Path(store).expanduser() if store else jobs.cache_root() / "store")
 
 
-def store_list(store: str = "") -> list[Mapping[str, Any]]:
+def store_list(store: str = "") -> Sequence[Mapping[str, Any]]:
     """Namespaces of the feature store, most recently used first."""
     return [_plain(kept) for kept in _open_store(store).list()]
 

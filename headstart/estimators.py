@@ -150,7 +150,8 @@ class TransferClassifier(ClassifierMixin, _Transfer):
 
     def predict(self, X: Any) -> np.ndarray:
         """(n,) the likeliest labels."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        likeliest = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[likeliest]
 
 
 class TransferRegressor(RegressorMixin, _Transfer):

@@ -34,7 +34,9 @@ def write_digits(folder: Path) -> int:
 def main() -> int:
     folder = HERE / "digits"
     count = write_digits(folder)
-    print(f"{count} handwritten digits lie in {folder}/; {PER_CLASS} labels a class are learned from.")
+    print(
+        f"{count} handwritten digits lie in {folder}/; {PER_CLASS} labels a class are learned from."
+    )
     command = [sys.executable, "-m", "headstart", "run", str(folder)]
     command += ["--per-class", str(PER_CLASS), "--output", str(HERE / "runs")]
     command += ["--question", "Which digit is written here?"]

@@ -49,7 +49,7 @@ def tensors(named: Iterable[tuple[str, Tensor]]) -> str:
         if array.numel():
             import torch
 
-            total.update(memoryview(array.reshape(-1).view(torch.uint8).numpy()))
+            total.update(array.reshape(-1).view(torch.uint8).numpy().data)
     return total.hexdigest()
 
 

@@ -22,7 +22,11 @@ def resolve(name: str = "auto") -> str:
             return "cuda"
         return "mps" if torch.backends.mps.is_available() else "cpu"
     kind = name.partition(":")[0]
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    there = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
     if not there.get(kind, False):
         have = ", ".join(k for k, v in there.items() if v)
         raise PlanError(f"There is no device '{name}' here. Expected auto, or one of: {have}.")

@@ -77,7 +77,8 @@ class Rows:
     def _arrays(self, places: np.ndarray, epoch: int) -> list[Any]:
         fresh = [int(p) for p in places if epoch >= 0 or int(p) not in self._kept]
         samples = self.dataset.samples(self.rows[fresh]) if fresh else []
-        made = dict(zip(fresh, self._pool.map(self._one, samples, fresh, [epoch] * len(fresh))))
+        read = self._pool.map(self._one, samples, fresh, [epoch] * len(fresh))
+        made = dict(zip(fresh, read, strict=True))
         if epoch < 0:
             for place, arrays in made.items():
                 self._keep(place, arrays)

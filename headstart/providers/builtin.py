@@ -81,5 +81,11 @@ def _formula(entry: Mapping[str, Any], recipe: str, settings: Mapping[str, str])
         parameters=0,
         preprocessing=preprocessing,
     )
-    config = {"library": "headstart", "architecture": recipe, "seed": 0, "features": 512, **settings}
+    config = {
+        "library": "headstart",
+        "architecture": recipe,
+        "seed": 0,
+        "features": 512,
+        **settings,
+    }
     return Loaded(source, nn.Identity(), config, None)

@@ -43,7 +43,9 @@ def open(
     """
     path = Path(reference).expanduser()
     if not path.exists():
-        raise SourceError(f"There is no file {path}. Expected a .safetensors file or a model folder.")
+        raise SourceError(
+            f"There is no file {path}. Expected a .safetensors file or a model folder."
+        )
     if path.is_dir():
         return _folder(path, settings, offline=offline)
     if path.suffix.lower() in _PICKLES:
@@ -70,7 +72,9 @@ def _folder(path: Path, settings: Mapping[str, str], *, offline: bool) -> Loaded
     """A folder with config.json: of transformers when it names a model_type, else of timm."""
     config = path / "config.json"
     if not config.is_file():
-        raise SourceError(f"{path} has no config.json. Expected a saved timm or transformers model.")
+        raise SourceError(
+            f"{path} has no config.json. Expected a saved timm or transformers model."
+        )
     known = json.loads(config.read_text("utf-8"))
     if "model_type" in known:
         from headstart.providers import hf
@@ -90,7 +94,9 @@ def _folder(path: Path, settings: Mapping[str, str], *, offline: bool) -> Loaded
 def weights(path: Path) -> dict[str, Tensor]:
     """Tensors of a safetensors file, float16 widened to float32. Raises SourceError."""
     try:
-        return {name: t.float() if t.is_floating_point() else t for name, t in load_file(path).items()}
+        return {
+            name: t.float() if t.is_floating_point() else t for name, t in load_file(path).items()
+        }
     except (SafetensorError, OSError) as error:
         raise SourceError(
             f"{path.name} is no whole safetensors file ({error}). Copy it again, or fetch it anew."

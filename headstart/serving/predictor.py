@@ -74,7 +74,9 @@ class Predictor:
         self.weights = digest.tensors(backbone.state_dict().items())
         self.store = MemoryStore()
 
-    def outputs(self, dataset: ArrowDataset, rows: np.ndarray, watcher: Watcher | None = None) -> Any:
+    def outputs(
+        self, dataset: ArrowDataset, rows: np.ndarray, watcher: Watcher | None = None
+    ) -> Any:
         """Outputs of the readable rows, and the extraction they came from."""
         recipe = self.pack.recipe
         device = devices.resolve("auto" if recipe["device"] != "cpu" else "cpu")
