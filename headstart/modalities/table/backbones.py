@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,7 +41,8 @@ class RandomFeatures(Backbone):
         super().__init__()
         self.width = width_in + features
         with torch.inference_mode(False):  # staged without gradients, they may still be trained
-            self.random = nn.utils.skip_init(nn.Linear, width_in, features)
+            plain: Any = nn.utils.skip_init  # leaves torch's global generator alone
+            self.random: nn.Linear = plain(nn.Linear, width_in, features)
             drawn = draw(width_in, features, bandwidth=bandwidth, seed=seed)
             self.random.load_state_dict(drawn)
 
