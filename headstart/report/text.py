@@ -74,7 +74,8 @@ def number(value: float, unit: str = "", *, bare: bool = False) -> str:
     """A number in its unit; `bare` leaves the unit of shares and points out (for intervals).
 
     Units: "share" (0 to 1, printed in per cent), "points" (hundredths of a share, signed),
-    "seconds", "FLOPs", "bytes", "joules"; "times" as a cross; "R2" with three decimals; any other word as it stands.
+    "seconds", "FLOPs", "bytes", "joules"; "times" as a cross; "R2" with three decimals; any
+    other word as it stands.
     """
     if not math.isfinite(value):
         return NONE

@@ -12,6 +12,7 @@ import pytest
 from headstart.core.evidence import Exhibit, Finding
 from headstart.report import charts, exhibits, facts, page
 from tests.report import sample
+from tests.report.picture import png
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
@@ -123,7 +124,7 @@ def test_all_parts_are_there() -> None:
     for part in (
         "Which disease does this wheat leaf show?", "Whether a field is sprayed", "Crop advice, North",
         "What was observed", "What is inferred", "detectable difference", "Photographs come from phones",
-        "champion: logistic regression", "80.1\u00a0%", "n = 240, 3 seed", "required, 90.0\u00a0%",
+        "champion: logistic regression", "80.1\u00a0%", "n = 240, 3 seeds", "required, 90.0\u00a0%",
         "The most confident mistakes", "field_000.png", "Leaves yellowing", "Akteur", "powdery mildew",
         "confidence that was stated", "share of the labels used", "camera = phone",
         "12.7\u00a0s", "14.3\u00a0TFLOP",
@@ -158,7 +159,7 @@ def test_hostile_texts_stay_texts() -> None:
 
 
 def test_only_inline_png_pass() -> None:
-    good = sample.png(1, 2, 3)
+    good = png(1, 2, 3)
     record = sample.record()
     for bad in (
         "data:image/svg+xml;base64,AA==",
