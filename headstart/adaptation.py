@@ -96,13 +96,11 @@ def _keep_fast_only_if_as_good(made: Job, most: int = 300) -> None:
         made.say(f"The profile 'fast' is used ({told}).")
 
 
-def _pack(made: Job, transfer: Fitted, strategy: str, folder: Path) -> None:
-    """Saves the pack; it must predict the same after it was reloaded."""
-    network = transfer.networks[0]
+def shipped(made: Job, transfer: Fitted, strategy: str, run_id: str) -> PackParts:
+    """What a pack holds of a trained job."""
     probe = made.train[:PARITY_ROWS]
-    profile = made.plan.engine.profile
     whole = strategy_is_solved(made, transfer)
-    parts = PackParts(
+    return PackParts(
         base=Base(dataclasses.asdict(made.loaded.source), made.weights),
         outcome=made.outcome,
         modality=made.modality.name,
@@ -110,11 +108,11 @@ def _pack(made: Job, transfer: Fitted, strategy: str, folder: Path) -> None:
         transform=made.transform.state(),
         fields=made.dataset.fields,
         recipe={
-            "run": folder.name,
+            "run": run_id,
             "strategy": strategy,
             "settings": transfer.settings,
             "executor": executor_name(made) if whole else "eager",
-            "profile": profile if whole else "exact",
+            "profile": made.plan.engine.profile if whole else "exact",
             "device": made.device,
             "seed": made.plan.seed,
         },
@@ -123,15 +121,21 @@ def _pack(made: Job, transfer: Fitted, strategy: str, folder: Path) -> None:
         probe=Probe(
             tuple(d.hex() for d in made.dataset.digests(probe)), transfer.predict(probe)[0]
         ),
-        tensors=changed(network, list(made.backbone.state_dict().items())),
+        tensors=changed(transfer.networks[0], list(made.backbone.state_dict().items())),
     )
+
+
+def _pack(made: Job, transfer: Fitted, strategy: str, folder: Path) -> None:
+    """Saves the pack; it must predict the same after it was reloaded."""
+    parts = shipped(made, transfer, strategy, folder.name)
 
     def predict_with(pack: PackParts) -> np.ndarray:
         loaded = job.load(made.loaded.source.uri, made.modality, offline=True)
         reopened = Predictor(pack, loaded, made.cache / "compiled")
-        return reopened.outputs(made.dataset, probe)[0]  # type: ignore[no-any-return]
+        return reopened.outputs(made.dataset, made.train[:PARITY_ROWS])[0]
 
-    packs.save(folder / "pack", parts, predict_with, tolerance=PARITY[profile])
+    tolerance = PARITY[made.plan.engine.profile]
+    packs.save(folder / "pack", parts, predict_with, tolerance=tolerance)
 
 
 def strategy_is_solved(made: Job, transfer: Fitted) -> bool:
@@ -321,7 +325,7 @@ def _count(
         made.facts["flops_scratch"] = scratch.flops
     for name, count in made.transform.counts.items():
         if count:
-            made.say(f"{count} inputs were {name} to fit the source.")
+            made.say(f"Preprocessing, counted over all inputs: {name}, {count}.")
 
 
 def _record(

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from headstart import arms, job, select
+from headstart import adaptation, job, select
+from headstart.core import plugins
 from headstart.core.plan import Engine, EvidenceChoice, Plan, SourceChoice, StrategyChoice
 from headstart.core.task import Task
 from headstart.data import opening
 from headstart.errors import UserError
-from headstart.job import MEMORY, Given, Job
+from headstart.job import MEMORY, Given
+from headstart.serving.predictor import Predictor
 
 _ALONE = EvidenceChoice(seeds=1, scratch=False, champion=False, learning_curve=False)
+
+# Networks of fitted estimators: assembled at the first prediction from pack and base, never pickled.
+_ASSEMBLED: WeakKeyDictionary[Any, Predictor] = WeakKeyDictionary()
 
 
 class _Transfer(BaseEstimator):
@@ -65,26 +71,25 @@ class _Transfer(BaseEstimator):
         except UserError as error:  # scikit-learn's callers expect a ValueError
             raise ValueError(str(error)) from error
         self.source_ = made.loaded.source.uri
-        self._job, self._network = made, transfer.networks[0]
+        made.facts["executor"] = out.executor
+        self._pack = adaptation.shipped(made, transfer, self.strategy_, "")
+        _ASSEMBLED.pop(self, None)
 
     def _outputs(self, X: Any) -> np.ndarray:
         """Probabilities (n, classes) or numbers (n,) for rows that must all be readable."""
-        made: Job = self._job
-        dataset = opening.open_samples(
-            X, made.dataset.fields, made.modality.read, modality=made.modality.name
-        )
-        if dataset.set_aside:
-            first = dataset.set_aside[0]
-            raise ValueError(f"{first.name} cannot be predicted: {first.reason}; {first.remedy}.")
-        rows = arms.Rows(
-            dataset,
-            np.arange(len(dataset)),
-            made.transform.profile(self.profile),
-            {},
-            augment=False,
-            seed=0,
-        )
-        return arms.outputs(made, self._network, rows)
+        pack = self._pack
+        if self not in _ASSEMBLED:
+            loaded = job.load(self.source_, plugins.Modality(pack.modality), offline=False)
+            _ASSEMBLED[self] = Predictor(pack, loaded, job.cache_root() / "compiled")
+        model = _ASSEMBLED[self]
+        dataset = opening.open_samples(X, pack.fields, model.reader, modality=pack.modality)
+        said, made = model.outputs(dataset, np.arange(len(dataset)))
+        bad = [*dataset.set_aside, *made.set_aside]
+        if bad:
+            raise ValueError(
+                f"{bad[0].name} cannot be predicted: {bad[0].reason}; {bad[0].remedy}."
+            )
+        return said
 
     def _read(self, X: Any, *, reset: bool) -> Any:
         """2-D numbers are validated as scikit-learn does; everything else is read by its modality."""
@@ -134,9 +139,9 @@ class TransferClassifier(ClassifierMixin, _Transfer):
         if y is None:
             raise ValueError("requires y to be passed, but the target y is None.")
         X = self._read(X, reset=True)
-        y = np.asarray(y)
+        y = column_or_1d(y, warn=True)
         check_classification_targets(y)
-        self.classes_, numbers = np.unique(y.ravel(), return_inverse=True)
+        self.classes_, numbers = np.unique(y, return_inverse=True)
         _same_length(X, y)
         if len(self.classes_) < 2:
             raise ValueError("This classifier needs at least two classes; one class came in y.")
@@ -167,7 +172,7 @@ class TransferRegressor(RegressorMixin, _Transfer):
         if y is None:
             raise ValueError("requires y to be passed, but the target y is None.")
         X = self._read(X, reset=True)
-        y = np.asarray(y, dtype=np.float64).ravel()
+        y = column_or_1d(y, dtype=np.float64, warn=True)
         if not np.isfinite(y).all():
             raise ValueError("Input y contains NaN or infinity.")
         _same_length(X, y)

@@ -6,6 +6,7 @@ checkpoint to the same weights.
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -368,13 +369,19 @@ def schedule(progress: float) -> float:
 
 
 def outputs(network: Network, stream: Stream, *, head: str, batch: int = 64) -> np.ndarray:
-    """Raw outputs (N, outputs) of one head over a whole stream, in eval mode."""
+    """Raw outputs (N, outputs) of one head over a whole stream, in eval mode.
+
+    Stored features go through the head in double precision, so that a row's output does not depend on
+    how many rows come with it.
+    """
     made = []
+    exact = copy.deepcopy(network.heads[head]).double().eval()
     with evaluating(network), torch.inference_mode():
         where = next(network.parameters()).device
         for begin in range(0, len(stream), batch):
             places = np.arange(begin, min(begin + batch, len(stream)))
             read = stream.batch(places, -1)
             inputs = {name: t.to(where) for name, t in read.inputs.items()}
-            made.append(network(inputs, start=read.start)[head].float().cpu().numpy())
+            features = network(inputs, start=read.start, want="features")
+            made.append(exact(features.double()).cpu().numpy())
     return np.concatenate(made)

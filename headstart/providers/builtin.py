@@ -44,7 +44,7 @@ def open(
         return _formula(entry, place, settings)
     path = _shipped(place) if kind == "weights" else _package(place)
     provider = plugins.load("provider", str(entry["opens"]))
-    loaded: Loaded = provider.open(str(path), settings, offline=True)
+    loaded: Loaded = provider.open(str(path), settings, offline=True, entry=entry)
     facts = {k: str(entry[k]) for k in ("licence", "trained_on", "paper", "revision")}
     source = dataclasses.replace(loaded.source, uri=entry["uri"], name=entry["name"], **facts)
     return dataclasses.replace(loaded, source=source)

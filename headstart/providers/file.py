@@ -55,7 +55,7 @@ def open(
             "weights_only=True), 'weights.safetensors')."
         )
     card = _card(path)
-    _intact(path, card)
+    _intact(path, str((entry or card).get("sha256", "")))
     inputs, arguments = separate({k: v for k, v in settings.items() if k != "architecture"})
     architecture = settings.get("architecture") or str(card.get("architecture", ""))
     arguments = {**_arguments(card), **arguments}
@@ -128,7 +128,7 @@ def _create(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
         offer = nearest(architecture, timm.list_models())
         raise SourceError(f"timm knows no architecture '{architecture}'. {offer}")
     try:
-        return timm.create_model(architecture, pretrained=False, **arguments).eval()
+        return rebuilder(architecture, arguments)(0)
     except TypeError as error:
         raise SourceError(f"{architecture} does not take these arguments: {error}.") from error
 
@@ -143,10 +143,10 @@ def _card(path: Path) -> dict[str, Any]:
         raise SourceError(f"{beside} is no JSON document: {error}.") from error
 
 
-def _intact(path: Path, card: Mapping[str, Any]) -> None:
-    if card.get("sha256") and digest.file(path) != card["sha256"]:
+def _intact(path: Path, sha256: str) -> None:
+    if sha256 and digest.file(path) != sha256:
         raise SourceError(
-            f"{path.name} is not the file that {path.stem}.json describes (sha256 differs). "
+            f"{path.name} is not the file that its document describes (sha256 differs). "
             "Fetch both again."
         )
 

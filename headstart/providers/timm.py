@@ -45,7 +45,8 @@ def open(
     if offline:
         os.environ["HF_HUB_OFFLINE"] = "1"
     try:
-        module = timm.create_model(reference, pretrained=True, **arguments).eval()
+        with torch.random.fork_rng(devices=[]):
+            module = timm.create_model(reference, pretrained=True, **arguments).eval()
     except (OSError, ConnectionError) as error:
         raise OfflineError(
             f"The weights of 'timm:{reference}' are not on this computer and could not be fetched "

@@ -20,7 +20,7 @@ from headstart.data import opening
 from headstart.data.dataset import ArrowDataset
 from headstart.engine import device as devices
 from headstart.engine import loop
-from headstart.engine.extract import How, extract
+from headstart.engine.extract import Extraction, How, extract
 from headstart.engine.streams import Features
 from headstart.errors import PackError
 from headstart.features import key
@@ -72,11 +72,10 @@ class Predictor:
         self.network = Network(backbone, {pack.outcome: heads.Head(backbone.width, self.targets)})
         _put(self.network, pack)
         self.weights = digest.tensors(backbone.state_dict().items())
-        self.store = MemoryStore()
 
     def outputs(
         self, dataset: ArrowDataset, rows: np.ndarray, watcher: Watcher | None = None
-    ) -> Any:
+    ) -> tuple[np.ndarray, Extraction]:
         """Outputs of the readable rows, and the extraction they came from."""
         recipe = self.pack.recipe
         device = devices.resolve("auto" if recipe["device"] != "cpu" else "cpu")
@@ -92,7 +91,7 @@ class Predictor:
             rows,
             backbone=self.network.backbone,
             transform=self.transform,
-            store=self.store,
+            store=MemoryStore(),
             weights=self.weights,
             how=how,
             watcher=watcher,

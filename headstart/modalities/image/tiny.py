@@ -14,7 +14,7 @@ from headstart.core import digest
 from headstart.core.source import Loaded, Source
 
 CLASSES = ("ring", "square", "stripes")
-_NETWORK = {"layers": [1, 1], "channels": [16, 32], "stem_width": 16, "num_classes": 5}
+_NETWORK = {"layers": [1] * 4, "channels": [8, 16, 24, 32], "stem_width": 8, "num_classes": 5}
 
 
 def draw(kind: str, rng: np.random.Generator, side: int = 48) -> Image.Image:
@@ -39,7 +39,7 @@ def write(folder: Path, outcome: str, rows: int, seed: int) -> Path:
     """Class folders of PNG files ("classify"), or a CSV of paths and a number ("regress")."""
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
-    lines = ["picture,size"]
+    lines = ["picture,label"]
     for row in range(rows):
         kind = CLASSES[row % len(CLASSES)]
         place = folder / (kind if outcome == "classify" else "files")

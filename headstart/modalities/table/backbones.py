@@ -52,8 +52,10 @@ class RandomFeatures(Backbone):
         if end < 2 or start >= 2:
             return dict(state)
         row = state[ROW]
-        waves = math.sqrt(2.0) * torch.cos(self.random(row))
-        return {WIDE: torch.cat([row, waves], dim=1)}
+        # In double precision, so that a row's features do not depend on how many rows come with it.
+        weight, bias = self.random.weight.double(), self.random.bias.double()
+        waves = math.sqrt(2.0) * torch.cos(nn.functional.linear(row.double(), weight, bias))
+        return {WIDE: torch.cat([row, waves.to(row.dtype)], dim=1)}
 
     def pool(self, state: Mapping[str, Tensor]) -> Tensor:
         """(N, D + M)."""
