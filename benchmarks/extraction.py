@@ -330,7 +330,8 @@ def transformers_loop(found: Sequence[str], out: Path) -> Callable[[np.ndarray],
                 batch = tokenizer(part, padding=True, truncation=True, return_tensors="pt")
                 hidden = model(**batch).last_hidden_state
                 mask = batch["attention_mask"].unsqueeze(-1).float()
-                made.append(((hidden * mask).sum(1) / mask.sum(1)).numpy())
+                mean = (hidden * mask).sum(1) / mask.sum(1)
+                made.append(torch.nn.functional.normalize(mean).numpy())
         matrix = np.concatenate(made)
         np.save(out / f"{rows[0]}.npy", matrix)
         return matrix
@@ -353,7 +354,7 @@ def sentences(rows: int, temporary: Path) -> None:
     found = texts(rows)
     loaded = builtin.open("minilm", {}, offline=True, entry=entry())
     data = Rows("text", "text", found)
-    settings = {**loaded.source.preprocessing, "normalise": False}
+    settings = {**loaded.source.preprocessing, "normalise": True}
     transform = batch.make(settings, data.fields, [])
     backbone = backbones.stage(loaded, transform)
     made = [transform(s) for s in data.samples(np.arange(len(data)))]
