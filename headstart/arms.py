@@ -32,6 +32,7 @@ from headstart.job import Job, Lazy
 
 FOLDS = 5
 HOLD = 5  # one fifth of the training rows is held out while rates and epochs are chosen
+FEW_ROWS = 300  # up to here rates and epochs are cross-validated
 TWIN = "from_scratch"
 TWIN_RATES = (3e-4, 1e-3, 3e-3)
 TWIN_FACTOR = 10.0
@@ -154,6 +155,7 @@ class Recipe:
         features: stored features for solved phases, or None.
         most_flops: of tuning and one final training together.
         before: operations already spent on what it starts from (stored features).
+        folds: how many of the folds are held out in turn while choosing.
     """
 
     name: str
@@ -163,6 +165,7 @@ class Recipe:
     features: np.ndarray | None
     most_flops: float = math.inf
     before: float = 0.0
+    folds: int = 1
 
 
 @dataclass(frozen=True)
@@ -171,28 +174,50 @@ class Tuned:
 
     Attributes:
         held_out: places in `job.train` and outputs there.
-        told: history of the chosen training; its best epochs are what the final ones run for.
+        epochs: by phase, how long the final trainings run.
+        late: whether the validation loss was still falling when the budget ended.
         flops: of all candidates together.
     """
 
     strategy: Strategy
     held_out: tuple[np.ndarray, np.ndarray]
-    told: Trained
+    epochs: dict[str, int]
+    late: bool
     flops: float
     seconds: float
 
 
 def tune(job: Job, recipe: Recipe) -> Tuned:
-    """Chooses among the candidates, and how long to train, on a held-out part of the training rows."""
+    """Chooses among the candidates, and how long to train, on held-out parts of the training rows.
+
+    Few rows are cross-validated (all folds are held out in turn), many rows hold one fifth out.
+    """
     began = time.perf_counter()
-    fit, hold = folds(job, job.labels, job.groups, job.plan.seed, HOLD)[0]
-    share = recipe.most_flops / (len(recipe.candidates) + 1)
-    tried = [_train(job, recipe, c, fit, hold, seed=0, most=share) for c in recipe.candidates]
-    best = min(range(len(tried)), key=lambda i: _lowest(tried[i][1]))
-    strategy, (chosen, told) = recipe.candidates[best], tried[best]
-    held = outputs(job, chosen, Part(recipe.stream(strategy), hold, plain=True))
-    flops = sum(t.flops for _, t in tried)
-    return Tuned(strategy, (hold, held), told, flops, time.perf_counter() - began)
+    parts = folds(job, job.labels, job.groups, job.plan.seed, HOLD)[: recipe.folds]
+    share = recipe.most_flops / (len(recipe.candidates) * len(parts) + 1)
+    tried = [_try(job, recipe, candidate, parts, share) for candidate in recipe.candidates]
+    best = min(tried, key=lambda one: one[0])[1]
+    flops = sum(one.flops for _, one in tried)
+    return dataclasses.replace(best, flops=flops, seconds=time.perf_counter() - began)
+
+
+def _try(
+    job: Job, recipe: Recipe, strategy: Strategy, parts: Sequence[Any], share: float
+) -> tuple[float, Tuned]:
+    """One candidate on its held-out parts: mean of the lowest losses, and what came of it."""
+    places, said, losses, every = [], [], [], []
+    for fit, hold in parts:
+        network, told = _train(job, recipe, strategy, fit, hold, seed=0, most=share)
+        places.append(hold)
+        said.append(outputs(job, network, Part(recipe.stream(strategy), hold, plain=True)))
+        losses.append(_lowest(told))
+        every.append(told)
+    epochs = {p: round(float(np.median([t.best[p] for t in every]))) for p in every[0].best}
+    order = np.argsort(np.concatenate(places), kind="stable")
+    held = (np.concatenate(places)[order], np.concatenate(said)[order])
+    late = sum(any(t.improving(p) for p in t.best) for t in every) * 2 > len(every)
+    flops = sum(t.flops for t in every)
+    return float(np.mean(losses)), Tuned(strategy, held, epochs, late, flops, 0.0)
 
 
 def finish(job: Job, recipe: Recipe, tuned: Tuned) -> Fitted:
@@ -202,11 +227,10 @@ def finish(job: Job, recipe: Recipe, tuned: Tuned) -> Fitted:
     for seed in range(job.plan.evidence.seeds):
         everything = np.arange(len(job.train))
         network, done = _train(
-            job, recipe, tuned.strategy, everything, None, seed=seed, epochs=tuned.told.best
+            job, recipe, tuned.strategy, everything, None, seed=seed, epochs=tuned.epochs
         )
         networks.append(network)
         spent = done.flops
-    late = any(tuned.told.improving(phase) for phase in tuned.told.best)
     note = "was still improving when its budget ended; the verdict holds within this budget"
 
     def predict(rows: np.ndarray) -> np.ndarray:
@@ -222,8 +246,8 @@ def finish(job: Job, recipe: Recipe, tuned: Tuned) -> Fitted:
         tuned.held_out,
         flops=recipe.before + tuned.flops + spent,
         seconds=tuned.seconds + time.perf_counter() - began,
-        note=note if late else "",
-        settings={**dataclasses.asdict(tuned.strategy.settings), "epochs": dict(tuned.told.best)},
+        note=note if tuned.late else "",
+        settings={**dataclasses.asdict(tuned.strategy.settings), "epochs": dict(tuned.epochs)},
     )
 
 
@@ -338,7 +362,8 @@ def fine_tuning(job: Job, features: np.ndarray, candidates: Sequence[Strategy]) 
         return job.network(copy.deepcopy(job.backbone), dropout)
 
     before = job.flops * len(job.train)
-    return Recipe("transfer", base, candidates, stream, features, before=before)
+    few = HOLD if len(job.train) <= FEW_ROWS else 1
+    return Recipe("transfer", base, candidates, stream, features, before=before, folds=few)
 
 
 def twin(job: Job, transfer: Fitted) -> Fitted:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.arms import Fitted, Tuned, fine_tuning, finish, probe, score, tune
+from headstart.arms import FEW_ROWS, HOLD, Fitted, Tuned, fine_tuning, finish, probe, score, tune
 from headstart.core import plugins
 from headstart.core.plan import build
 from headstart.core.strategy import Strategy
@@ -120,13 +120,13 @@ def settings_fit(job: Job, settings: Any) -> bool:
 
 
 def _cost(job: Job, strategy: Strategy) -> float:
-    """Operations of one training, at most."""
+    """Operations of choosing on held-out rows, at most."""
     total, rows = 0.0, len(job.train)
     for phase in strategy.phases(job.network(job.backbone)):
         if not phase.solved:
             start = 0 if phase.augment else phase.cut
             step = sum(job.costs[start:]) + 2.0 * sum(job.costs[phase.cut :])
-            total += step * rows * phase.epochs
+            total += step * rows * phase.epochs * (HOLD if rows <= FEW_ROWS else 1)
     return total
 
 
