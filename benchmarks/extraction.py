@@ -6,8 +6,8 @@ Prints one table for pictures (MobileNetV2 at 160 px) and one for short texts (M
 HEADSTART_DATA set, MobileNetV2 has its real weights, and profile `fast` is also judged by the
 cross-validated score on ants_bees. Without it, weights are random; the times are the same.
 
-All ways are timed in turns over slices of the rows, so that other work on the machine meets all of them
-alike; what headstart prepares (export, sessions) counts into its first slice. `cpu s` adds up user and
+The peers work slice by slice, and headstart's one call over all rows comes between their slices, so
+that other work on the machine meets all of them alike; what headstart prepares (export, sessions) counts. `cpu s` adds up user and
 system time of the process and its children. `floor` is operations / measured rate of a matrix product.
 """
 
@@ -34,8 +34,6 @@ from headstart.engine import ledger
 from headstart.engine.extract import Extraction, How, extract
 from headstart.features import key
 from headstart.features.store import LmdbStore
-
-SLICES = 5
 
 
 class Rows:
@@ -89,15 +87,19 @@ class Way:
         self.cpu += sum(now[:4]) - sum(cpu[:4])
 
 
-def in_turns(ways: Sequence[Way], rows: int) -> None:
-    """Every way over every slice; the order turns round with each slice."""
-    for turn, part in enumerate(np.array_split(np.arange(rows), SLICES)):
-        for way in ways[:: 1 if turn % 2 == 0 else -1]:
+def in_turns(peers: Sequence[Way], ours: Sequence[Way], rows: int) -> list[Way]:
+    """Every peer over every slice, each of ours over all rows between two slices."""
+    waiting = list(ours)
+    for part in np.array_split(np.arange(rows), len(ours) + 1):
+        for way in peers:
             way.slice(part)
+        if waiting:
+            waiting.pop(0).slice(np.arange(rows))
+    return [*peers, *ours]
 
 
 def table(title: str, ways: Sequence[Way], floor: float) -> None:
-    """Times, and ratios to the first way."""
+    """Times, ratios to the first way, and the median row's relative difference from its features."""
     peer = ways[0]
     wanted = np.concatenate(peer.made)
     print(f"\n{title}")
@@ -106,7 +108,7 @@ def table(title: str, ways: Sequence[Way], floor: float) -> None:
     )
     for way in ways:
         got = np.concatenate(way.made)
-        gap = np.abs(got - wanted).max() / np.abs(wanted).max()
+        gap = np.median(np.linalg.norm(got - wanted, axis=1) / np.linalg.norm(wanted, axis=1))
         print(
             f"  {way.name:34}{way.wall:8.1f}{way.cpu:8.1f}{peer.wall / way.wall:7.1f}"
             f"{peer.cpu / way.cpu:7.1f}{floor / way.wall:10.0%}{gap:9.1e}"
@@ -251,11 +253,11 @@ def pictures(rows: int, root: Path, temporary: Path) -> None:
         Way("timm loop, 2 workers", timm_loop(peer, paths, temporary, 2)),
         Way("timm loop, 0 workers", timm_loop(peer, paths, temporary, 0)),
     ]
-    ways += [
+    ours = [
         Way(f"headstart {p}", Ours(data, backbone, transform, temporary / p, p))
         for p in ("exact", "fast")
     ]
-    in_turns(ways, rows)
+    ways = in_turns(ways, ours, rows)
     size = np.mean([p.stat().st_size for p in paths]) / 1000
     floor = rows * flops / ledger.matrix_rate()
     table(f"{rows} JPEGs of 500 x 375 ({size:.0f} kB), MobileNetV2 at 160 px", ways, floor)
@@ -361,11 +363,11 @@ def sentences(rows: int, temporary: Path) -> None:
     mean = sorted(made, key=transform.length)[len(made) // 2]
     flops = ledger.count(backbone, transform.collate([mean]))
     ways = [Way("transformers loop", transformers_loop(found, temporary))]
-    ways += [
+    ours = [
         Way(f"headstart {p}", Ours(data, backbone, transform, temporary / f"text-{p}", p))
         for p in ("exact", "fast")
     ]
-    in_turns(ways, rows)
+    ways = in_turns(ways, ours, rows)
     floor = rows * flops / ledger.matrix_rate()
     words = np.mean([transform.length(m) for m in made])
     table(f"{rows} texts of {words:.0f} tokens on average, MiniLM", ways, floor)

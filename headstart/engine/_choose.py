@@ -19,6 +19,8 @@ from headstart.core.store import Shelf, Space
 from headstart.errors import PlanError, nearest
 
 FEW = 64  # rows; for fewer nothing is measured
+CHOSEN = "chosen"
+WORTH = 10.0  # seconds that another executor must save before the one used so far is left
 
 
 @dataclass
@@ -78,13 +80,15 @@ def _unfit(name: str, file: ModuleType, how: Any) -> str:
 
 
 def order(
-    found: list[Candidate], measure: Callable[[], float], rates: Mapping[str, Sequence[float]]
+    found: list[Candidate], measure: Callable[[], float], rates: Mapping[str, Any]
 ) -> list[Candidate]:
-    """Candidates, least predicted time first.
+    """Candidates, least predicted time first. The one that computed this network's rows before stays
+    first unless another takes less than half the time, so that rows are not spread over namespaces.
 
     Args:
         measure: seconds per row of the eager network, called only where it can matter.
-        rates: executor -> seconds per row and to prepare, where they were measured before.
+        rates: executor -> seconds per row and to prepare, where they were measured before; "chosen":
+            the executor of the last time.
     """
     if len(found) < 2 or any(not c.absent for c in found):
         return sorted(found, key=lambda c: (len(c.absent), c.name))
@@ -98,7 +102,12 @@ def order(
             row, prepare = rates[c.name]
         return prepare + row * len(c.absent)
 
-    return sorted(found, key=lambda c: (predicted(c), c.name))
+    ranked = sorted(found, key=lambda c: (predicted(c), c.name))
+    used = next((c for c in ranked if c.name == rates.get(CHOSEN)), ranked[0])
+    best, now = predicted(ranked[0]), predicted(used)
+    if now < 2 * best or now - best < WORTH:
+        ranked.sort(key=lambda c: c is not used)
+    return ranked
 
 
 def seconds_per_row(trunk: nn.Module, example: Mapping[str, Tensor]) -> float:
@@ -113,15 +122,15 @@ def seconds_per_row(trunk: nn.Module, example: Mapping[str, Tensor]) -> float:
     return best / len(next(iter(eight.values())))
 
 
-def read_rates(cache: Path, which: str) -> dict[str, list[float]]:
-    """What was measured before: executor -> [seconds per row, seconds to prepare again]."""
+def read_rates(cache: Path, which: str) -> dict[str, Any]:
+    """What was measured before: executor -> [seconds per row, seconds to prepare again], and "chosen"."""
     try:
         return dict(json.loads((cache / f"rates-{which}.json").read_text("utf-8")))
     except (OSError, ValueError):
         return {}
 
 
-def write_rates(cache: Path, which: str, rates: Mapping[str, Sequence[float]]) -> None:
+def write_rates(cache: Path, which: str, rates: Mapping[str, Any]) -> None:
     """Keeps them for the next time; a disk that refuses is no reason to fail."""
     draft = cache / f"rates-{which}.{os.getpid()}"
     try:

@@ -276,9 +276,10 @@ class _Job:
             ranked[0].absent = list(range(len(self.unique)))
         chosen, runner = self.ready(ranked, example)
         seconds = self.forward(chosen, runner)
+        rates[choose.CHOSEN] = chosen.name
         if self.forwards > choose.FEW:
             rates[chosen.name] = [seconds / self.lanes / self.forwards, 0.5]
-            choose.write_rates(self.cache, self.which, rates)
+        choose.write_rates(self.cache, self.which, rates)
         return chosen
 
     def sample(self, best: Candidate) -> list[Item]:

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from headstart.core import plugins
+from headstart.core.store import Space
+from headstart.engine import _choose as choose
 from headstart.engine._trunk import Trunk
 from headstart.engine.extract import How, extract
 from headstart.errors import PlanError
@@ -123,3 +125,23 @@ def test_states_of_the_runtime_are_those_of_eager(tmp_path):
     a, b = eager.states.batch([1, 9, 30]), onnx.states.batch([1, 9, 30])
     assert torch.equal(a["mask"], b["mask"])
     assert (a["words"] - b["words"]).abs().max() < 1e-5
+
+
+def test_the_executor_used_before_stays(tmp_path):
+    """Two of about the same speed do not take turns, so rows stay in one namespace."""
+    shelf = MemoryStore().shelf
+    space = Space("w", -1, "t", "x", "exact", "")
+    eager = choose.Candidate(
+        "eager", plugins.load("executor", "eager"), "", shelf(space), [*range(500)]
+    )
+    onnx = choose.Candidate(
+        "onnx", plugins.load("executor", "onnx"), "", shelf(space), [*range(500)]
+    )
+    rates = {"eager": [0.010, 0.1], "onnx": [0.007, 0.5]}
+    both = [eager, onnx]
+    assert choose.order(both, float, rates)[0] is onnx
+    assert choose.order(both, float, {**rates, "chosen": "eager"})[0] is eager
+    slow = {"eager": [0.1, 0.1], "onnx": [0.007, 0.5], "chosen": "eager"}
+    assert choose.order(both, float, slow)[0] is onnx
+    eager.absent = []
+    assert choose.order(both, float, slow)[0] is eager

@@ -19,7 +19,7 @@ from headstart.errors import ContractError
 
 PROFILES = ("exact", "fast")
 DEVICES = ("cpu",)
-COST = (2.0, 0.6)
+COST = (2.0, 0.5)
 TOLERANCE = 1e-4
 """Largest difference from eager PyTorch, relative to the largest output."""
 
