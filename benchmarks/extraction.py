@@ -7,8 +7,9 @@ HEADSTART_DATA set, MobileNetV2 has its real weights, and profile `fast` is also
 cross-validated score on ants_bees. Without it, weights are random; the times are the same.
 
 The peers work slice by slice, and headstart's one call over all rows comes between their slices, so
-that other work on the machine meets all of them alike; what headstart prepares (export, sessions) counts. `cpu s` adds up user and
-system time of the process and its children. `floor` is operations / measured rate of a matrix product.
+that other work on the machine meets all of them alike; what headstart prepares (export, sessions)
+counts. `cpu s` adds up user and system time of the process and its children. `floor` is operations
+divided by the measured rate of a matrix product.
 """
 
 from __future__ import annotations
