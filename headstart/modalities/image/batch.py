@@ -99,7 +99,7 @@ class PictureTransform:
         )
 
     def _least(self, data: bytes) -> tuple[int, int]:
-        return self._resized(decode.inspect(data))
+        return self._resized(decode.size(data))
 
     def _drawn_box(self, size: tuple[int, int], rng: np.random.Generator) -> Box:
         """The centre box, scaled to 70..100 % of its side and shifted within the picture."""
