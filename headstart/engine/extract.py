@@ -14,7 +14,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,11 @@ from torch import Tensor
 from headstart.core.dataset import Dataset
 from headstart.core.executor import Runner
 from headstart.core.modality import Transform
-from headstart.core.network import FEATURES, Backbone
+from headstart.core.network import Backbone
 from headstart.core.run import Step, Watcher
-from headstart.core.store import Row, Shelf, Space, Store
+from headstart.core.store import Shelf, Space, Store
 from headstart.engine import _choose as choose
+from headstart.engine._aside import Loose
 from headstart.engine._choose import Candidate
 from headstart.engine._pipeline import (
     Bucketer,
@@ -287,7 +288,7 @@ class _Job:
         items: list[Item] = []
         for item in self.prepared(best.absent):
             if isinstance(item, Refused):
-                self.refuse(item)
+                self.refused[item.key] = item.error
                 continue
             items.append(item)
             if len(items) == 16:
@@ -304,9 +305,6 @@ class _Job:
             view=self.how.view,
             threads=self.threads,
         )
-
-    def refuse(self, item: Refused) -> None:
-        self.refused[item.key] = item.error
 
     def placed(self, example: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The example where the caller's network is."""
@@ -379,7 +377,7 @@ class _Job:
         try:
             for item in self.prepared(absent):
                 if isinstance(item, Refused):
-                    self.refuse(item)
+                    self.refused[item.key] = item.error
                     continue
                 for batch in bucketer.add(item):
                     lanes.submit(batch)
@@ -461,29 +459,6 @@ class _Job:
     def which(self) -> str:
         """What measured rates hold for."""
         return self.space("").name
-
-
-class Loose:
-    """A shelf for one call, where the store has no room for pooled features."""
-
-    def __init__(self) -> None:
-        self._rows: dict[bytes, Row] = {}
-
-    def missing(self, keys: Sequence[bytes]) -> list[int]:
-        """Places in `keys` that are not held."""
-        return [p for p, key in enumerate(keys) if key not in self._rows]
-
-    def put(self, rows: Iterable[tuple[bytes, Row]]) -> None:
-        """Holds copies."""
-        self._rows.update((k, {n: a.copy() for n, a in row.items()}) for k, row in rows)
-
-    def get(self, keys: Sequence[bytes]) -> list[Row]:
-        """Rows in the order of `keys`. Raises KeyError."""
-        return [self._rows[k] for k in keys]
-
-    def matrix(self, keys: Sequence[bytes]) -> np.ndarray:
-        """(N, width) float32. Raises KeyError."""
-        return np.stack([self._rows[k][FEATURES] for k in keys])
 
 
 def _nbytes(thing: Any) -> int:
