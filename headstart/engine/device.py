@@ -1,10 +1,16 @@
-"""Devices and precision, through Lightning Fabric, which is imported when first asked for."""
+"""Devices, precision and arithmetic. Lightning Fabric is imported when first asked for."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from headstart.errors import PlanError
+
+# Once a small training set is fitted, gradients and Adam's squares of them sink below the smallest normal
+# number, on which arithmetic is many times slower; they count as zero.
+torch.set_flush_denormal(True)
 
 PRECISIONS = ("32-true", "bf16-mixed")
 
@@ -15,8 +21,6 @@ def resolve(name: str = "auto") -> str:
     Raises:
         PlanError: no such device here.
     """
-    import torch
-
     if name == "auto":
         if torch.cuda.is_available():
             return "cuda"
