@@ -32,7 +32,8 @@ from headstart.job import Job, Lazy
 
 FOLDS = 5
 HOLD = 5  # one fifth of the training rows is held out while rates and epochs are chosen
-FEW_ROWS = 300  # up to here rates and epochs are cross-validated
+FEW_ROWS = 300  # up to here rates and epochs are chosen on several folds, held out in turn
+FEW_FOLDS = 3
 TWIN = "from_scratch"
 TWIN_RATES = (3e-4, 1e-3, 3e-3)
 TWIN_FACTOR = 10.0
@@ -190,7 +191,7 @@ class Tuned:
 def tune(job: Job, recipe: Recipe) -> Tuned:
     """Chooses among the candidates, and how long to train, on held-out parts of the training rows.
 
-    Few rows are cross-validated (all folds are held out in turn), many rows hold one fifth out.
+    Of few rows several fifths are held out in turn, of many rows one.
     """
     began = time.perf_counter()
     parts = folds(job, job.labels, job.groups, job.plan.seed, HOLD)[: recipe.folds]
@@ -362,7 +363,7 @@ def fine_tuning(job: Job, features: np.ndarray, candidates: Sequence[Strategy]) 
         return job.network(copy.deepcopy(job.backbone), dropout)
 
     before = job.flops * len(job.train)
-    few = HOLD if len(job.train) <= FEW_ROWS else 1
+    few = FEW_FOLDS if len(job.train) <= FEW_ROWS else 1
     return Recipe("transfer", base, candidates, stream, features, before=before, folds=few)
 
 

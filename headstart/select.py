@@ -9,7 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from headstart.arms import FEW_ROWS, HOLD, Fitted, Tuned, fine_tuning, finish, probe, score, tune
+from headstart.arms import (
+    FEW_FOLDS,
+    FEW_ROWS,
+    Fitted,
+    Tuned,
+    fine_tuning,
+    finish,
+    probe,
+    score,
+    tune,
+)
 from headstart.core import plugins
 from headstart.core.plan import build
 from headstart.core.strategy import Strategy
@@ -126,7 +136,7 @@ def _cost(job: Job, strategy: Strategy) -> float:
         if not phase.solved:
             start = 0 if phase.augment else phase.cut
             step = sum(job.costs[start:]) + 2.0 * sum(job.costs[phase.cut :])
-            total += step * rows * phase.epochs * (HOLD if rows <= FEW_ROWS else 1)
+            total += step * rows * phase.epochs * (FEW_FOLDS if rows <= FEW_ROWS else 1)
     return total
 
 

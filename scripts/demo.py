@@ -38,7 +38,7 @@ def main() -> int:
         f"{count} handwritten digits lie in {folder}/; {PER_CLASS} labels a class are learned from."
     )
     command = [sys.executable, "-m", "headstart", "run", str(folder)]
-    command += ["--per-class", str(PER_CLASS), "--output", str(HERE / "runs")]
+    command += ["--per-class", str(PER_CLASS), "--seeds", "2", "--output", str(HERE / "runs")]
     command += ["--question", "Which digit is written here?"]
     command += ["--decision", "Whether the reader may sort letters without a person"]
     return subprocess.run(command, check=False).returncode

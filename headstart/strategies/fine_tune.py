@@ -54,7 +54,10 @@ class Settings:
 
 
 # What `strategy = "auto"` tries beside the probe, cheapest first.
-AUTO = (Settings(cut=-2, augment=False, epochs=20), Settings(cut=0, epochs=25))
+AUTO = (
+    Settings(cut=-2, augment=False, epochs=20),
+    Settings(cut=0, epochs=30, rate=1e-3, statistics=True, patience=10),
+)
 
 
 class Strategy(Base):

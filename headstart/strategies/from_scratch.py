@@ -26,10 +26,10 @@ class Settings:
     """
 
     rate: float = 1e-3
-    epochs: int = 100
+    epochs: int = 60
     weight_decay: float = 0.05
     dropout: float = 0.1
-    patience: int = 20
+    patience: int = 15
     augment: bool = True
 
 
