@@ -47,7 +47,7 @@ def table(folder: Path, text: str) -> str:
 
 
 def unlabelled(folder: Path) -> list[str]:
-    rows = [f"{i},{'' if i % 2 else 'ab'[i % 4 // 2]}" for i in range(40)]
+    rows = [f"{i % 7}.5,{'' if i % 2 else 'ab'[i % 4 // 2]}" for i in range(40)]
     return [table(folder, "x,label\n" + "\n".join(rows) + "\n")]
 
 
@@ -82,7 +82,7 @@ CASES: dict[str, tuple[Make, str]] = {
     ),
     "unknown source": (with_photos("--source", "builtin:formla"), "builtin:formula"),
     "unknown timm name": (with_photos("--source", "timm:resnet19"), "resnet"),
-    "a hub name while offline": (with_photos("--source", "timm:resnet18.a1_in1k"), "builtin"),
+    "a hub name while offline": (with_photos("--source", "timm:resnet18.a1_in1k"), "built-in"),
     "a pickle": (with_photos("--source", f"file:{__file__}.pt"), "There is no file"),
     "unknown strategy": (with_photos("--strategy", "fine_tun"), "fine_tune"),
     "unknown setting": (

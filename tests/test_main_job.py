@@ -22,8 +22,8 @@ KINDS = [
 QUICK: dict[str, Any] = {"seeds": 2, "twin_floor_tflop": 1e-5, "strategy": "linear_probe"}
 
 
-def data(folder: Path, modality: str, outcome: str, rows: int = 72) -> Path:
-    return plugins.Modality(modality).tiny.write(folder / modality, outcome, rows, 0)
+def data(folder: Path, modality: str, outcome: str, rows: int = 72, seed: int = 0) -> Path:
+    return plugins.Modality(modality).tiny.write(folder / modality, outcome, rows, seed)
 
 
 @pytest.fixture(scope="module", params=KINDS, ids=lambda k: f"{k[0]}-{k[1]}")
@@ -90,9 +90,9 @@ def test_runs_are_listed_and_compared(run: api.Run) -> None:
 
 
 def test_more_rows_forward_only_the_new_ones(tmp_path: Path) -> None:
-    folder = data(tmp_path, "image", "classify", rows=60)
+    folder = data(tmp_path, "image", "classify", rows=60, seed=5)
     first = api.adapt(folder, output=str(tmp_path / "runs"), **QUICK)
-    data(tmp_path, "image", "classify", rows=66)
+    data(tmp_path, "image", "classify", rows=66, seed=5)
     second = api.adapt(folder, output=str(tmp_path / "runs"), **QUICK)
     assert first.record.facts["forwards"] == 60
     assert second.record.facts["forwards"] == 6
@@ -144,6 +144,7 @@ def test_a_class_called_script_stays_text(tmp_path: Path) -> None:
 def test_a_changed_data_set_is_not_replayed(tmp_path: Path) -> None:
     path = data(tmp_path, "table", "classify")
     run = api.adapt(path, output=str(tmp_path / "runs"), **QUICK)
-    path.write_text(path.read_text() + path.read_text().splitlines()[-1] + "9\n")
+    last = path.read_text().splitlines()[-1]
+    path.write_text(f"{path.read_text()}1{last}\n")
     with pytest.raises(DataError, match="digest"):
         run.replay()

@@ -268,13 +268,3 @@ def test_room_counts_what_can_be_evicted(tmp_path):
     assert store.room() < 800_000
     environment.at(tmp_path / space().name).close()
     assert store.room() == 1_000_000
-
-
-def test_reading_a_matrix_is_quick(tmp_path):
-    shelf = LmdbStore(tmp_path).shelf(space())
-    some = rows(5000, 1280)
-    shelf.put(some)
-    keys = [k for k, _ in some]
-    start = time.process_time()
-    shelf.matrix(keys)
-    assert time.process_time() - start < 0.5

@@ -39,7 +39,7 @@ def write(folder: Path, outcome: str, rows: int, seed: int) -> Path:
     """Class folders of PNG files ("classify"), or a CSV of paths and a number ("regress")."""
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
-    lines = ["picture,label"]
+    lines = ["image,label"]
     for row in range(rows):
         kind = CLASSES[row % len(CLASSES)]
         place = folder / (kind if outcome == "classify" else "files")
