@@ -70,7 +70,7 @@ CASES: dict[str, tuple[Make, str]] = {
     "empty folder": (lambda folder: [str(folder)], "Expected"),
     "one class": (one_class, "class"),
     "a class with one example": (lonely, "lonely"),
-    "labels missing": (unlabelled, "--tolerate"),
+    "labels missing": (unlabelled, "tolerate"),
     "truncated pictures": (truncated, "truncated"),
     "unknown column": (
         lambda folder: [
