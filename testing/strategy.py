@@ -87,8 +87,10 @@ def run(made: World, seed: int = 0) -> Trained:
         inputs = made.stream.batch(np.arange(ROWS), -1).inputs
         with torch.no_grad():
             features = network(inputs, want="features").numpy()
-        problem = dataclasses.replace(head.problem(ROWS), strengths=(1.0,))
-        head.settle(solve(problem, features, made.stream.targets[made.outcome], folds=None))
+        rows = np.arange(ROWS)
+        folds = [(rows[rows % 4 != k], rows[rows % 4 == k]) for k in range(4)]
+        problem = head.problem(ROWS)
+        head.settle(solve(problem, features, made.stream.targets[made.outcome], folds=folds))
 
     streams = dict.fromkeys(made.strategy.streams, made.stream)
     return train(
