@@ -33,7 +33,7 @@ from headstart.job import Job, Lazy
 FOLDS = 5
 HOLD = 5  # one fifth of the training rows is held out while rates and epochs are chosen
 FEW_ROWS = 300  # up to here rates and epochs are chosen on several folds, held out in turn
-FEW_FOLDS = 3
+FEW_FOLDS = 5
 TWIN = "from_scratch"
 TWIN_RATES = (3e-4, 1e-3, 3e-3)
 TWIN_FACTOR = 10.0

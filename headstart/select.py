@@ -17,7 +17,6 @@ from headstart.arms import (
     fine_tuning,
     finish,
     probe,
-    score,
     tune,
 )
 from headstart.core import plugins
@@ -67,21 +66,20 @@ def transfer(job: Job, features: np.ndarray, seconds: float) -> tuple[Fitted, st
         return finish(job, recipe, tune(job, recipe)), choice.name
     first = probe(job, features, seconds)
     best: tuple[str, Any, Tuned] | None = None
-    spent, highest = 0.0, float(first.validation.mean())
+    spent, most = 0.0, 0.0
     for name, strategy in _affordable(job):
         recipe = fine_tuning(job, features, [strategy])
         tuned = tune(job, recipe)
         spent += tuned.flops
         gain, error = _gain(job, tuned, first)
-        reached = score(job, tuned.held_out[1], job.labels[tuned.held_out[0]])
-        better = gain > error and (best is None or reached > highest)
+        better = gain > error
         job.say(
-            f"Tried {name} ({_differs(strategy)}): {100 * gain:+.1f} points against the probe on "
-            f"{len(tuned.held_out[0])} held-out training rows (standard error {100 * error:.1f}); "
-            + ("better." if better else "not better by more than that.")
+            f"Tried {name} ({_differs(strategy)}): on {len(tuned.held_out[0])} held-out training rows "
+            f"its loss is {abs(gain):.3f} {'below' if gain > 0 else 'above'} the probe's (standard "
+            f"error {error:.3f}); " + ("better." if better else "not better by more than that.")
         )
-        if better:
-            best, highest = (name, recipe, tuned), reached
+        if better and gain > most:
+            best, most = (name, recipe, tuned), gain
     if best is None:
         return dataclasses.replace(first, flops=first.flops + spent), "linear_probe"
     name, recipe, tuned = best
@@ -141,17 +139,23 @@ def _cost(job: Job, strategy: Strategy) -> float:
 
 
 def _gain(job: Job, tried: Tuned, first: Fitted) -> tuple[float, float]:
-    """Mean paired difference on the rows that both held out, and its standard error."""
+    """How much lower the loss is than the probe's, mean over the rows that both held out, and the
+    standard error. Of few rows the loss tells more than hits, which are right or wrong and nothing
+    between."""
     places, said = tried.held_out
     labels, other = job.labels[places], first.held_out[1][places]
-    if job.outcome == "regress":
-        scale = max(float(np.var(job.labels)), 1e-300)
-        difference = ((other - labels) ** 2 - (said - labels) ** 2) / scale
-    else:
-        hits = (said.argmax(1) == labels).astype(float)
-        difference = hits - (other.argmax(1) == labels)
+    difference = _losses(job, other, labels) - _losses(job, said, labels)
     error = float(difference.std(ddof=1) / math.sqrt(len(difference))) if len(places) > 1 else 1.0
     return float(difference.mean()), error
+
+
+def _losses(job: Job, said: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Log loss, or squared error in units of the labels' variance, of each row."""
+    if job.outcome == "regress":
+        made: np.ndarray = (said - labels) ** 2 / max(float(np.var(job.labels)), 1e-300)
+        return made
+    right = said[np.arange(len(labels)), labels]
+    return -np.log(np.clip(right, 1e-6, 1.0))
 
 
 def _differs(strategy: Strategy) -> str:

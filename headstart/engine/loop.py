@@ -9,7 +9,9 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +33,9 @@ from headstart.errors import ContractError
 WARM_UP = 0.1
 CLIP = 1.0
 SAVE_SECONDS = 5.0
+# A step of fewer forward operations is done sooner by one thread than shared out among several, and
+# leaves a core to the thread that reads ahead.
+SMALL_STEP = 2e9
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,7 @@ def train(
                 with frozen(network, phase):
                     solve(network, phase)
         else:
-            with frozen(network, phase):
+            with frozen(network, phase), _threads(training):
                 worker.run(number, phase, done, validation, progress if number == first else None)
         progress = None
         faults.point("phase.after")
@@ -143,6 +148,18 @@ def train(
     network.requires_grad_(False).eval()
     done.seconds += time.perf_counter() - began
     return done
+
+
+@contextmanager
+def _threads(training: Training) -> Iterator[None]:
+    """One thread while a small network trains; afterwards as many as before."""
+    before = torch.get_num_threads()
+    if 0 < sum(training.costs) * training.batch < SMALL_STEP:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class _Worker:
@@ -168,7 +185,7 @@ class _Worker:
         if not trained:
             return
         self.machine = devices.fabric(training.device)
-        self.optimizer = torch.optim.AdamW(self._groups(trained), lr=0.0)
+        self.optimizer = torch.optim.AdamW(self._groups(trained), lr=0.0, fused=True)
         self.network.requires_grad_(True)
         self.wrapped, self.stepper = self.machine.setup(network, self.optimizer)
 
@@ -291,21 +308,39 @@ class _Worker:
         steps = math.ceil(lengths["train"] / size)
         totals: dict[str, float] = {}
         with seeds.seeded(seed, phase.name, epoch):
-            for step in range(steps):
-                places = {n: _slice(order, step, size) for n, order in orders.items()}
+            places = [
+                {n: _slice(order, step, size) for n, order in orders.items()}
+                for step in range(steps)
+            ]
+            read = self._ahead(places, epoch if phase.augment else -1)
+            for step, batches in enumerate(read):
                 self._rates(phase, (epoch * steps + step) / max(1, epochs * steps))
-                drawn = epoch if phase.augment else -1
-                parts = self._step(phase, places, drawn, (epoch + step / steps) / epochs)
-                share = len(places["train"]) / lengths["train"]
+                parts = self._step(phase, batches, (epoch + step / steps) / epochs)
+                share = len(places[step]["train"]) / lengths["train"]
                 for name, value in parts.items():
                     totals[name] = totals.get(name, 0.0) + value * share
         done.flops += self._cost(phase) * lengths["train"]
         return totals
 
+    def _ahead(
+        self, places: Sequence[Mapping[str, np.ndarray]], epoch: int
+    ) -> Iterator[dict[str, Batch]]:
+        """The batches of an epoch, each read while the network works on the one before."""
+
+        def read(step: int) -> dict[str, Batch]:
+            return {n: self._read(self.streams[n], p, epoch) for n, p in places[step].items()}
+
+        with ThreadPoolExecutor(1) as reader:
+            coming = reader.submit(read, 0)
+            for step in range(len(places)):
+                batches = coming.result()
+                if step + 1 < len(places):
+                    coming = reader.submit(read, step + 1)
+                yield batches
+
     def _step(
-        self, phase: Phase, places: Mapping[str, np.ndarray], epoch: int, progress: float
+        self, phase: Phase, batches: Mapping[str, Batch], progress: float
     ) -> dict[str, float]:
-        batches = {n: self._read(self.streams[n], p, epoch) for n, p in places.items()}
         self.stepper.zero_grad()
         parts = self.strategy.loss(self.wrapped, batches, progress)
         total = torch.stack([part.float() for part in parts.values()]).sum()

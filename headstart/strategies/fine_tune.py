@@ -53,10 +53,22 @@ class Settings:
             raise PlanError(f"fine_tune.dropout came as {self.dropout}; expected 0 <= dropout < 1.")
 
 
-# What `strategy = "auto"` tries beside the probe, cheapest first.
+# What `strategy = "auto"` tries beside the probe, cheapest first: a careful pass over the last stages from
+# kept states, and a bold one in which everything moves at one rate from a fresh head, for sources that lie
+# far from the task.
 AUTO = (
     Settings(cut=-2, augment=False, epochs=20),
-    Settings(cut=0, epochs=30, rate=1e-3, statistics=True, patience=10),
+    Settings(
+        cut=0,
+        epochs=20,
+        rate=2e-3,
+        head_rate=1.0,
+        depth_decay=1.0,
+        weight_decay=0.05,
+        patience=8,
+        statistics=True,
+        head_first=False,
+    ),
 )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageEnhance
+from PIL import Image
 from torch import Tensor
 
 from headstart.core import digest
@@ -118,8 +118,7 @@ class PictureTransform:
             fillcolor=_border(picture),
         )
         if "colour" in self.augment:
-            picture = ImageEnhance.Brightness(picture).enhance(rng.uniform(0.8, 1.2))
-            picture = ImageEnhance.Contrast(picture).enhance(rng.uniform(0.8, 1.2))
+            picture = _lit(picture, rng.uniform(0.8, 1.2), rng.uniform(0.8, 1.2))
         if "flip" in self.augment and rng.random() < 0.5:
             picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         return picture
@@ -168,8 +167,17 @@ def _border(picture: Image.Image) -> tuple[int, int, int]:
     """Median colour of the outermost pixels."""
     pixels = np.asarray(picture)
     edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    red, green, blue = (int(v) for v in np.median(edge, axis=0))
+    edge.sort(axis=0)
+    red, green, blue = (int(v) for v in edge[len(edge) // 2])
     return red, green, blue
+
+
+def _lit(picture: Image.Image, brightness: float, contrast: float) -> Image.Image:
+    """All values times `brightness`, then spread about their mean by `contrast`, in one look-up."""
+    values = np.minimum(np.arange(256) * brightness, 255.0)
+    mean = min(float(np.asarray(picture).mean()) * brightness, 255.0)
+    table = np.clip(np.rint(mean + contrast * (values - mean)), 0, 255).astype(int).tolist()
+    return picture.point(table * 3)
 
 
 def make(
