@@ -125,8 +125,11 @@ def test_a_killed_writer_leaves_no_half_run(tmp_path: Path):
     assert not (tmp_path / "run.json").exists()
 
 
+# Where a network was trained before in this process, subnormal numbers count as zero.
+NUMBERS = st.floats(allow_subnormal=False)
+
 json_like = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    st.none() | st.booleans() | st.integers() | NUMBERS | st.text(),
     lambda inner: (
         st.lists(inner) | st.dictionaries(st.text() | st.sampled_from(["$float", "$$", "$"]), inner)
     ),
