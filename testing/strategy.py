@@ -19,6 +19,7 @@ from headstart.core import digest, plugins
 from headstart.core.network import FEATURES, Network
 from headstart.core.plan import build
 from headstart.core.strategy import Phase, Strategy
+from headstart.data import splits
 from headstart.engine.loop import Trained, Training, train
 from headstart.engine.solve import solve
 from headstart.engine.streams import Rows
@@ -30,6 +31,7 @@ from ._things import TINY, Breach, Check, close, dataset, expect, listed, staged
 KNOWN: dict[tuple[str, str], str] = {}
 
 ROWS = 24
+FOLDS = 4
 EPOCHS = 2
 LONGER = 10  # until a network from random weights has moved visibly
 
@@ -91,10 +93,9 @@ def run(made: World, seed: int = 0) -> Trained:
         inputs = made.stream.batch(np.arange(ROWS), -1).inputs
         with torch.no_grad():
             features = network(inputs, want="features").numpy()
-        rows = np.arange(ROWS)
-        folds = [(rows[rows % 4 != k], rows[rows % 4 == k]) for k in range(4)]
-        problem = head.problem(ROWS)
-        head.settle(solve(problem, features, made.stream.targets[made.outcome], folds=folds))
+        targets = made.stream.targets[made.outcome]
+        folds = splits.folds(list(targets), FOLDS, 0, np.arange(ROWS), made.outcome).parts
+        head.settle(solve(head.problem(ROWS), features, targets, folds=folds))
 
     streams = dict.fromkeys(made.strategy.streams, made.stream)
     return train(
