@@ -10,7 +10,7 @@ import copy
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,7 +35,7 @@ HOLD = 5  # one fifth of the training rows is held out while rates and epochs ar
 FEW_ROWS = 300  # up to here rates and epochs are chosen on several folds, held out in turn
 FEW_FOLDS = 5
 TWIN = "from_scratch"
-TWIN_RATES = (3e-4, 1e-3, 3e-3)
+TWIN_RATES = (1e-3, 3e-3, 3e-4)  # the likeliest first: it sets the pace for the others
 TWIN_FACTOR = 10.0
 
 
@@ -196,19 +196,31 @@ def tune(job: Job, recipe: Recipe) -> Tuned:
     began = time.perf_counter()
     parts = folds(job, job.labels, job.groups, job.plan.seed, HOLD)[: recipe.folds]
     share = recipe.most_flops / (len(recipe.candidates) * len(parts) + 1)
-    tried = [_try(job, recipe, candidate, parts, share) for candidate in recipe.candidates]
+    tried: list[tuple[float, Tuned]] = []
+    paces: list[Mapping[str, Sequence[float]]] = [{} for _ in parts]
+    for candidate in recipe.candidates:
+        loss, tuned, curves = _try(job, recipe, candidate, parts, share, paces)
+        if all(loss < other for other, _ in tried):
+            paces = curves
+        tried.append((loss, tuned))
     best = min(tried, key=lambda one: one[0])[1]
     flops = sum(one.flops for _, one in tried)
     return dataclasses.replace(best, flops=flops, seconds=time.perf_counter() - began)
 
 
 def _try(
-    job: Job, recipe: Recipe, strategy: Strategy, parts: Sequence[Any], share: float
-) -> tuple[float, Tuned]:
-    """One candidate on its held-out parts: mean of the lowest losses, and what came of it."""
+    job: Job,
+    recipe: Recipe,
+    strategy: Strategy,
+    parts: Sequence[Any],
+    share: float,
+    paces: Sequence[Mapping[str, Sequence[float]]],
+) -> tuple[float, Tuned, list[Mapping[str, Sequence[float]]]]:
+    """One candidate on its held-out parts: mean of the lowest losses, what came of it, and its losses
+    by phase for each part."""
     places, said, losses, every = [], [], [], []
-    for fit, hold in parts:
-        network, told = _train(job, recipe, strategy, fit, hold, seed=0, most=share)
+    for (fit, hold), pace in zip(parts, paces, strict=True):
+        network, told = _train(job, recipe, strategy, fit, hold, seed=0, most=share, pace=pace)
         places.append(hold)
         said.append(outputs(job, network, Part(recipe.stream(strategy), hold, plain=True)))
         losses.append(_lowest(told))
@@ -218,7 +230,8 @@ def _try(
     held = (np.concatenate(places)[order], np.concatenate(said)[order])
     late = sum(any(t.improving(p) for p in t.best) for t in every) * 2 > len(every)
     flops = sum(t.flops for t in every)
-    return float(np.mean(losses)), Tuned(strategy, held, epochs, late, flops, 0.0)
+    tuned = Tuned(strategy, held, epochs, late, flops, 0.0)
+    return float(np.mean(losses)), tuned, [{p: t.losses(p) for p in t.best} for t in every]
 
 
 def finish(job: Job, recipe: Recipe, tuned: Tuned) -> Fitted:
@@ -267,11 +280,20 @@ def _train(
     seed: int,
     most: float = math.inf,
     epochs: dict[str, int] | None = None,
+    pace: Mapping[str, Sequence[float]] | None = None,
 ) -> tuple[Network, Trained]:
     """One training, from the cache of finished ones where it is there."""
     label = recipe.name + (", choosing" if hold is not None else f", seed {seed}")
     about = [job.weights, job.transform.digest, job.dataset.digest, job.split.digest, recipe.name]
-    about += [type(strategy).__module__, strategy.settings, seed, job.plan.seed, most, epochs]
+    about += [
+        type(strategy).__module__,
+        strategy.settings,
+        seed,
+        job.plan.seed,
+        most,
+        epochs,
+        pace or {},
+    ]
     key = digest.value([*about, places, job.plan.engine.batch, job.device, job.plan.engine.profile])
     # two trainings never share modules: each gets its own network
     network = recipe.base(seeds.derive(job.plan.seed, seed))
@@ -285,6 +307,7 @@ def _train(
         costs=job.costs,
         most_flops=most,
         epochs=_fitting(job, strategy, network, stream, len(places), most, epochs),
+        pace=pace or {},
         device=job.device,
         name=label,
     )

@@ -36,6 +36,10 @@ SAVE_SECONDS = 5.0
 # A step of fewer forward operations is done sooner by one thread than shared out among several, and
 # leaves a core to the thread that reads ahead.
 SMALL_STEP = 2e9
+# A training that another one set the pace for gives up after this share of its epochs, when its lowest
+# validation loss is this many times the other's at that epoch (as in successive halving, Jamieson and
+# Talwalkar 2016, arXiv:1502.07943, with a wide margin: slow starters shall not lose by it).
+PACE_SHARE, PACE_FACTOR = 1 / 3, 1.5
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class Training:
         costs: forward operations per sample of each stage, for the ledger.
         most_flops: the training ends after the epoch that passes it; infinite: never.
         epochs: by phase name, instead of what the phase says (a refit to a known length).
+        pace: by phase name, validation losses by epoch of a rival; far behind them it ends.
         device: "cpu", "cuda" ...
         name: shown with progress.
     """
@@ -57,6 +62,7 @@ class Training:
     costs: Sequence[float] = ()
     most_flops: float = math.inf
     epochs: Mapping[str, int] = field(default_factory=dict)
+    pace: Mapping[str, Sequence[float]] = field(default_factory=dict)
     device: str = "cpu"
     name: str = "training"
 
@@ -68,7 +74,7 @@ class Trained:
     Attributes:
         history: one mapping per epoch: phase, epoch, loss and its parts, validation loss.
         best: by phase, the number of epochs after which the validation loss was lowest.
-        ended: by phase: "epochs", "patience" or "budget".
+        ended: by phase: "epochs", "patience", "behind" (its rival's pace) or "budget".
         flops: operations, forward and backward.
         seconds: wall time.
         notes: sentences for a person.
@@ -80,6 +86,11 @@ class Trained:
     flops: float = 0.0
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
+
+    def losses(self, phase: str) -> list[float]:
+        """Validation losses of a phase by epoch; empty without validation."""
+        run = [h for h in self.history if h["phase"] == phase]
+        return [float(h["validation"]) for h in run if "validation" in h]
 
     def improving(self, phase: str) -> bool:
         """Whether the validation loss was still falling when the budget or the epochs ended."""
@@ -283,6 +294,9 @@ class _Worker:
             if self._over(phase, done, epoch):
                 reason = "patience"
                 break
+            if self._behind(phase, done, epochs):
+                reason = "behind"
+                break
             if done.flops >= self.training.most_flops and epoch + 1 < epochs:
                 reason = "budget"
                 break
@@ -295,6 +309,13 @@ class _Worker:
     def _over(self, phase: Phase, done: Trained, epoch: int) -> bool:
         waited = epoch + 1 - done.best.get(phase.name, epoch + 1)
         return phase.patience > 0 and waited >= phase.patience
+
+    def _behind(self, phase: Phase, done: Trained, epochs: int) -> bool:
+        """Whether a third of the epochs is over and the rival was far lower by then."""
+        rival, own = self.training.pace.get(phase.name, ()), done.losses(phase.name)
+        if not rival or not own or len(own) != math.ceil(PACE_SHARE * epochs):
+            return False
+        return min(own) > PACE_FACTOR * min(rival[: len(own)])
 
     def _epoch(self, phase: Phase, epoch: int, epochs: int, done: Trained) -> dict[str, float]:
         """One pass over the stream "train"; other streams are cycled. Mean of each loss part."""

@@ -89,6 +89,15 @@ def test_patience_ends_a_training_with_the_best_weights() -> None:
     assert float(again) == pytest.approx(lowest, rel=1e-5)
 
 
+@pytest.mark.parametrize(("lead", "epochs", "reason"), [(2.0, 2, "behind"), (1.2, 6, "epochs")])
+def test_far_behind_the_pace_a_training_gives_up(lead: float, epochs: int, reason: str) -> None:
+    alone = run(small.network())
+    rival = {"all": [loss / lead for loss in alone.losses("all")]}
+    done = run(small.network(), pace=rival)
+    assert done.ended == {"all": reason}
+    assert done.losses("all") == alone.losses("all")[:epochs]
+
+
 def test_a_loss_that_is_not_finite_says_what_to_do() -> None:
     inputs, labels = small.problem()
     inputs[5, 1] = math.inf
