@@ -227,8 +227,6 @@ def check(case: Case, asked: Sequence[str]) -> tuple[Finding, ...]:
 
 def learning_curve(made: Job, features: np.ndarray) -> dict[str, Any]:
     """Held-out score of the probe at 10, 20, 50 and 100 % of the training rows, from the store."""
-    from headstart.engine.solve import solve
-
     parts = arms.folds(made, made.labels, made.groups, made.plan.seed)
     rng = np.random.default_rng(made.plan.seed)
     head: Any = made.network(made.backbone).heads[made.outcome]
@@ -239,9 +237,7 @@ def learning_curve(made: Job, features: np.ndarray) -> dict[str, Any]:
             some = _some(rng, made, fit, share)
             network = made.network(made.backbone)
             inner = arms.folds(made, made.labels[some], made.groups[some], made.plan.seed, 3)
-            solution = solve(
-                head.problem(len(some)), features[some], made.labels[some], folds=inner
-            )
+            solution = arms.solved(head, features[some], made.labels[some], inner)
             network.heads[made.outcome].settle(solution)  # type: ignore[operator]
             stream = arms.Features(features[valid], len(made.backbone.stages), {})
             said = arms.outputs(made, network, stream)

@@ -87,10 +87,18 @@ def solve_head(
     """Settles the head of `network` on stored features; the strength by cross-validation."""
     head: Any = network.heads[job.outcome]
     labels = job.labels[places]
-    parts = folds(job, labels, job.groups[places], seed)
-    solution = solve(head.problem(len(places)), features, labels, folds=parts)
+    solution = solved(head, features, labels, folds(job, labels, job.groups[places], seed))
     head.settle(solution)
     return solution
+
+
+def solved(head: Any, features: np.ndarray, labels: np.ndarray, parts: Sequence[Any]) -> Solution:
+    """The solution of a head on stored features. For classes the columns keep their proportions (what
+    a source spreads widely it holds for important), for numbers each is standardised: measured on four
+    sets of texts and photos, three of tables."""
+    problem = head.problem(len(labels))
+    how: Any = "whole" if problem.loss == "softmax" else "each"
+    return solve(problem, features, labels, folds=parts, standardise=how, scoring="tempered")
 
 
 def score(job: Job, predictions: np.ndarray, labels: np.ndarray) -> float:

@@ -185,7 +185,7 @@ def check_solution_is_the_optimum(name: str) -> None:
     strength = float(np.median(stated.strengths))
     problem = type(stated)(stated.loss, stated.outputs, (strength,), stated.balanced)
     encoded = targets.encode(raw)
-    found = solve(problem, features, encoded, folds=None, standardise=False)
+    found = solve(problem, features, encoded, folds=None, standardise="none")
     weight, bias = found.weight.astype(float), found.bias.astype(float)
     least = _objective(problem, strength, features, encoded, (weight, bias))
     rng = np.random.default_rng(1)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from headstart.errors import PlanError
 
 Loss = Literal["softmax", "squares"]
-Scoring = Literal["log_loss", "accuracy", "squares"]
+Scoring = Literal["log_loss", "tempered", "accuracy", "squares"]
 
 
 @dataclass(frozen=True)

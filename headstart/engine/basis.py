@@ -8,12 +8,13 @@ part, so the eigenvectors of the rows' Gram matrix replace the features exactly 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+Standard = Literal["each", "whole", "none"]
 
 
 @dataclass(frozen=True)
@@ -24,16 +25,19 @@ class Scaling:
     scale: Array
 
     @classmethod
-    def of(cls, features: Array, standardise: bool) -> Scaling:
+    def of(cls, features: Array, standardise: Standard) -> Scaling:
+        """Of each column by itself, of all columns together (which keeps their proportions), or none."""
         ones = np.ones(len(features), features.dtype)
         guess = (ones @ features) / ones.dtype.type(len(features))
         centred = features - guess
         shift = (ones @ centred).astype(np.float64) / len(features)
         mean, scale = guess + shift, np.ones(len(guess))
-        if standardise:
+        if standardise != "none":
             centred *= centred
             spread = np.sqrt(np.maximum((ones @ centred) / len(features) - shift**2, 0.0))
             varies = spread > 10 * np.finfo(features.dtype).eps * np.abs(mean)
+            if standardise == "whole" and varies.any():
+                spread = np.full_like(spread, np.sqrt((spread[varies] ** 2).mean()))
             scale = np.where(varies, spread, 1.0)
         return cls(mean, scale)
 

@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from headstart.core.problem import Problem, Scoring, Solution
-from headstart.engine import newton
-from headstart.engine.basis import Basis, Scaling, rotated, row_space
+from headstart.engine import newton, ridge, temperature
+from headstart.engine.basis import Basis, Scaling, Standard, rotated, row_space
 from headstart.errors import DataError, PlanError
 
 Array = NDArray[Any]
@@ -57,7 +57,7 @@ def solve(
     targets: Array,
     *,
     folds: Sequence[Fold] | None,
-    standardise: bool = True,
+    standardise: Standard = "each",
     scoring: Scoring = "log_loss",
     weights: Array | None = None,
 ) -> Solution:
@@ -69,12 +69,15 @@ def solve(
         targets: softmax: (rows,) classes from 0 to outputs - 1; squares: (rows,) or (rows, outputs).
         folds: pairs of row numbers (training, validation) that share none; None with a single strength
             is a plain fit.
-        standardise: divide by the standard deviation over the fold's training part (constant columns by
-            one). The mean needs no choice: the intercept is free.
-        scoring: ``log_loss`` (nats, negated), ``accuracy``, or ``squares`` (mean squared error,
-            negated). Ridge is always scored by squares. Scores are means over the rows of the
-            validation part, unweighted. Where several strengths tie in the mean over folds, the
-            strongest regularisation wins.
+        standardise: divide by the standard deviation over the fold's training part, of "each" column
+            (constant ones by one) or the root mean square over the "whole"; "none". The mean needs no
+            choice: the intercept is free.
+        scoring: ``log_loss`` (nats, negated), ``tempered`` (the same after each strength's
+            out-of-fold probabilities have got the temperature that suits them, which the solution
+            keeps: how strong the penalty should be and how sure the head may be are two questions),
+            ``accuracy``, or ``squares`` (mean squared error, negated). Ridge is always scored by
+            squares. Scores are means over the rows of the validation part, unweighted. Where several
+            strengths tie in the mean over folds, the strongest regularisation wins.
         weights: (rows,) positive row weights, multiplied by the class weights where balanced.
 
     Returns:
@@ -199,7 +202,7 @@ class _Softmax:
         features: Array,
         targets: Array,
         folds: list[Fold],
-        standardise: bool,
+        standardise: Standard,
         scoring: Scoring,
         weights: Array | None,
     ) -> None:
@@ -221,6 +224,7 @@ class _Softmax:
         self.bases: dict[int, Basis] = {}
         self.paths: dict[int, list[Array]] = {}
         self.blur = np.zeros((len(folds), len(problem.strengths)))  # mean squared residual
+        self.sharpness = np.ones(len(problem.strengths))
 
     def solve(self) -> Solution:
         if not self.folds:
@@ -260,12 +264,28 @@ class _Softmax:
         numbers = range(len(self.folds))
         cells = len(self.features) * min(self.features.shape) * self.problem.outputs
         predicted = _side_by_side(work, numbers) if cells > WORTH else [work(n) for n in numbers]
+        if self.scoring == "tempered":
+            predicted = self._tempered(contenders, predicted)
         for number, fold in enumerate(predicted):
             answers = self.targets[self.folds[number][1]]
             for place, shares in zip(contenders, fold, strict=True):
                 scores[number, place] = _score(shares, answers, self.scoring)
                 self.blur[number, place] = _residual(shares, answers)
         return [fold[0] for fold in predicted]
+
+    def _tempered(self, contenders: list[int], predicted: list[list[Array]]) -> list[list[Array]]:
+        """The folds' probabilities, each strength with the temperature that suits all its folds."""
+        answers = np.concatenate([self.targets[valid] for _, valid in self.folds])
+        for nth, place in enumerate(contenders):
+            every = np.concatenate([fold[nth] for fold in predicted])
+            self.sharpness[place] = temperature.fit(every, answers)
+        return [
+            [
+                temperature.sharpened(shares, self.sharpness[place])
+                for place, shares in zip(contenders, fold, strict=True)
+            ]
+            for fold in predicted
+        ]
 
     def _near_best(
         self, contenders: list[int], tolerance: float, scores: Array, earlier: Array
@@ -375,7 +395,8 @@ class _Softmax:
     def _solution(
         self, weight: Array, bias: Array, place: int, scores: Array, held: Array
     ) -> Solution:
-        strength = float(self.problem.strengths[place])
+        strength, sharpness = float(self.problem.strengths[place]), self.sharpness[place]
+        weight, bias = (sharpness * part.astype(np.float64) for part in (weight, bias))
         return Solution(weight.astype(np.float32), bias.astype(np.float32), strength, scores, held)
 
 
@@ -419,14 +440,14 @@ def _solve_squares(
     features: Array,
     targets: Array,
     folds: list[Fold],
-    standardise: bool,
+    standardise: Standard,
     weights: Array | None,
 ) -> Solution:
     alphas = [1.0 / strength for strength in problem.strengths]
 
     def fit(train: Array | slice, wanted: list[float]) -> list[tuple[Array, Array]]:
         part = None if weights is None else weights[train]
-        return _ridge(features[train], targets[train], wanted, standardise, part)
+        return ridge.path(features[train], targets[train], wanted, standardise, part)
 
     def work(fold: Fold) -> list[Array]:
         outside = features[fold[1]].astype(np.float64)
@@ -451,30 +472,3 @@ def _solve_squares(
     weight, bias = fit(slice(None), [alphas[chosen]])[0]
     strength = float(problem.strengths[chosen])
     return Solution(weight.astype(np.float32), bias.astype(np.float32), strength, scores, held)
-
-
-def _ridge(
-    features: Array, targets: Array, alphas: list[float], standardise: bool, weights: Array | None
-) -> list[tuple[Array, Array]]:
-    """Ridge for every alpha from one eigendecomposition: (outputs, width) and (outputs,) each, float64.
-
-    Works on the smaller side: the scatter of features, or the Gram matrix of rows. Hastie, Tibshirani and
-    Friedman (2009), section 18.3.5.
-    """
-    scaling = Scaling.of(features, standardise)
-    inside = scaling.apply(features.astype(np.float64))
-    shares = np.ones(len(inside)) if weights is None else weights
-    middle, level = (np.average(part, axis=0, weights=shares) for part in (inside, targets))
-    roots = np.sqrt(shares)[:, None]
-    inside = (inside - middle) * roots
-    wanted = (targets - level) * roots
-    rows, width = inside.shape
-    values, vectors = np.linalg.eigh(inside.T @ inside if width <= rows else inside @ inside.T)
-    values = np.maximum(values, 0.0)
-    turned = vectors.T @ (inside.T @ wanted if width <= rows else wanted)
-    out = []
-    for alpha in alphas:
-        solved = vectors @ (turned / (values + alpha)[:, None])
-        weight = (solved if width <= rows else inside.T @ solved).T / scaling.scale
-        out.append((weight, level - weight @ (scaling.mean + middle * scaling.scale)))
-    return out

@@ -175,7 +175,7 @@ def test_the_same_input_gives_the_same_bits(shape, monkeypatch):
         assert getattr(one, name).tobytes() == getattr(two, name).tobytes(), name
 
 
-@pytest.mark.parametrize("standardise", [True, False])
+@pytest.mark.parametrize("standardise", ["each", "none"])
 @pytest.mark.parametrize("shape", [(50, 120), (300, 20)])
 def test_ridge_agrees_with_scikit_learn(shape, standardise):
     features, _ = clusters(*shape, 3)
@@ -190,7 +190,7 @@ def test_ridge_agrees_with_scikit_learn(shape, standardise):
     held = np.empty((len(GRID), *targets.shape))
 
     def fit(train, alpha):
-        scaler = StandardScaler(with_mean=standardise, with_std=standardise)
+        scaler = StandardScaler(with_mean=standardise == "each", with_std=standardise == "each")
         table = scaler.fit_transform(features[train].astype(np.float64))
         model = Ridge(alpha=alpha, solver="svd").fit(
             table, targets[train], sample_weight=weights[train]
@@ -242,3 +242,37 @@ def test_large_values_are_not_taken_for_infinity():
     np.testing.assert_allclose(
         probabilities(solution, huge), probabilities(plain, features), atol=1e-4
     )
+
+
+def test_tempered_scoring_keeps_the_choice_of_strength_from_the_question_of_confidence():
+    """Overlapping classes in few rows: the strength that orders best is unsure of itself, and one
+    factor on its logits mends that."""
+    features, answers = clusters(80, 200, 3, apart=1.0)
+    folds = list(KFold(5, shuffle=True, random_state=0).split(features))
+    problem = Problem("softmax", 3, GRID)
+    plain = solve(problem, features, answers, folds=folds, standardise="whole")
+    tempered = solve(
+        problem, features, answers, folds=folds, standardise="whole", scoring="tempered"
+    )
+
+    def loss(solution):
+        return float(-np.log(solution.held_out[np.arange(80), answers]).mean())
+
+    assert loss(tempered) <= loss(plain) + 1e-6
+    alone = Problem("softmax", 3, (tempered.strength,))
+    untempered = solve(alone, features, answers, folds=None, standardise="whole")
+    factor = tempered.weight / untempered.weight
+    assert factor.std() < 1e-3 * factor.mean()
+    np.testing.assert_allclose(tempered.bias, untempered.bias * factor.mean(), atol=1e-3)
+
+
+def test_whole_standardisation_keeps_the_proportions_of_columns():
+    features, answers = clusters(90, 10, 3)
+    problem = Problem("softmax", 3, (0.5,))
+    once = solve(problem, features, answers, folds=None, standardise="whole")
+    again = solve(problem, 1000 * features, answers, folds=None, standardise="whole")
+    np.testing.assert_allclose(again.weight * 1000, once.weight, rtol=1e-3, atol=1e-5)
+    spread = features.std(axis=0)
+    divided = features / np.sqrt((spread**2).mean())
+    plain = solve(problem, divided, answers, folds=None, standardise="none")
+    np.testing.assert_allclose(plain.logits(divided), once.logits(features), atol=1e-3)
