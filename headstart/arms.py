@@ -292,17 +292,7 @@ def _train(
 ) -> tuple[Network, Trained]:
     """One training, from the cache of finished ones where it is there."""
     label = recipe.name + (", choosing" if hold is not None else f", seed {seed}")
-    about = [job.weights, job.transform.digest, job.dataset.digest, job.split.digest, recipe.name]
-    about += [
-        type(strategy).__module__,
-        strategy.settings,
-        seed,
-        job.plan.seed,
-        most,
-        epochs,
-        pace or {},
-    ]
-    key = digest.value([*about, places, job.plan.engine.batch, job.device, job.plan.engine.profile])
+    key = _key(job, recipe, strategy, places, seed, [most, epochs, pace or {}])
     # two trainings never share modules: each gets its own network
     network = recipe.base(seeds.derive(job.plan.seed, seed))
     stream = recipe.stream(strategy)
@@ -338,6 +328,21 @@ def _train(
     if job.trained:
         trained.save(job.trained, key, network, done)
     return network, done
+
+
+def _key(
+    job: Job,
+    recipe: Recipe,
+    strategy: Strategy,
+    places: np.ndarray,
+    seed: int,
+    limits: Sequence[Any],
+) -> str:
+    """Digest of all that a training depends on."""
+    about = [job.weights, job.transform.digest, job.dataset.digest, job.split.digest, recipe.name]
+    about += [type(strategy).__module__, strategy.settings, seed, job.plan.seed, *limits]
+    engine = job.plan.engine
+    return digest.value([*about, places, engine.batch, job.device, engine.profile])
 
 
 def _fitting(
