@@ -64,9 +64,7 @@ class Run:
         return str(self._said().get("sentence", "Nothing was compared with the transfer."))
 
     def _said(self) -> Mapping[str, Any]:
-        found = self.record.finding("verdict")
-        exhibits = found.exhibits if found else ()
-        return next((e.data for e in exhibits if e.kind == "sentence"), {})
+        return _verdict(self.record)
 
     def predict(self, inputs: Any, watcher: Watcher | None = None) -> Predictions:
         """Predicts files, folders, tables or values in memory.
@@ -233,18 +231,25 @@ def open_pack(folder: Path, offline: bool = False) -> Predictor:
     return Predictor(pack, loaded, jobs.cache_root() / "compiled")
 
 
+def _verdict(record: Record) -> Mapping[str, Any]:
+    """What the verdict's finding says; empty where nothing was compared."""
+    found = record.finding("verdict")
+    exhibits = found.exhibits if found else ()
+    return next((e.data for e in exhibits if e.kind == "sentence"), {})
+
+
 def runs(output: str = "") -> Sequence[Mapping[str, Any]]:
     """Finished runs, newest first: id, data, source, strategy, verdict, folder."""
     listed = []
     for entry in registry.list(output):
-        record, run = entry.record, Run(entry.folder)
+        record = entry.record
         listed.append(
             {
                 "id": record.id,
                 "data": record.plan.task.data or "arrays",
                 "source": record.source.get("uri", ""),
                 "strategy": record.facts.get("strategy", ""),
-                "verdict": run.verdict,
+                "verdict": str(_verdict(record).get("verdict", "not measured")),
                 "folder": str(entry.folder),
             }
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import time
@@ -30,7 +31,7 @@ from headstart.data.splits import MadeSplit
 from headstart.engine import device as devices
 from headstart.engine import ledger
 from headstart.engine.extract import Extraction, How, extract
-from headstart.errors import DataError, MissingExtra, SourceError, nearest
+from headstart.errors import BadRow, DataError, MissingExtra, SourceError, nearest
 from headstart.features import key
 from headstart.features.store import LmdbStore, MemoryStore
 
@@ -173,8 +174,6 @@ class Job:
         """The same architecture with random weights, staged alike."""
         if self.loaded.rebuild is None:
             raise SourceError(f"{self.loaded.source.uri} has no from-scratch twin.")
-        import dataclasses
-
         module = self.loaded.rebuild(seed)
         twin = dataclasses.replace(self.loaded, module=module)
         staged: Backbone = self.modality.backbones.stage(twin, self.transform)
@@ -294,8 +293,6 @@ def _fitted(plan: Plan, loaded: Loaded, dataset: ArrowDataset) -> Path | None:
 
 def probe_inputs(transform: Transform, dataset: ArrowDataset, rows: np.ndarray) -> Any:
     """Model inputs of a few training rows that the transform takes, on which staging is verified."""
-    from headstart.errors import BadRow
-
     arrays: list[Any] = []
     for sample in Lazy(dataset, rows, chunk=PROBE_ROWS):
         try:

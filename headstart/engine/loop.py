@@ -302,6 +302,9 @@ class _Worker:
                 break
             self._save(number, inner, done, force=False)
         done.ended[phase.name] = reason
+        ran = int(inner["epoch"])
+        if 0 < ran < epochs:  # whoever watches hears that this was the last one
+            self._say(phase, ran, ran, done.history[-1])
         if inner["best"] is not None:
             self._put(inner["best"])
         done.best.setdefault(phase.name, int(inner["epoch"]))
