@@ -23,7 +23,7 @@ TIMEOUT = 900  # seconds a command; a loaded machine takes its time
 
 # Commands of the checkout itself; continuous integration runs each of them on its own.
 OWN = {
-    "make demo": "CI runs it by itself",
+    "make demo": "takes minutes; tests/test_main_job.py does the same in small",
     "make test": "this is what is running",
     "make bench": "takes minutes",
     "make venv": "has been run already",

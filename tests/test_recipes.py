@@ -1,0 +1,31 @@
+"""Every recipe is carried out on tiny data, with one seed and a twin that gives up early."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.test_readme import ROOT, folder, run
+
+RECIPES = sorted((ROOT / "recipes").glob("*.toml"))
+SHORT = ("--seeds", "1", "--set", "evidence.twin_floor_tflop=0.02")
+__all__ = ["folder"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda p: p.stem)
+def test_recipe(recipe: Path, folder: Path) -> None:
+    command = ["headstart", "run", str(recipe), "--output", recipe.stem, "--quiet", *SHORT]
+    run(command, folder)
+    (made,) = (folder / recipe.stem).glob("*/run.json")
+    told = json.loads(made.read_text("utf-8"))
+    assert told["findings"]
+    assert (made.parent / "report.html").exists()
+
+
+def test_every_recipe_is_listed() -> None:
+    listed = (ROOT / "recipes" / "README.md").read_text("utf-8")
+    assert RECIPES
+    assert [p.name for p in RECIPES if f"`{p.name}`" not in listed] == []
