@@ -1,4 +1,4 @@
-"""Every recipe is carried out on tiny data, with one seed and a twin that gives up early."""
+"""Every recipe is carried out on tiny data, with one seed and without the twin."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tests.test_readme import ROOT, folder, run
 
 RECIPES = sorted((ROOT / "recipes").glob("*.toml"))
-SHORT = ("--seeds", "1", "--set", "evidence.twin_floor_tflop=0.02")
+SHORT = ("--seeds", "1", "--set", "evidence.scratch=false")
 __all__ = ["folder"]
 
 
