@@ -18,6 +18,7 @@ from headstart.engine import seed as seeds
 
 _KEEP_BYTES = 256 * 2**20
 _DECODERS = 2
+_LAST = torch.channels_last
 
 
 class Stream(Protocol):
@@ -98,7 +99,11 @@ class Rows:
 
 
 class Kept:
-    """Kept states at a cut. `states.batch(places)` gives tensors; nothing else is held."""
+    """Kept states at a cut. `states.batch(places)` gives tensors; nothing else is held.
+
+    Maps come with channels last, as those of raw pictures are: another order means other kernels, whose
+    other rounding adaptive steps would enlarge.
+    """
 
     def __init__(self, states: Any, start: int, targets: Mapping[str, np.ndarray]) -> None:
         self.states, self.start, self.targets = states, start, dict(targets)
@@ -107,7 +112,11 @@ class Kept:
         return len(self.states)
 
     def batch(self, places: np.ndarray, epoch: int) -> Batch:
-        return Batch(self.states.batch(places), _targets(self.targets, places), self.start)
+        held = self.states.batch(places)
+        inputs = {
+            n: t.contiguous(memory_format=_LAST) if t.ndim == 4 else t for n, t in held.items()
+        }
+        return Batch(inputs, _targets(self.targets, places), self.start)
 
 
 class Features:
