@@ -46,6 +46,7 @@ from headstart.errors import BadRow, ContractError, StorageError
 
 BUDGET = 512 << 20  # bytes of activations that all forward passes together may take
 MOST = {"cpu": 32}  # rows a batch; more gains nothing on a processor
+CACHE, LEAST = 32 << 20, 4  # bytes of activations that its caches hold; rows that are worth a call
 
 
 @dataclass(frozen=True)
@@ -397,8 +398,10 @@ class _Job:
         if self.how.batch:
             return min(self.how.batch, self.most or self.how.batch)
         most = self.most or MOST.get(self.how.device, 256)
-        peak = self.peak * max(1.0, length / self.length)
-        return int(max(1, min(most, BUDGET / self.lanes / max(peak, 1.0))))
+        peak = max(1.0, self.peak * max(1.0, length / self.length)) * self.lanes
+        if self.how.device == "cpu":
+            most = min(most, max(LEAST, CACHE / peak))
+        return int(max(1, min(most, BUDGET / peak)))
 
     def batch(self, items: list[Item], runner: Runner, writer: Writer) -> None:
         """Forwards some samples and hands their rows to the writer; halves them when memory is short."""
