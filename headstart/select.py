@@ -22,6 +22,7 @@ from headstart.arms import (
 from headstart.core import plugins
 from headstart.core.plan import build
 from headstart.core.strategy import Strategy
+from headstart.engine import temperature
 from headstart.errors import PlanError
 from headstart.job import Job
 
@@ -154,6 +155,8 @@ def _losses(job: Job, said: np.ndarray, labels: np.ndarray) -> np.ndarray:
     if job.outcome == "regress":
         made: np.ndarray = (said - labels) ** 2 / max(float(np.var(job.labels)), 1e-300)
         return made
+    # the probe has the temperature that suits its held-out rows; what it is compared with gets its own
+    said = temperature.sharpened(said, temperature.fit(said, labels))
     right = said[np.arange(len(labels)), labels]
     return -np.log(np.clip(right, 1e-6, 1.0))
 
