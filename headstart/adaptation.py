@@ -6,6 +6,7 @@ import dataclasses
 import platform
 import resource
 import shutil
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -112,7 +113,7 @@ def shipped(made: Job, transfer: Fitted, strategy: str, run_id: str) -> PackPart
             "strategy": strategy,
             "settings": transfer.settings,
             "executor": executor_name(made) if whole else "eager",
-            "profile": made.plan.engine.profile if whole else "exact",
+            "profile": made.plan.engine.profile,
             "device": made.device,
             "seed": made.plan.seed,
         },
@@ -232,9 +233,10 @@ def learning_curve(made: Job, features: np.ndarray) -> dict[str, Any]:
     head: Any = made.network(made.backbone).heads[made.outcome]
     curve: dict[str, list[float]] = {k: [] for k in ("labels", "score", "low", "high", "n")}
     for share in CURVE_SHARES:
-        held: Any = None
+        held, used = None, []
         for fit, valid in parts:
             some = _some(rng, made, fit, share)
+            used.append(len(some))
             network = made.network(made.backbone)
             inner = arms.folds(made, made.labels[some], made.groups[some], made.plan.seed, 3)
             solution = arms.solved(head, features[some], made.labels[some], inner)
@@ -244,7 +246,7 @@ def learning_curve(made: Job, features: np.ndarray) -> dict[str, Any]:
             held = np.zeros((len(features), *said.shape[1:])) if held is None else held
             held[valid] = said
         low, high = _bootstrap(made, held, rng)
-        curve["labels"].append(round(share * len(parts[0][0])))
+        curve["labels"].append(round(float(np.mean(used))))
         curve["score"].append(arms.score(made, held, made.labels))
         curve["low"].append(low)
         curve["high"].append(high)
@@ -304,7 +306,7 @@ def _count(
         strategy_settings=transfer.settings,
         flops_transfer=transfer.flops,
         seconds_verdict=time.perf_counter() - made.began,
-        peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        peak_bytes=_peak(),
         energy_watts=WATTS,
         licences=licences(made),
         openings=made.seal.openings(),
@@ -345,6 +347,7 @@ def _record(
             "plan": made.plan.digest,
             "code": code_digest(),
             "split": made.split.digest,
+            "transform": made.transform.digest,
             "predictions": digest.value([case.targets, told.outputs[0]]),
         },
         source=source,
@@ -354,6 +357,13 @@ def _record(
         facts=made.facts,
         notes=tuple(made.notes),
         set_aside=tuple(dataclasses.asdict(s) for s in made.set_aside),
+    )
+
+
+def _peak() -> int:
+    """Largest resident size of this process, bytes; macOS counts bytes, others kilobytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if sys.platform == "darwin" else 1024
     )
 
 

@@ -194,8 +194,8 @@ def _shown(record: Record, given: Given | None) -> dict[int, Mapping[str, str]]:
 
 
 def dry_run(plan: Plan) -> Mapping[str, Any]:
-    """What a run would do: split, source, predicted time and disk. Nothing is trained or written."""
-    made = jobs.open_job(plan)
+    """What a run would do: split, source, predicted time and disk. Nothing is trained, no run is written."""
+    made = jobs.open_job(plan, keep=False)
     select.check(made)
     rows = len(made.train) + made.seal.count
     seconds = rows * made.flops / select.FLOPS_A_SECOND
@@ -208,7 +208,7 @@ def dry_run(plan: Plan) -> Mapping[str, Any]:
         "train": len(made.train),
         "test": made.seal.count,
         "split": made.split.how,
-        "set_aside": len(made.set_aside),
+        "set_aside": [dataclasses.asdict(one) for one in made.set_aside],
         "source": made.loaded.source.uri,
         "licence": made.loaded.source.licence,
         "strategy": plan.strategy.name,

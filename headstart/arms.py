@@ -28,6 +28,7 @@ from headstart.engine.checkpoint import Checkpoint
 from headstart.engine.loop import Trained, Training
 from headstart.engine.solve import solve
 from headstart.engine.streams import Features, Kept, Part, Rows, Stream
+from headstart.errors import DataError
 from headstart.job import Job, Lazy
 
 FOLDS = 5
@@ -74,11 +75,38 @@ class Fitted:
 
 
 def folds(job: Job, labels: np.ndarray, groups: np.ndarray, seed: int, k: int = FOLDS) -> Any:
-    """Folds of some training rows; the notes are the job's."""
+    """Folds of some training rows; notes on all of them are the job's.
+
+    A part of the rows that has too few groups, or groups of one class, is cut inside its groups: only a
+    strength is chosen there.
+
+    Raises:
+        DataError: all training rows together cannot be cut so that two classes stay on each side's
+            training part.
+    """
+    if len(labels) < len(job.labels):
+        try:
+            made = splits.folds(list(labels), k, seed, groups, job.outcome)
+        except DataError:
+            made = None
+        if made is None or _one_class(job, labels, made.parts):
+            made = splits.folds(list(labels), k, seed, None, job.outcome)
+        return made.parts
     made = splits.folds(list(labels), k, seed, groups, job.outcome)
+    if _one_class(job, labels, made.parts):
+        raise DataError(
+            "Without the rows of one group, a single class is left to learn from: the group column "
+            "tells the classes apart. Expected every class in several groups; add groups, or leave the "
+            "group column out."
+        )
     for note in made.notes:
         job.say(note)
     return made.parts
+
+
+def _one_class(job: Job, labels: np.ndarray, parts: Any) -> bool:
+    """Whether some fold would learn from one class alone."""
+    return job.outcome == "classify" and any(len(np.unique(labels[fit])) < 2 for fit, _ in parts)
 
 
 def solve_head(
@@ -339,7 +367,7 @@ def _key(
     limits: Sequence[Any],
 ) -> str:
     """Digest of all that a training depends on."""
-    about = [job.weights, job.transform.digest, job.dataset.digest, job.split.digest, recipe.name]
+    about = [job.weights, job.transform.state(), job.dataset.digest, job.split.digest, recipe.name]
     about += [type(strategy).__module__, strategy.settings, seed, job.plan.seed, *limits]
     engine = job.plan.engine
     return digest.value([*about, places, engine.batch, job.device, engine.profile])

@@ -37,6 +37,8 @@ from headstart.features.store import LmdbStore, MemoryStore
 
 MEMORY = "memory"
 PROBE_ROWS = 4
+KNOWN_ROWS = 2000  # of those that preprocessing was fitted on are remembered
+KNOWN_SHARE = 0.5  # of them must still be there for it to be used again
 
 
 def cache_root() -> Path:
@@ -261,33 +263,44 @@ def make_transform(
     loaded: Loaded,
     dataset: ArrowDataset,
     rows: np.ndarray,
+    *,
+    keep: bool = True,
 ) -> tuple[Transform, str]:
-    """The sealed preprocessing. What was fitted stays as it is until `--refit`, so that new rows do
-    not move old ones; the second value says so."""
+    """The sealed preprocessing. What was fitted on the same data, seed and way of splitting stays as it
+    is until `--refit`, so that new rows do not move old ones; the second value says so.
+
+    Where most of the rows that it was fitted on are gone, the data are others, and it is fitted anew.
+    """
     samples = Lazy(dataset, rows)
     kept = _fitted(plan, loaded, dataset)
     if kept is not None and kept.is_file() and not plan.engine.refit:
-        transform: Transform = modality.batch.restore(json.loads(kept.read_text("utf-8")))
-        return transform, (
-            "Scaling constants and category lists are those that an earlier run on this data fitted; "
-            "--refit fits them anew."
-        )
+        held = json.loads(kept.read_text("utf-8"))
+        here = {d.hex() for d in dataset.digests(np.arange(len(dataset)))}
+        if len(here.intersection(held["rows"])) >= KNOWN_SHARE * len(held["rows"]):
+            transform: Transform = modality.batch.restore(held["state"])
+            return transform, (
+                "Scaling constants and category lists are those that an earlier run on this data "
+                "fitted; --refit fits them anew."
+            )
     transform = modality.batch.make(loaded.source.preprocessing, dataset.fields, samples)
-    if kept is not None and getattr(transform, "fitted", False):
+    if keep and kept is not None and getattr(transform, "fitted", False):
+        some = [d.hex() for d in dataset.digests(rows[:KNOWN_ROWS])]
         kept.parent.mkdir(parents=True, exist_ok=True)
         beside = kept.with_suffix(f".{os.getpid()}.tmp")
-        beside.write_text(json.dumps(transform.state()), "utf-8")
+        beside.write_text(json.dumps({"state": transform.state(), "rows": some}), "utf-8")
         os.replace(beside, kept)
     return transform, ""
 
 
 def _fitted(plan: Plan, loaded: Loaded, dataset: ArrowDataset) -> Path | None:
-    """Where fitted preprocessing of this data and source is kept; None for data in memory."""
+    """Where fitted preprocessing of this data, split and source is kept; None for data in memory."""
     if not plan.task.data:
         return None
-    place = str(Path(plan.task.data).expanduser().resolve())
+    task = plan.task
+    place = str(Path(task.data).expanduser().resolve())
     names = [(f.name, f.kind) for f in dataset.fields]
-    about = digest.value([place, names, loaded.source.sha256, loaded.source.uri])
+    cut = [plan.seed, task.test_share, task.per_class, task.columns]
+    about = digest.value([place, names, cut, loaded.source.sha256, loaded.source.uri])
     return cache_root() / "fitted" / f"{about}.json"
 
 
@@ -338,8 +351,19 @@ def make_split(dataset: ArrowDataset, plan: Plan) -> MadeSplit:
     return MadeSplit(rows, none, "no test split: all rows are learned from", about, groups=rows)
 
 
-def open_job(plan: Plan, given: Given | None = None, watcher: Watcher | None = None) -> Job:
+def open_job(
+    plan: Plan,
+    given: Given | None = None,
+    watcher: Watcher | None = None,
+    *,
+    sealed: Mapping[str, Any] | None = None,
+    keep: bool = True,
+) -> Job:
     """Opens data and source, splits, seals, stages; nothing is trained yet.
+
+    Args:
+        sealed: state of the preprocessing of an earlier run; None: fitted, or what is kept of it.
+        keep: whether fitted preprocessing is kept for the next run.
 
     Raises:
         DataError, SourceError, PlanError: with what came, what was expected, what to do.
@@ -353,7 +377,10 @@ def open_job(plan: Plan, given: Given | None = None, watcher: Watcher | None = N
     seal = Seal(split, cache_root() / "openings.jsonl")
     targets = heads.learn(dataset.targets(split.train))
     loaded = load(plan.source.uri, modality, offline=offline(plan.source))
-    transform, kept = make_transform(plan, modality, loaded, dataset, split.train)
+    if sealed is not None:
+        transform, kept = modality.batch.restore(sealed), ""
+    else:
+        transform, kept = make_transform(plan, modality, loaded, dataset, split.train, keep=keep)
     inputs = probe_inputs(transform, dataset, split.train)
     backbone = stage(modality, loaded, transform, inputs)
     device = devices.resolve(plan.engine.device)

@@ -33,7 +33,8 @@ def replay(folder: Path, record: Record, watcher: Watcher | None = None) -> Mapp
         )
     pack = packs.load(folder / "pack")
     engine = dataclasses.replace(record.plan.engine, executor=executor_of(record))
-    made = job.open_job(dataclasses.replace(record.plan, engine=engine), None, watcher)
+    plan = dataclasses.replace(record.plan, engine=engine)
+    made = job.open_job(plan, None, watcher, sealed=pack.transform)
     same = {
         "data": made.dataset.digest == record.digests["data"],
         "source": made.loaded.source.sha256 == record.digests["source"],

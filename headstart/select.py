@@ -12,6 +12,7 @@ import numpy as np
 from headstart.arms import (
     FEW_FOLDS,
     FEW_ROWS,
+    TWIN,
     Fitted,
     Tuned,
     fine_tuning,
@@ -35,6 +36,11 @@ RATES = (1.0, 0.3)
 
 def named(job: Job, name: str, settings: Any) -> Strategy:
     """The strategy of that name with its settings. Raises PlanError."""
+    if name == TWIN:
+        raise PlanError(
+            f"The strategy '{name}' moves no knowledge: it trains the twin that every run is compared "
+            "with. Expected one that starts from the source, such as fine_tune or linear_probe."
+        )
     file: Any = plugins.load("strategy", name)
     made = build(file.Settings, settings, "strategy.settings.")
     strategy: Strategy = file.Strategy(made)

@@ -16,6 +16,7 @@ from headstart.core.plan import differences
 from headstart.report import text
 
 SHOWN = (1, "Make and use a model")
+ASIDE = 5  # rows set aside that are named on the screen
 Data = Annotated[
     str,
     typer.Argument(
@@ -81,11 +82,16 @@ def _rehearsed(found: Any, json: bool) -> None:
     if json:
         console.document(found)
         return
-    pairs = [(text.label(k), text.fact(k, v)) for k, v in found.items() if k != "notes"]
-    console.facts(pairs)
+    aside = found.get("set_aside", ())
+    told = {**found, "set_aside": len(aside)}
+    console.facts([(text.label(k), text.fact(k, v)) for k, v in told.items() if k != "notes"])
+    for one in aside[:ASIDE]:
+        console.say(f"- set aside: {one['name']}: {one['reason']}; {one['remedy']}")
+    if len(aside) > ASIDE:
+        console.say(f"- and {len(aside) - ASIDE} more; --json names them all")
     for note in found.get("notes", ()):
         console.say(f"- {note}")
-    console.say("Nothing was trained or written.")
+    console.say("Nothing was trained, and no run was written.")
 
 
 def summary(made: Any, report: str) -> dict[str, Any]:

@@ -228,7 +228,8 @@ def _made(
         raise ContractError("An Arrow file was written nowhere; expected a path or a buffer.")
     notes = [*order.table.notes, *layout.notes]
     if aside:
-        notes.append(f"{len(aside)} rows were set aside, each with its reason.")
+        said = "row was" if len(aside) == 1 else "rows were"
+        notes.append(f"{len(aside)} {said} set aside, each with its reason.")
     if order.stray:
         notes.append(f"{len(order.stray)} files are no examples and were left out.")
     about = About(

@@ -279,16 +279,27 @@ def _is_id(name: str, column: Any) -> bool:
     return bool(pc.all(pc.greater(steps, 0)).as_py() or pc.all(pc.less(steps, 0)).as_py())
 
 
+def _no_number(table: Table, target: str) -> tuple[int, Any]:
+    """Row (from 1) and value of the first cell that is no number."""
+    row = 0
+    for cells in table.column(target):
+        for value in cells.to_pylist():
+            row += 1
+            try:
+                float(value if value is not None else "nan")
+            except (TypeError, ValueError):
+                return row, value
+    return 1, next(iter(table.head(1).column(target).to_pylist()), None)
+
+
 def _outcome(table: Table, target: str, asked: str, notes: list[str]) -> str:
     kind = table.schema.field(target).type
     number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
     if asked == "regress" and not number:
-        example = next(
-            (v for v in table.head(50).column(target).to_pylist() if v is not None), None
-        )
+        row, value = _no_number(table, target)
         raise DataError(
-            f"The target '{target}' should be a number to regress, but holds {kind} "
-            f"(for example {example!r}). Clean the column, or choose the outcome classify."
+            f"The target '{target}' should be a number to regress, but holds {value!r} (row {row}, the "
+            "first of those that are none). Correct or delete them, or choose the outcome classify."
         )
     if asked != "auto":
         return asked

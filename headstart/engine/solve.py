@@ -82,9 +82,10 @@ def solve(
 
     Returns:
         The head fitted on all rows at the chosen strength (softmax: to 1e-12 nats per row above the
-        minimum), with scores and out-of-fold predictions (1e-8). Scores of strengths out of contention are
-        read from solutions within 3e-4 nats of training loss per row of the minimum: their order among
-        themselves is not certain at weak regularisation. The same input gives the same bits.
+        minimum, then times the sharpness that ``tempered`` found), with scores and out-of-fold
+        predictions (1e-8). Scores of strengths out of contention are read from solutions within 3e-4 nats
+        of training loss per row of the minimum: their order among themselves is not certain at weak
+        regularisation. The same input gives the same bits.
 
     Memory beyond the features, in bytes, with parts = width, or rows where they are fewer than
     0.6 width: ``8 * width^2 + min(1 GiB, 4 * folds * rows * parts) + 4 * folds * strengths *
@@ -396,7 +397,8 @@ class _Softmax:
         self, weight: Array, bias: Array, place: int, scores: Array, held: Array
     ) -> Solution:
         strength, sharpness = float(self.problem.strengths[place]), self.sharpness[place]
-        weight, bias = (sharpness * part.astype(np.float64) for part in (weight, bias))
+        weight = sharpness * weight.astype(np.float64)
+        bias = np.where(bias == NEVER, NEVER, sharpness * bias.astype(np.float64))
         return Solution(weight.astype(np.float32), bias.astype(np.float32), strength, scores, held)
 
 

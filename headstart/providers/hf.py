@@ -161,7 +161,10 @@ def _folder(reference: str, revision: str, *, offline: bool) -> tuple[Path, str]
 
 def _worded(error: Exception, reference: str, revision: str, forbidden: str) -> SourceError:
     """The hub's error in plain words."""
-    instead = "Use builtin:minilm, which needs no network, or hf:FOLDER with a folder that you copied here"
+    instead = (
+        "Use a built-in source, which needs no network (see: headstart sources), or hf:FOLDER with a "
+        "folder that you copied here"
+    )
     if forbidden:
         return OfflineError(
             f"'{reference}' is not on this machine, and {forbidden} forbids the network. {instead}."

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from headstart.core import digest
@@ -15,6 +17,7 @@ os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 import timm
 import torch
+from huggingface_hub import constants as hub
 from torch import nn
 
 SIZE = "input_size"
@@ -42,14 +45,13 @@ def open(
     if not timm.is_model(architecture):
         raise SourceError(f"timm knows no '{reference}'. {nearest(reference, known)}")
     inputs, arguments = separate(settings)
-    if offline:
-        os.environ["HF_HUB_OFFLINE"] = "1"
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), _cache_only(reference, offline):
             module = timm.create_model(reference, pretrained=True, **arguments).eval()
     except (OSError, ConnectionError) as error:
         raise OfflineError(
-            f"The weights of 'timm:{reference}' are not on this computer and could not be fetched "
+            f"The weights of 'timm:{reference}' are not on this computer and "
+            f"{'the network is forbidden' if offline else 'could not be fetched'} "
             f"({type(error).__name__}). Fetch them once while online, use a local file with "
             f"file:PATH?architecture={architecture}, or a built-in source (headstart sources)."
         ) from error
@@ -64,6 +66,27 @@ def open(
     }
     rebuild = rebuilder(architecture, arguments)
     return document(f"timm:{reference}", module, facts, sealed(config, inputs), rebuild)
+
+
+@contextlib.contextmanager
+def _cache_only(reference: str, offline: bool) -> Iterator[None]:
+    """Forbids every request while it holds. The hub's library read its own switch when it was imported,
+    so setting the environment now would come too late; weights at a plain address must lie in torch's
+    cache.
+
+    Raises:
+        ConnectionError: a file would have to be fetched.
+    """
+    config, before = timm.get_pretrained_cfg(reference), hub.HF_HUB_OFFLINE
+    if offline and config is not None and config.url and not config.hf_hub_id:
+        name = Path(str(config.url)).name
+        if not (Path(torch.hub.get_dir()) / "checkpoints" / name).is_file():
+            raise ConnectionError(name)
+    hub.HF_HUB_OFFLINE = before or offline
+    try:
+        yield
+    finally:
+        hub.HF_HUB_OFFLINE = before
 
 
 def separate(settings: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
