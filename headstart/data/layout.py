@@ -204,6 +204,11 @@ def _inputs(
             notes.append(f"Inputs: {_told(chosen)}, read as {modality}.")
         return modality, fields
     named = f"the columns {', '.join(map(repr, free))}" if free else "no column beside the target"
+    if free and all(_blank(cells[n]) for n in free):
+        raise DataError(
+            f"{table.name}: {named} hold no value in the first {head.num_rows} rows. Expected something "
+            "to learn from beside the target; fill them, or name another input column."
+        )
     raise DataError(
         f"{table.name}: nothing can read {named} as an input (tried: {', '.join(names)}; paths are "
         f"looked for from {root}). Name the input columns, or the modality."
