@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart import arms, job, select
+from headstart import arms, baseline, job, select
 from headstart.arms import Fitted
 from headstart.core import digest, plugins
 from headstart.core.dataset import SetAside
@@ -212,7 +212,7 @@ def _baselines(made: Job, transfer: Fitted) -> dict[str, Fitted]:
     elif asked.scratch:
         made.say("This source has no pretrained weights, so there is no from-scratch twin.")
     if asked.champion:
-        found["champion"] = arms.champion(made)
+        found["champion"] = baseline.champion(made)
     return found
 
 

@@ -1,4 +1,4 @@
-"""The arms of a run: the transfer, the from-scratch twin, the simple champion.
+"""The arms of a run that are networks: the transfer, and the from-scratch twin.
 
 Every arm is tuned on the training rows alone, and predicts the test rows only when `adapt` hands them
 over.
@@ -29,7 +29,7 @@ from headstart.engine.loop import Trained, Training
 from headstart.engine.solve import solve
 from headstart.engine.streams import Features, Kept, Part, Rows, Stream
 from headstart.errors import DataError
-from headstart.job import Job, Lazy
+from headstart.job import Job
 
 FOLDS = 5
 HOLD = 5  # one fifth of the training rows is held out while rates and epochs are chosen
@@ -193,6 +193,8 @@ class Recipe:
         most_flops: of tuning and one final training together.
         before: operations already spent on what it starts from (stored features).
         folds: how many of the folds are held out in turn while choosing.
+        promising: asked after every fold but the first, with places in `job.train` and outputs there;
+            False ends the choosing with these folds.
     """
 
     name: str
@@ -203,6 +205,7 @@ class Recipe:
     most_flops: float = math.inf
     before: float = 0.0
     folds: int = 1
+    promising: Callable[[np.ndarray, np.ndarray], bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -236,7 +239,7 @@ def tune(job: Job, recipe: Recipe) -> Tuned:
     paces: list[Mapping[str, Sequence[float]]] = [{} for _ in parts]
     for candidate in recipe.candidates:
         loss, tuned, curves = _try(job, recipe, candidate, parts, share, paces)
-        if all(loss < other for other, _ in tried):
+        if len(curves) == len(parts) and all(loss < other for other, _ in tried):
             paces = curves
         tried.append((loss, tuned))
     best = min(tried, key=lambda one: one[0])[1]
@@ -261,6 +264,9 @@ def _try(
         said.append(outputs(job, network, Part(recipe.stream(strategy), hold, plain=True)))
         losses.append(_lowest(told))
         every.append(told)
+        asked = recipe.promising if 1 < len(every) < len(parts) else None
+        if asked and not asked(np.concatenate(places), np.concatenate(said)):
+            break
     epochs = {p: round(float(np.median([t.best[p] for t in every]))) for p in every[0].best}
     order = np.argsort(np.concatenate(places), kind="stable")
     held = (np.concatenate(places)[order], np.concatenate(said)[order])
@@ -447,51 +453,3 @@ def twin(job: Job, transfer: Fitted) -> Fitted:
         most,
     )
     return finish(job, recipe, tune(job, recipe))
-
-
-def champion(job: Job) -> Fitted:
-    """The best simple model of the modality, chosen by cross-validation on the training rows."""
-    began = time.perf_counter()
-    fields = job.dataset.fields
-    samples = list(Lazy(job.dataset, job.train))
-    parts = folds(job, job.labels, job.groups, job.plan.seed, 3)
-    results = []
-    for model in job.modality.champion.CHAMPIONS:
-        held: Any = None
-        for fit, valid in parts:
-            ask = model.fit(
-                [samples[i] for i in fit], fields, job.labels[fit], outcome=job.outcome, seed=0
-            )
-            said = whole(job, ask([samples[i] for i in valid]), job.labels[fit])
-            held = np.zeros((len(samples), *said.shape[1:])) if held is None else held
-            held[valid] = said
-        results.append((score(job, held, job.labels), model, held))
-    best, model, held = max(results, key=lambda r: r[0])
-    count = job.plan.evidence.seeds if getattr(model, "seeded", False) else 1
-    fitted = [
-        model.fit(samples, fields, job.labels, outcome=job.outcome, seed=seed)
-        for seed in range(count)
-    ]
-
-    def predict(rows: np.ndarray) -> np.ndarray:
-        chunk = list(Lazy(job.dataset, rows))
-        return np.stack([whole(job, ask(chunk), job.labels) for ask in fitted])
-
-    return Fitted(
-        f"simple champion: {model.name}",
-        [],
-        predict,
-        np.array([best]),
-        (np.arange(len(samples)), held),
-        flops=float("nan"),
-        seconds=time.perf_counter() - began,
-    )
-
-
-def whole(job: Job, said: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Probabilities over all classes from those over the classes that were seen, in their order."""
-    if job.outcome == "regress" or said.shape[1] == len(job.targets.classes):
-        return said
-    full = np.zeros((len(said), len(job.targets.classes)))
-    full[:, np.unique(seen)] = said
-    return full

@@ -76,9 +76,10 @@ def transfer(job: Job, features: np.ndarray, seconds: float) -> tuple[Fitted, st
     spent, most = 0.0, 0.0
     for name, strategy in _affordable(job):
         recipe = fine_tuning(job, features, [strategy])
+        recipe.promising = lambda places, said: _gain(job, places, said, first)[0] > 0
         tuned = tune(job, recipe)
         spent += tuned.flops
-        gain, error = _gain(job, tuned, first)
+        gain, error = _gain(job, *tuned.held_out, first)
         better = gain > error
         job.say(
             f"Tried {name} ({_differs(strategy)}): on {len(tuned.held_out[0])} held-out training rows "
@@ -145,11 +146,10 @@ def _cost(job: Job, strategy: Strategy) -> float:
     return total
 
 
-def _gain(job: Job, tried: Tuned, first: Fitted) -> tuple[float, float]:
-    """How much lower the loss is than the probe's, mean over the rows that both held out, and the
+def _gain(job: Job, places: np.ndarray, said: np.ndarray, first: Fitted) -> tuple[float, float]:
+    """How much lower the loss of held-out outputs is than the probe's, mean over these rows, and the
     standard error. Of few rows the loss tells more than hits, which are right or wrong and nothing
     between."""
-    places, said = tried.held_out
     labels, other = job.labels[places], first.held_out[1][places]
     difference = _losses(job, other, labels) - _losses(job, said, labels)
     error = float(difference.std(ddof=1) / math.sqrt(len(difference))) if len(places) > 1 else 1.0

@@ -32,7 +32,17 @@ LAYERS = {
         *("data", "features", "engine", "registry", "generators", "weights"),
     ),
     3: (
-        *("select", "adapt", "adaptation", "arms", "job", "replay", "estimators", "pretrain"),
+        *(
+            "select",
+            "adapt",
+            "adaptation",
+            "arms",
+            "baseline",
+            "job",
+            "replay",
+            "estimators",
+            "pretrain",
+        ),
         *("operate", "serving", "report"),
     ),
     4: ("api", ""),  # "": the package's face

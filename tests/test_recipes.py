@@ -1,4 +1,4 @@
-"""Every recipe is carried out on tiny data, with one seed and without the twin."""
+"""Every recipe is carried out on tiny data, with one seed, few epochs and without the twin."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ __all__ = ["folder"]
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda p: p.stem)
 def test_recipe(recipe: Path, folder: Path) -> None:
     command = ["headstart", "run", str(recipe), "--output", recipe.stem, "--quiet", *SHORT]
+    command += ["--set", "epochs=2"] if "epochs" in recipe.read_text("utf-8") else []
     run(command, folder)
     (made,) = (folder / recipe.stem).glob("*/run.json")
     told = json.loads(made.read_text("utf-8"))
