@@ -76,7 +76,8 @@ def transfer(job: Job, features: np.ndarray, seconds: float) -> tuple[Fitted, st
     spent, most = 0.0, 0.0
     for name, strategy in _affordable(job):
         recipe = fine_tuning(job, features, [strategy])
-        recipe.promising = lambda places, said: _gain(job, places, said, first)[0] > 0
+        # given up early only when more than a standard error behind
+        recipe.promising = lambda places, said: sum(_gain(job, places, said, first)) > 0
         tuned = tune(job, recipe)
         spent += tuned.flops
         gain, error = _gain(job, *tuned.held_out, first)
