@@ -239,7 +239,7 @@ def learning_curve(made: Job, features: np.ndarray) -> dict[str, Any]:
             used.append(len(some))
             network = made.network(made.backbone)
             inner = arms.folds(made, made.labels[some], made.groups[some], made.plan.seed, 3)
-            solution = arms.solved(head, features[some], made.labels[some], inner)
+            solution = arms.solution(head, features[some], made.labels[some], inner)
             network.heads[made.outcome].settle(solution)  # type: ignore[operator]
             stream = arms.Features(features[valid], len(made.backbone.stages), {})
             said = arms.outputs(made, network, stream)

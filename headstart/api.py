@@ -56,15 +56,12 @@ class Run:
     @property
     def verdict(self) -> str:
         """ "helped", "no evidence" or "harmed"; "not measured" where nothing was compared."""
-        return str(self._said().get("verdict", "not measured"))
+        return str(_verdict(self.record).get("verdict", "not measured"))
 
     @property
     def sentence(self) -> str:
         """The verdict for a person, in one sentence."""
-        return str(self._said().get("sentence", "Nothing was compared with the transfer."))
-
-    def _said(self) -> Mapping[str, Any]:
-        return _verdict(self.record)
+        return str(_verdict(self.record).get("sentence", "Nothing was compared with the transfer."))
 
     def predict(self, inputs: Any, watcher: Watcher | None = None) -> Predictions:
         """Predicts files, folders, tables or values in memory.

@@ -81,8 +81,7 @@ def folds(job: Job, labels: np.ndarray, groups: np.ndarray, seed: int, k: int = 
     strength is chosen there.
 
     Raises:
-        DataError: all training rows together cannot be cut so that two classes stay on each side's
-            training part.
+        DataError: all training rows together cannot be cut so that every fold learns from two classes.
     """
     if len(labels) < len(job.labels):
         try:
@@ -115,15 +114,15 @@ def solve_head(
     """Settles the head of `network` on stored features; the strength by cross-validation."""
     head: Any = network.heads[job.outcome]
     labels = job.labels[places]
-    solution = solved(head, features, labels, folds(job, labels, job.groups[places], seed))
-    head.settle(solution)
-    return solution
+    found = solution(head, features, labels, folds(job, labels, job.groups[places], seed))
+    head.settle(found)
+    return found
 
 
-def solved(head: Any, features: np.ndarray, labels: np.ndarray, parts: Sequence[Any]) -> Solution:
+def solution(head: Any, features: np.ndarray, labels: np.ndarray, parts: Sequence[Any]) -> Solution:
     """The solution of a head on stored features. For classes the columns keep their proportions (what
-    a source spreads widely it holds for important), for numbers each is standardised: measured on four
-    sets of texts and photos, three of tables."""
+    a source spreads widely it holds for important; measured on six sets of photos and texts, two
+    tables), for numbers each is standardised (measured on two tables)."""
     problem = head.problem(len(labels))
     how: Any = "whole" if problem.loss == "softmax" else "each"
     return solve(problem, features, labels, folds=parts, standardise=how, scoring="tempered")
