@@ -214,8 +214,9 @@ def _search(
     if not (line.fall < 0 and curve > 0):
         return 0.0, logits, shares
     low, low_slope, high = 0.0, line.fall, np.inf
-    length = -line.fall / curve
+    onward = -line.fall / curve
     for _ in range(20):
+        length = onward
         moved = logits + along.dtype.type(length) * along
         there = softmax(moved)
         expected = np.einsum("kn,kn->n", there, along)
@@ -225,9 +226,9 @@ def _search(
             break
         if slope > 0:
             high = length
-            length = low + (length - low) * max(0.1, min(0.9, low_slope / (low_slope - slope)))
+            onward = low + (length - low) * max(0.1, min(0.9, low_slope / (low_slope - slope)))
         else:
             ahead = 4.0 if slope <= low_slope else min(4.0, low_slope / (low_slope - slope))
-            low, low_slope, length = length, slope, low + (length - low) * max(1.1, ahead)
-            length = 0.5 * (low + high) if length >= high else length
+            low, low_slope, onward = length, slope, low + (length - low) * max(1.1, ahead)
+            onward = 0.5 * (low + high) if onward >= high else onward
     return length, moved, there
