@@ -16,25 +16,25 @@ from typing import Any
 
 import numpy as np
 
-from headstart.core import digest, plugins
+from headstart.core import plugins
 from headstart.core.evidence import Arm
 from headstart.core.network import Network
 from headstart.core.problem import Solution
-from headstart.core.strategy import Phase, Strategy
+from headstart.core.strategy import Strategy
 from headstart.data import splits
-from headstart.engine import loop, trained
-from headstart.engine import seed as seeds
-from headstart.engine.checkpoint import Checkpoint
-from headstart.engine.loop import Trained, Training
+from headstart.engine import loop
+from headstart.engine.loop import Trained
 from headstart.engine.solve import solve
 from headstart.engine.streams import Features, Kept, Part, Rows, Stream
 from headstart.errors import DataError
 from headstart.job import Job
+from headstart.trainings import Ask, Recipe, carry_out
 
 FOLDS = 5
 HOLD = 5  # one fifth of the training rows is held out while rates and epochs are chosen
 FEW_ROWS = 300  # up to here rates and epochs are chosen on several folds, held out in turn
 FEW_FOLDS = 5
+ASKED = 2  # folds after which, again and again, it is asked whether a candidate is still promising
 TWIN = "from_scratch"
 TWIN_RATES = (1e-3, 3e-3, 3e-4)  # the likeliest first: it sets the pace for the others
 TWIN_FACTOR = 10.0
@@ -179,34 +179,6 @@ def outputs(job: Job, network: Network, stream: Stream) -> np.ndarray:
     return head.predict(raw)  # type: ignore[no-any-return]
 
 
-@dataclass
-class Recipe:
-    """How a trained arm is made.
-
-    Attributes:
-        name: of the arm.
-        base: seed -> a fresh network (the twin), or one with the source's weights.
-        candidates: strategies to choose from on held-out rows.
-        stream: candidate -> what it trains on, by places in `job.train`.
-        features: stored features for solved phases, or None.
-        most_flops: of tuning and one final training together.
-        before: operations already spent on what it starts from (stored features).
-        folds: how many of the folds are held out in turn while choosing.
-        promising: asked after every fold but the first, with places in `job.train` and outputs there;
-            False ends the choosing with these folds.
-    """
-
-    name: str
-    base: Callable[[int], Network]
-    candidates: Sequence[Strategy]
-    stream: Callable[[Strategy], Stream]
-    features: np.ndarray | None
-    most_flops: float = math.inf
-    before: float = 0.0
-    folds: int = 1
-    promising: Callable[[np.ndarray, np.ndarray], bool] | None = None
-
-
 @dataclass(frozen=True)
 class Tuned:
     """What was chosen on held-out rows, before anything is trained on all of them.
@@ -229,63 +201,92 @@ class Tuned:
 def tune(job: Job, recipe: Recipe) -> Tuned:
     """Chooses among the candidates, and how long to train, on held-out parts of the training rows.
 
-    Of few rows several fifths are held out in turn, of many rows one.
+    Of few rows several fifths are held out in turn, of many rows one. The first candidate sets the pace
+    for the others.
     """
     began = time.perf_counter()
     parts = folds(job, job.labels, job.groups, job.plan.seed, HOLD)[: recipe.folds]
     share = recipe.most_flops / (len(recipe.candidates) * len(parts) + 1)
-    tried: list[tuple[float, Tuned]] = []
-    paces: list[Mapping[str, Sequence[float]]] = [{} for _ in parts]
-    for candidate in recipe.candidates:
-        loss, tuned, curves = _try(job, recipe, candidate, parts, share, paces)
-        if len(curves) == len(parts) and all(loss < other for other, _ in tried):
-            paces = curves
-        tried.append((loss, tuned))
+    first, *others = recipe.candidates
+    tried = [_judged(job, first, _held_out(job, recipe, [first], parts, share, [{}] * len(parts)))]
+    if others:
+        paces = [_curves(held.told) for held in tried[0][2]]
+        every = _held_out(job, recipe, others, parts, share, paces)
+        for number, candidate in enumerate(others):
+            mine = every[number * len(parts) : (number + 1) * len(parts)]
+            tried.append(_judged(job, candidate, mine))
     best = min(tried, key=lambda one: one[0])[1]
-    flops = sum(one.flops for _, one in tried)
+    flops = sum(one.flops for _, one, _ in tried)
     return dataclasses.replace(best, flops=flops, seconds=time.perf_counter() - began)
 
 
-def _try(
+@dataclass(frozen=True)
+class _Held:
+    """One candidate on one held-out part: places, outputs there, and what was told of the training."""
+
+    places: np.ndarray
+    said: np.ndarray
+    told: Trained
+
+
+def _curves(told: Trained) -> dict[str, Sequence[float]]:
+    return {phase: told.losses(phase) for phase in told.best}
+
+
+def _held_out(
     job: Job,
     recipe: Recipe,
-    strategy: Strategy,
+    candidates: Sequence[Strategy],
     parts: Sequence[Any],
     share: float,
     paces: Sequence[Mapping[str, Sequence[float]]],
-) -> tuple[float, Tuned, list[Mapping[str, Sequence[float]]]]:
-    """One candidate on its held-out parts: mean of the lowest losses, what came of it, and its losses
-    by phase for each part."""
-    places, said, losses, every = [], [], [], []
-    for (fit, hold), pace in zip(parts, paces, strict=True):
-        network, told = _train(job, recipe, strategy, fit, hold, seed=0, most=share, pace=pace)
-        places.append(hold)
-        said.append(outputs(job, network, Part(recipe.stream(strategy), hold, plain=True)))
-        losses.append(_lowest(told))
-        every.append(told)
-        asked = recipe.promising if 1 < len(every) < len(parts) else None
-        if asked and not asked(np.concatenate(places), np.concatenate(said)):
-            break
+) -> list[_Held]:
+    """Candidates one after another, each on all parts, or on as many as look promising."""
+    asks = [
+        Ask("choosing", candidate, fit, hold, most=share, pace=pace)
+        for candidate in candidates
+        for (fit, hold), pace in zip(parts, paces, strict=True)
+    ]
+    together = ASKED if recipe.promising else len(asks)
+    found: list[_Held] = []
+    for begin in range(0, len(asks), together):
+        some = asks[begin : begin + together]
+        for ask, (network, told) in zip(some, carry_out(job, recipe, some), strict=True):
+            stream = Part(recipe.stream(ask.strategy), ask.held, plain=True)
+            found.append(_Held(ask.held, outputs(job, network, stream), told))
+        if recipe.promising and len(found) < len(asks):
+            places = np.concatenate([held.places for held in found])
+            if not recipe.promising(places, np.concatenate([held.said for held in found])):
+                break
+    return found
+
+
+def _judged(
+    job: Job, strategy: Strategy, found: Sequence[_Held]
+) -> tuple[float, Tuned, Sequence[_Held]]:
+    """Mean of the lowest losses of one candidate, what came of it, and all of it."""
+    every = [held.told for held in found]
     epochs = {p: round(float(np.median([t.best[p] for t in every]))) for p in every[0].best}
-    order = np.argsort(np.concatenate(places), kind="stable")
-    held = (np.concatenate(places)[order], np.concatenate(said)[order])
+    places = np.concatenate([held.places for held in found])
+    order = np.argsort(places, kind="stable")
+    outside = (places[order], np.concatenate([held.said for held in found])[order])
     late = sum(any(t.improving(p) for p in t.best) for t in every) * 2 > len(every)
-    flops = sum(t.flops for t in every)
-    tuned = Tuned(strategy, held, epochs, late, flops, 0.0)
-    return float(np.mean(losses)), tuned, [{p: t.losses(p) for p in t.best} for t in every]
+    tuned = Tuned(strategy, outside, epochs, late, sum(t.flops for t in every), 0.0)
+    return float(np.mean([_lowest(told) for told in every])), tuned, found
 
 
 def finish(job: Job, recipe: Recipe, tuned: Tuned) -> Fitted:
     """Trains what was chosen on all training rows, once from each seed."""
     began = time.perf_counter()
-    networks, spent = [], 0.0
-    for seed in range(job.plan.evidence.seeds):
-        everything = np.arange(len(job.train))
-        network, done = _train(
-            job, recipe, tuned.strategy, everything, None, seed=seed, epochs=tuned.epochs
-        )
-        networks.append(network)
-        spent = done.flops
+    seeds = job.plan.evidence.seeds
+    label = f"{seeds} seeds" if seeds > 1 else "training"
+    everything = np.arange(len(job.train))
+    asks = [
+        Ask(label, tuned.strategy, everything, seed=seed, epochs=tuned.epochs)
+        for seed in range(seeds)
+    ]
+    made = list(carry_out(job, recipe, asks))
+    networks, spent = [network for network, _ in made], made[-1][1].flops
     note = "was still improving when its budget ended; the verdict holds within this budget"
 
     def predict(rows: np.ndarray) -> np.ndarray:
@@ -309,96 +310,6 @@ def finish(job: Job, recipe: Recipe, tuned: Tuned) -> Fitted:
 def _lowest(told: Trained) -> float:
     losses = [h["validation"] for h in told.history if "validation" in h]
     return min(losses, default=math.inf)
-
-
-def _train(
-    job: Job,
-    recipe: Recipe,
-    strategy: Strategy,
-    places: np.ndarray,
-    hold: np.ndarray | None,
-    *,
-    seed: int,
-    most: float = math.inf,
-    epochs: dict[str, int] | None = None,
-    pace: Mapping[str, Sequence[float]] | None = None,
-) -> tuple[Network, Trained]:
-    """One training, from the cache of finished ones where it is there."""
-    label = recipe.name + (", choosing" if hold is not None else f", seed {seed}")
-    key = _key(job, recipe, strategy, places, seed, [most, epochs, pace or {}])
-    # two trainings never share modules: each gets its own network
-    network = recipe.base(seeds.derive(job.plan.seed, seed))
-    stream = recipe.stream(strategy)
-    kept = trained.load(job.trained, key, network) if job.trained else None
-    if kept is not None:
-        return network, kept
-    settings = Training(
-        seed=seeds.derive(job.plan.seed, seed),
-        batch=job.plan.engine.batch,
-        costs=job.costs,
-        most_flops=most,
-        epochs=_fitting(job, strategy, network, stream, len(places), most, epochs),
-        pace=pace or {},
-        device=job.device,
-        name=label,
-    )
-
-    def settle(network: Network, phase: Phase) -> None:
-        if recipe.features is None:
-            raise ValueError("a solved phase needs stored features")
-        solve_head(job, network, recipe.features[places], places, job.plan.seed)
-
-    done = loop.train(
-        network,
-        strategy,
-        {"train": Part(stream, places)},
-        training=settings,
-        validation=None if hold is None else Part(stream, hold, plain=True),
-        solve=settle,
-        checkpoint=Checkpoint(job.trained / "checkpoints", key) if job.trained else None,
-        watcher=job.watcher,
-    )
-    if job.trained:
-        trained.save(job.trained, key, network, done)
-    return network, done
-
-
-def _key(
-    job: Job,
-    recipe: Recipe,
-    strategy: Strategy,
-    places: np.ndarray,
-    seed: int,
-    limits: Sequence[Any],
-) -> str:
-    """Digest of all that a training depends on."""
-    about = [job.weights, job.transform.state(), job.dataset.digest, job.split.digest, recipe.name]
-    about += [type(strategy).__module__, strategy.settings, seed, job.plan.seed, *limits]
-    engine = job.plan.engine
-    return digest.value([*about, places, engine.batch, job.device, engine.profile])
-
-
-def _fitting(
-    job: Job,
-    strategy: Strategy,
-    network: Network,
-    stream: Stream,
-    rows: int,
-    most: float,
-    epochs: dict[str, int] | None,
-) -> dict[str, int]:
-    """Epochs per phase: those that were chosen, else as many as the budget holds (at least one), so
-    that the schedule of rates ends with the budget."""
-    if epochs is not None:
-        return {name: max(1, count) for name, count in epochs.items()}
-    if math.isinf(most):
-        return {}
-    fitting = {}
-    for phase in strategy.phases(network):
-        cost = sum(job.costs[stream.start :]) + 2.0 * sum(job.costs[phase.cut :])
-        if not phase.solved:
-            fitting[phase.name] = max(1, min(phase.epochs, int(most // max(1.0, cost * rows))))
-    return fitting
 
 
 def rows_stream(job: Job, rows: np.ndarray, *, augment: bool) -> Rows:
@@ -431,9 +342,12 @@ def fine_tuning(job: Job, features: np.ndarray, candidates: Sequence[Strategy]) 
         dropout = max(getattr(c.settings, "dropout", 0.0) for c in candidates)
         return job.network(copy.deepcopy(job.backbone), dropout)
 
+    def settle(network: Network, places: np.ndarray) -> None:
+        solve_head(job, network, features[places], places, job.plan.seed)
+
     before = job.flops * len(job.train)
     few = FEW_FOLDS if len(job.train) <= FEW_ROWS else 1
-    return Recipe("transfer", base, candidates, stream, features, before=before, folds=few)
+    return Recipe("transfer", base, candidates, stream, settle, before=before, folds=few)
 
 
 def twin(job: Job, transfer: Fitted) -> Fitted:

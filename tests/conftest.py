@@ -17,6 +17,23 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
+# Files whose tests run whole jobs; they go first, so that no worker is left alone with one at the end.
+LONG = (
+    "test_readme",
+    "test_kill",
+    "test_main_job",
+    "test_recipes",
+    "test_loop",
+    "test_second_hour",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, all else in its order."""
+    places = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(LONG)))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Caches and stores of the tests lie in a folder of theirs; runs are not mirrored."""

@@ -37,6 +37,7 @@ LAYERS = {
             "adapt",
             "adaptation",
             "arms",
+            "trainings",
             "baseline",
             "job",
             "replay",

@@ -32,12 +32,13 @@ RUNNABLE = ("console", "python", "toml")
 # Fences of these kinds show something that is no instruction.
 SHOWN = ("text", "")
 
-# What the README's commands speak of: name, modality, outcome, rows.
+# What the README's commands speak of: name, modality, outcome, rows. The texts are written here: the twin of
+# a language model takes as long as texts have words.
 DATA = (
-    ("photos", "image", "classify", 45),
-    ("texts.csv", "text", "classify", 45),
+    ("photos", "image", "classify", 36),
     ("rows.csv", "table", "classify", 90),
 )
+TEXTS = {"weather": ("rain", "snow", "wind"), "food": ("soup", "bread", "rice")}
 
 _FENCE = re.compile(r"^```(?P<kind>[\w-]*)[^\n]*\n(?P<body>.*?)^```\s*$", re.M | re.S)
 _REASON = re.compile(r"<!--\s*not run:\s*(?P<reason>.+?)\s*-->\s*\Z", re.S)
@@ -87,6 +88,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tiny = importlib.import_module(f"headstart.modalities.{modality}.tiny")
         made = Path(tiny.write(home / f".{name}", outcome, rows, 0))
         shutil.move(made, home / name)
+    lines = [
+        f"{word} {n},{label}" for label, words in TEXTS.items() for word in words for n in range(6)
+    ]
+    (home / "texts.csv").write_text("\n".join(["text,label", *lines]), "utf-8")
     pictures = sorted(p for p in (home / "photos").rglob("*") if p.is_file())
     shutil.copy(pictures[0], home / f"new{pictures[0].suffix}")
     return home

@@ -6,9 +6,33 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from headstart.core.problem import Problem, Solution
+
+
+class Dropout(nn.Module):
+    """Sets a share of the features to zero while training and enlarges the others in proportion.
+
+    Other than torch's, it may draw from a generator of its own, so that trainings side by side do not
+    disturb each other.
+
+    Attributes:
+        generator: where it draws from; None: torch's global one.
+    """
+
+    generator: torch.Generator | None = None
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+
+    def forward(self, features: Tensor) -> Tensor:
+        if not self.training or self.share == 0:
+            return features
+        kept = torch.empty_like(features).bernoulli_(1 - self.share, generator=self.generator)
+        return features * kept / (1 - self.share)
 
 
 class Head(nn.Module):

@@ -102,6 +102,32 @@ class Trained:
 Solve = Callable[[Network, Phase], None]
 
 
+def small(costs: Sequence[float], batch: int) -> bool:
+    """Whether a step of `batch` rows is done sooner by one thread."""
+    return 0 < sum(costs) * batch < SMALL_STEP
+
+
+def draws(network: Network, strategy: Strategy, stream: Stream) -> bool:
+    """Whether training draws from torch's global generator (dropout inside a backbone does, a head's
+    has a generator of its own), found by trying a step on a copy."""
+    if len(stream) < 2:
+        return True
+    trial, strategy = copy.deepcopy(network), copy.deepcopy(strategy)
+    streams = dict.fromkeys(strategy.streams, stream)
+    strategy.prepare(trial, streams)
+    batches = dict.fromkeys(streams, stream.batch(np.arange(2), 0))
+    with torch.random.fork_rng():
+        for phase in strategy.phases(trial):
+            if phase.solved:
+                continue
+            with frozen(trial, phase), seeds.own(trial):
+                before = torch.get_rng_state()
+                strategy.loss(trial, batches, 0.0)
+                if not torch.equal(before, torch.get_rng_state()):
+                    return True
+    return False
+
+
 def train(
     network: Network,
     strategy: Strategy,
@@ -165,7 +191,7 @@ def train(
 def _threads(training: Training) -> Iterator[None]:
     """One thread while a small network trains; afterwards as many as before."""
     before = torch.get_num_threads()
-    if 0 < sum(training.costs) * training.batch < SMALL_STEP:
+    if small(training.costs, training.batch):
         torch.set_num_threads(1)
     try:
         yield
@@ -331,7 +357,10 @@ class _Worker:
         size = min(self.training.batch, lengths["train"])
         steps = math.ceil(lengths["train"] / size)
         totals: dict[str, float] = {}
-        with seeds.seeded(seed, phase.name, epoch):
+        with (
+            seeds.seeded(seed, phase.name, epoch),
+            seeds.own(self.network, seed, phase.name, epoch),
+        ):
             places = [
                 {n: _slice(order, step, size) for n, order in orders.items()}
                 for step in range(steps)

@@ -8,6 +8,9 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from torch import nn
+
+from headstart.core.head import Dropout
 
 
 def derive(*parts: int | str) -> int:
@@ -27,3 +30,17 @@ def seeded(*parts: int | str) -> Iterator[None]:
     with torch.random.fork_rng():
         torch.manual_seed(derive(*parts))
         yield
+
+
+@contextmanager
+def own(network: nn.Module, *parts: int | str) -> Iterator[None]:
+    """Dropout of the heads from generators of their own, under derived seeds, for a while."""
+    found = [(name, m) for name, m in network.named_modules() if isinstance(m, Dropout)]
+    where = next((p.device for p in network.parameters()), torch.device("cpu"))
+    for name, module in found:
+        module.generator = torch.Generator(where).manual_seed(derive(*parts, name))
+    try:
+        yield
+    finally:
+        for _, module in found:
+            module.generator = None

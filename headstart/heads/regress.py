@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from headstart.core.head import Dropout
 from headstart.core.head import Head as BaseHead
 from headstart.core.problem import Problem, Solution
 from headstart.errors import ContractError, DataError
@@ -86,7 +87,7 @@ class Head(BaseHead):
     def __init__(self, width: int, targets: Scale, dropout: float = 0.0) -> None:
         super().__init__()
         self.width, self.outputs = width, 1
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.linear = nn.Linear(width, 1)
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)

@@ -1,0 +1,176 @@
+"""Trainings of one arm: from the cache of finished ones where they are there, small ones side by side."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from headstart.core import digest
+from headstart.core.network import Network
+from headstart.core.run import Watcher
+from headstart.core.strategy import Phase, Strategy
+from headstart.engine import loop, together, trained
+from headstart.engine import seed as seeds
+from headstart.engine.checkpoint import Checkpoint
+from headstart.engine.loop import Trained, Training
+from headstart.engine.streams import Part, Stream
+from headstart.job import Job
+
+VERSION = 2  # of the training itself; finished trainings of another version are not reused
+
+
+@dataclass
+class Recipe:
+    """How a trained arm is made.
+
+    Attributes:
+        name: of the arm.
+        base: seed -> a fresh network (the twin), or one with the source's weights.
+        candidates: strategies to choose from on held-out rows.
+        stream: candidate -> what it trains on, by places in `job.train`.
+        settle: settles the head of a network on the stored features of some places, or None.
+        most_flops: of tuning and one final training together.
+        before: operations already spent on what it starts from (stored features).
+        folds: how many of the folds are held out in turn while choosing.
+        promising: asked from time to time while a single candidate goes through its folds, with places in
+            `job.train` and outputs there; False ends the choosing with these folds.
+    """
+
+    name: str
+    base: Callable[[int], Network]
+    candidates: Sequence[Strategy]
+    stream: Callable[[Strategy], Stream]
+    settle: Callable[[Network, np.ndarray], None] | None
+    most_flops: float = math.inf
+    before: float = 0.0
+    folds: int = 1
+    promising: Callable[[np.ndarray, np.ndarray], bool] | None = None
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One training that is wanted.
+
+    Attributes:
+        label: shown with progress, behind the arm's name.
+        places: in `job.train`, to learn from.
+        held: places whose loss ends it early; none: it runs to its end.
+        most: operations it may spend.
+        epochs: by phase, where they were chosen before.
+        pace: by phase, validation losses of a rival.
+    """
+
+    label: str
+    strategy: Strategy
+    places: np.ndarray
+    held: np.ndarray = field(default_factory=lambda: np.empty(0, int))
+    seed: int = 0
+    most: float = math.inf
+    epochs: Mapping[str, int] | None = None
+    pace: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+
+def carry_out(job: Job, recipe: Recipe, asks: Sequence[Ask]) -> Iterator[tuple[Network, Trained]]:
+    """The trained network of each, in order, and what was told of its training.
+
+    Small networks that draw nothing from torch's global generator train side by side, to the same bits as
+    one after another; of others one is held at a time.
+    """
+    works = (_Work(job, recipe, ask) for ask in asks)
+    if len(asks) > 1 and _small(job, recipe, asks[0]):
+        every = list(works)
+        together.run([w.train for w in every if w.told is None], job.watcher)
+        works = (work for work in every)
+    for work in works:
+        if work.told is None:
+            work.train(job.watcher)
+        yield work.network, work.result()
+
+
+def _small(job: Job, recipe: Recipe, ask: Ask) -> bool:
+    """Whether one thread does a step as fast as several, and nothing is drawn but from the trainings' own
+    generators."""
+    if job.device != "cpu" or not loop.small(job.costs, job.plan.engine.batch):
+        return False
+    network = recipe.base(seeds.derive(job.plan.seed, ask.seed))
+    return not loop.draws(network, ask.strategy, Part(recipe.stream(ask.strategy), ask.places))
+
+
+class _Work:
+    """One training with its network; `told` is there once it is finished."""
+
+    def __init__(self, job: Job, recipe: Recipe, ask: Ask) -> None:
+        self.job, self.recipe, self.ask = job, recipe, ask
+        self.key = _key(job, recipe, ask)
+        # two trainings never share modules: each gets its own network
+        self.network = recipe.base(seeds.derive(job.plan.seed, ask.seed))
+        self.told = trained.load(job.trained, self.key, self.network) if job.trained else None
+
+    def result(self) -> Trained:
+        if self.told is None:
+            raise ValueError("train() was not called")
+        return self.told
+
+    def train(self, watcher: Watcher | None) -> None:
+        """Trains from the last checkpoint, or from the start, to the end."""
+        job, ask, stream = self.job, self.ask, self.recipe.stream(self.ask.strategy)
+        settings = Training(
+            seed=seeds.derive(job.plan.seed, ask.seed),
+            batch=job.plan.engine.batch,
+            costs=job.costs,
+            most_flops=ask.most,
+            epochs=_fitting(job, ask, self.network, stream),
+            pace=ask.pace,
+            device=job.device,
+            name=f"{self.recipe.name}, {ask.label}",
+        )
+        self.told = loop.train(
+            self.network,
+            copy.deepcopy(ask.strategy),
+            {"train": Part(stream, ask.places)},
+            training=settings,
+            validation=Part(stream, ask.held, plain=True) if len(ask.held) else None,
+            solve=partial(_settle, self.recipe, ask.places),
+            checkpoint=Checkpoint(job.trained / "checkpoints", self.key) if job.trained else None,
+            watcher=watcher,
+        )
+        if job.trained:
+            trained.save(job.trained, self.key, self.network, self.told)
+
+
+def _settle(recipe: Recipe, places: np.ndarray, network: Network, phase: Phase) -> None:
+    if recipe.settle is None:
+        raise ValueError("a solved phase needs stored features")
+    recipe.settle(network, places)
+
+
+def _key(job: Job, recipe: Recipe, ask: Ask) -> str:
+    """Digest of all that a training depends on."""
+    about: list[Any] = [VERSION, job.weights, job.transform.state()]
+    about += [job.dataset.digest, job.split.digest, recipe.name]
+    about += [type(ask.strategy).__module__, ask.strategy.settings, ask.seed, job.plan.seed]
+    about += [ask.most, ask.epochs, ask.pace, ask.places]
+    engine = job.plan.engine
+    return digest.value([*about, engine.batch, job.device, engine.profile])
+
+
+def _fitting(job: Job, ask: Ask, network: Network, stream: Stream) -> Mapping[str, int]:
+    """Epochs per phase: those that were chosen, else as many as the budget holds (at least one), so
+    that the schedule of rates ends with the budget."""
+    if ask.epochs is not None:
+        return {name: max(1, count) for name, count in ask.epochs.items()}
+    if math.isinf(ask.most):
+        return {}
+    fitting = {}
+    for phase in ask.strategy.phases(network):
+        cost = sum(job.costs[stream.start :]) + 2.0 * sum(job.costs[phase.cut :])
+        if not phase.solved:
+            epochs = int(ask.most // max(1.0, cost * len(ask.places)))
+            fitting[phase.name] = max(1, min(phase.epochs, epochs))
+    return fitting
