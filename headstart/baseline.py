@@ -9,32 +9,40 @@ import numpy as np
 
 from headstart import arms
 from headstart.arms import Fitted
+from headstart.core.modality import Champion, Simple
 from headstart.job import Job, Lazy
 
 
 def champion(job: Job) -> Fitted:
-    """The best simple model of the modality, chosen by cross-validation on the training rows."""
+    """The best simple model of the modality, by cross-validation on the training rows.
+
+    Each model's settings are chosen once, on all training rows; with these settings the models are
+    compared on held-out folds.
+    """
     began = time.perf_counter()
     fields = job.dataset.fields
     samples = list(Lazy(job.dataset, job.train))
     parts = arms.folds(job, job.labels, job.groups, job.plan.seed, 3)
-    results = []
+
+    def fit(model: Champion, rows: np.ndarray, seed: int, settings: Any = None) -> Simple:
+        some, labels = [samples[i] for i in rows], job.labels[rows]
+        made: Simple = model.fit(
+            some, fields, labels, outcome=job.outcome, seed=seed, settings=settings
+        )
+        return made
+
+    every, results = np.arange(len(samples)), []
     for model in job.modality.champion.CHAMPIONS:
-        held: Any = None
-        for fit, valid in parts:
-            ask = model.fit(
-                [samples[i] for i in fit], fields, job.labels[fit], outcome=job.outcome, seed=0
-            )
-            said = whole(job, ask([samples[i] for i in valid]), job.labels[fit])
-            held = np.zeros((len(samples), *said.shape[1:])) if held is None else held
-            held[valid] = said
-        results.append((arms.score(job, held, job.labels), model, held))
-    best, model, held = max(results, key=lambda r: r[0])
-    count = job.plan.evidence.seeds if getattr(model, "seeded", False) else 1
-    fitted = [
-        model.fit(samples, fields, job.labels, outcome=job.outcome, seed=seed)
-        for seed in range(count)
-    ]
+        first, held = fit(model, every, 0), []
+        for learn, valid in parts:
+            ask = fit(model, learn, 0, first.settings)
+            held.append(whole(job, ask([samples[i] for i in valid]), job.labels[learn]))
+        places = np.concatenate([valid for _, valid in parts])
+        said = np.concatenate(held)[np.argsort(places)]
+        results.append((arms.score(job, said, job.labels[np.sort(places)]), model, first, said))
+    best, model, first, said = max(results, key=lambda r: r[0])
+    count = job.plan.evidence.seeds if model.seeded else 1
+    fitted = [first] + [fit(model, every, seed, first.settings) for seed in range(1, count)]
 
     def predict(rows: np.ndarray) -> np.ndarray:
         chunk = list(Lazy(job.dataset, rows))
@@ -45,9 +53,10 @@ def champion(job: Job) -> Fitted:
         [],
         predict,
         np.array([best]),
-        (np.arange(len(samples)), held),
+        (np.sort(places), said),
         flops=float("nan"),
         seconds=time.perf_counter() - began,
+        settings=dict(first.settings),
     )
 
 

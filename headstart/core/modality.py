@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,6 +27,7 @@ __all__ = [
     "ChampionFile",
     "Read",
     "ShowFile",
+    "Simple",
     "TinyFile",
     "Transform",
 ]
@@ -106,13 +107,28 @@ class ShowFile(Protocol):
 
 
 @dataclass(frozen=True)
+class Simple:
+    """A fitted simple model; call it with samples.
+
+    Attributes:
+        predict: samples (N) -> probabilities (N, classes) or numbers (N,).
+        settings: what cross-validation chose; another fit that is given them chooses nothing.
+    """
+
+    predict: Callable[[Sequence[Sample]], np.ndarray]
+    settings: Mapping[str, Any]
+
+    def __call__(self, samples: Sequence[Sample]) -> np.ndarray:
+        return self.predict(samples)
+
+
+@dataclass(frozen=True)
 class Champion:
     """A simple model of the field: no pretrained network.
 
     Attributes:
         name: "TF-IDF + logistic regression".
-        fit: (samples, fields, encoded targets, *, outcome, seed) -> predictor of samples, giving
-            probabilities (N, classes) or numbers (N,).
+        fit: (samples, fields, encoded targets, *, outcome, seed, settings=None) -> `Simple`.
         seeded: whether the seed changes what is learned.
     """
 

@@ -5,21 +5,20 @@ Gradient histograms follow Dalal and Triggs (2005), eigenpictures Turk and Pentl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression, RidgeCV
-from sklearn.model_selection import GridSearchCV, StratifiedKFold
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from headstart.core.dataset import Field, Sample
-from headstart.core.modality import Champion
+from headstart.core.modality import Champion, Simple
+from headstart.modalities import _simple
 from headstart.modalities.image import decode
 
-Predictor = Callable[[Sequence[Sample]], np.ndarray]
 _SIDE = 32
 _CELLS = 4
 _ANGLES = 9
@@ -53,18 +52,10 @@ def histograms(rgb: np.ndarray) -> np.ndarray:
     return np.concatenate([blocks.ravel(), np.sqrt(colour)]).astype(np.float32)
 
 
-def _model(outcome: str, parts: int, seed: int) -> Any:
-    """The pipeline; `parts` > 0 reduces to that many principal components first."""
-    first = [StandardScaler()] + ([PCA(parts, random_state=seed)] if parts else [])
-    if outcome == "regress":
-        return make_pipeline(*first, RidgeCV(np.logspace(-2, 4, 13)))
-    pipeline: Pipeline = make_pipeline(*first, LogisticRegression(max_iter=1000))
-    grid = {"logisticregression__C": list(_STRENGTHS)}
-    folds = StratifiedKFold(3, shuffle=True, random_state=seed)
-    return GridSearchCV(pipeline, grid, cv=folds, scoring="neg_log_loss")
-
-
 def _fit(features: Callable[[np.ndarray], np.ndarray], reduce: bool) -> Any:
+    """Scaled features, to `_PARTS` principal components where asked, then a linear model with C by
+    cross-validation, or ridge."""
+
     def fit(
         samples: Sequence[Sample],
         fields: Sequence[Field],
@@ -72,12 +63,21 @@ def _fit(features: Callable[[np.ndarray], np.ndarray], reduce: bool) -> Any:
         *,
         outcome: str,
         seed: int,
-    ) -> Predictor:
-        table = np.stack([features(_rgb(s, fields)) for s in samples])
-        parts = min(_PARTS, len(table) * 2 // 3 - 1, table.shape[1]) if reduce else 0
-        model = _model(outcome, parts, seed).fit(table, targets)
-        ask = model.predict if outcome == "regress" else model.predict_proba
-        return lambda others: np.asarray(ask(np.stack([features(_rgb(s, fields)) for s in others])))
+        settings: Mapping[str, Any] | None = None,
+    ) -> Simple:
+        def rows_of(some: Sequence[Sample]) -> np.ndarray:
+            return np.stack([features(_rgb(s, fields)) for s in some])
+
+        table, regress = rows_of(samples), outcome == "regress"
+        parts = min(_PARTS, len(table) * 2 // 3 - 1, table.shape[1])
+        steps = [StandardScaler()] + ([PCA(parts, random_state=seed)] if reduce else [])
+        last = RidgeCV(np.logspace(-2, 4, 13)) if regress else LogisticRegression(max_iter=1000)
+        grid = {} if regress else {"logisticregression__C": _STRENGTHS}
+        model, found = _simple.chosen(
+            make_pipeline(*steps, last), grid, table, np.asarray(targets),
+            outcome=outcome, seed=seed, settings=settings,
+        )  # fmt: skip
+        return Simple(lambda some: _simple.said(model, rows_of(some), outcome), found)
 
     return fit
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression, RidgeCV
-from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from headstart.core.dataset import Field, Sample
-from headstart.core.modality import Champion
+from headstart.core.modality import Champion, Simple
+from headstart.modalities import _simple
 from headstart.modalities.table import batch
 
 TREES = {"learning_rate": (0.03, 0.1), "max_leaf_nodes": (7, 31)}
@@ -26,25 +25,11 @@ FEW_ROWS = 200
 FEW_TREES = 100
 STRENGTHS = tuple(np.logspace(-3, 2, 6))
 PENALTIES = tuple(np.logspace(-2, 4, 13))
-FOLDS = 3
 ALONE_BELOW = 20_000
 """Rows below which one thread is faster: threads that wait for each other cost up to 15 times more
 where the cores are shared."""
 MOST_LEVELS = 250
 """Levels of a column that the trees can take as categories."""
-
-Predict = Callable[[Sequence[Sample]], np.ndarray]
-
-
-def _folds(targets: np.ndarray, outcome: str, seed: int) -> Any:
-    """Folds that every class reaches, or None where there are too few rows."""
-    rarest = (
-        len(targets) // 2 if outcome == "regress" else int(np.bincount(targets.astype(int)).min())
-    )
-    if rarest < 2:
-        return None
-    kind = KFold if outcome == "regress" else StratifiedKFold
-    return kind(min(FOLDS, rarest), shuffle=True, random_state=seed)
 
 
 class _Columns:
@@ -82,7 +67,8 @@ def fit_trees(
     *,
     outcome: str,
     seed: int,
-) -> Predict:
+    settings: Mapping[str, Any] | None = None,
+) -> Simple:
     """Histogram gradient boosting (LightGBM's kind) with early stopping; gaps are read natively.
 
     Targets (N,): class numbers 0..C-1, or numbers. Rate and leaves by cross-validation.
@@ -93,7 +79,7 @@ def fit_trees(
     kind: Any = (
         HistGradientBoostingRegressor if outcome == "regress" else HistGradientBoostingClassifier
     )
-    model = kind(
+    trees = kind(
         max_iter=MOST_TREES if many else FEW_TREES,
         early_stopping=many,
         n_iter_no_change=PATIENCE,
@@ -101,22 +87,18 @@ def fit_trees(
         categorical_features=columns.categorical,
         random_state=seed,
     )
-    folds = _folds(targets, outcome, seed)
-    if folds is not None:
-        scoring = "neg_mean_squared_error" if outcome == "regress" else "neg_log_loss"
-        model = GridSearchCV(model, TREES, cv=folds, scoring=scoring)
     threads = 1 if len(samples) < ALONE_BELOW else None
+    cells = columns.matrix(samples)
     with threadpool_limits(threads):
-        model.fit(columns.matrix(samples), targets)
+        model, found = _simple.chosen(
+            trees, TREES, cells, targets, outcome=outcome, seed=seed, settings=settings
+        )
 
     def predict(rows: Sequence[Sample]) -> np.ndarray:
-        """Samples (N) -> probabilities (N, classes), or numbers (N,)."""
-        cells = columns.matrix(rows)
         with threadpool_limits(threads):
-            values = model.predict(cells) if outcome == "regress" else model.predict_proba(cells)
-        return np.asarray(values)
+            return _simple.said(model, columns.matrix(rows), outcome)
 
-    return predict
+    return Simple(predict, found)
 
 
 def fit_linear(
@@ -126,31 +108,23 @@ def fit_linear(
     *,
     outcome: str,
     seed: int,
-) -> Predict:
+    settings: Mapping[str, Any] | None = None,
+) -> Simple:
     """Logistic regression, or ridge, on scaled numbers and one-hot levels. Targets as above."""
     samples, targets = list(samples), np.asarray(targets)
-    encode = batch.make({}, fields, samples)
+    encode, scaler = batch.make({}, fields, samples), StandardScaler()
 
     def rows_of(some: Sequence[Sample]) -> np.ndarray:
         return np.stack([encode(s)["row"] for s in some]).astype(float)
 
-    model: Any = RidgeCV(alphas=PENALTIES)
-    if outcome != "regress":
-        model = LogisticRegression(max_iter=2000)
-        folds = _folds(targets, outcome, seed)
-        if folds is not None:
-            model = GridSearchCV(model, {"C": STRENGTHS}, cv=folds, scoring="neg_log_loss")
-    pipeline = make_pipeline(StandardScaler(), model)
-    pipeline.fit(rows_of(samples), targets)
-
-    def predict(some: Sequence[Sample]) -> np.ndarray:
-        """Samples (N) -> probabilities (N, classes), or numbers (N,)."""
-        cells = rows_of(some)
-        return np.asarray(
-            pipeline.predict(cells) if outcome == "regress" else pipeline.predict_proba(cells)
-        )
-
-    return predict
+    regress = outcome == "regress"
+    linear: Any = RidgeCV(alphas=PENALTIES) if regress else LogisticRegression(max_iter=2000)
+    cells = scaler.fit_transform(rows_of(samples))
+    grid = {} if regress else {"C": STRENGTHS}
+    model, found = _simple.chosen(
+        linear, grid, cells, targets, outcome=outcome, seed=seed, settings=settings
+    )
+    return Simple(lambda some: _simple.said(model, scaler.transform(rows_of(some)), outcome), found)
 
 
 CHAMPIONS = (

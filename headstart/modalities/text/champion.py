@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, RidgeCV
-from sklearn.model_selection import GridSearchCV, StratifiedKFold
-from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
+from sklearn.pipeline import FeatureUnion
 
 from headstart.core.dataset import Field, Sample
-from headstart.core.modality import Champion
+from headstart.core.modality import Champion, Simple
+from headstart.modalities import _simple
 
 STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 """Inverse regularisation C that cross-validation chooses from."""
 PENALTIES = tuple(np.logspace(-2, 3, 11))
-FOLDS = 3
 MOST_TERMS = 100_000
-
-Predict = Callable[[Sequence[Sample]], np.ndarray]
 
 
 def _words() -> TfidfVectorizer:
@@ -41,39 +38,26 @@ def _texts(samples: Sequence[Sample], fields: Sequence[Field]) -> list[str]:
     return ["\n".join(str(s[f.name]) for f in fields) for s in samples]
 
 
-def _linear(features: Any, targets: np.ndarray, outcome: str, seed: int) -> Pipeline:
-    """Unfitted: features, then logistic regression with C by cross-validation, or ridge."""
-    if outcome == "regress":
-        return make_pipeline(features, RidgeCV(alphas=PENALTIES))
-    model = LogisticRegression(max_iter=1000)
-    rarest = int(np.bincount(targets.astype(int)).min())
-    if rarest < 2:
-        return make_pipeline(features, model)
-    folds = StratifiedKFold(min(FOLDS, rarest), shuffle=True, random_state=seed)
-    search = GridSearchCV(model, {"C": STRENGTHS}, cv=folds, scoring="neg_log_loss")
-    return make_pipeline(features, search)
-
-
 def _fit(
-    make: Callable[[], Any],
+    features: Any,
     samples: Sequence[Sample],
     fields: Sequence[Field],
     targets: np.ndarray,
-    *,
     outcome: str,
     seed: int,
-) -> Predict:
-    targets = np.asarray(targets)
-    model = _linear(make(), targets, outcome, seed)
-    model.fit(_texts(samples, fields), targets)
-
-    def predict(rows: Sequence[Sample]) -> np.ndarray:
-        """Samples (N) -> probabilities (N, classes), or numbers (N,)."""
-        texts = _texts(rows, fields)
-        values = model.predict(texts) if outcome == "regress" else model.predict_proba(texts)
-        return np.asarray(values)
-
-    return predict
+    settings: Mapping[str, Any] | None,
+) -> Simple:
+    """Logistic regression with C by cross-validation, or ridge, on weighed terms."""
+    regress = outcome == "regress"
+    linear: Any = RidgeCV(alphas=PENALTIES) if regress else LogisticRegression(max_iter=1000)
+    rows = features.fit_transform(_texts(samples, fields))
+    grid = {} if regress else {"C": STRENGTHS}
+    model, found = _simple.chosen(
+        linear, grid, rows, np.asarray(targets), outcome=outcome, seed=seed, settings=settings
+    )
+    return Simple(
+        lambda some: _simple.said(model, features.transform(_texts(some, fields)), outcome), found
+    )
 
 
 def fit_words(
@@ -83,9 +67,10 @@ def fit_words(
     *,
     outcome: str,
     seed: int,
-) -> Predict:
+    settings: Mapping[str, Any] | None = None,
+) -> Simple:
     """Word 1-2 grams. Targets (N,): class numbers 0..C-1, or numbers."""
-    return _fit(_words, samples, fields, targets, outcome=outcome, seed=seed)
+    return _fit(_words(), samples, fields, targets, outcome, seed, settings)
 
 
 def fit_characters(
@@ -95,13 +80,11 @@ def fit_characters(
     *,
     outcome: str,
     seed: int,
-) -> Predict:
+    settings: Mapping[str, Any] | None = None,
+) -> Simple:
     """Word 1-2 grams and character 3-5 grams. Targets as in `fit_words`."""
-
-    def both() -> FeatureUnion:
-        return FeatureUnion([("words", _words()), ("characters", _characters())])
-
-    return _fit(both, samples, fields, targets, outcome=outcome, seed=seed)
+    both = FeatureUnion([("words", _words()), ("characters", _characters())])
+    return _fit(both, samples, fields, targets, outcome, seed, settings)
 
 
 CHAMPIONS = (

@@ -1,0 +1,56 @@
+"""What the simple models of all modalities share: settings by cross-validation, once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold
+
+FOLDS = 3
+
+
+def chosen(
+    model: Any,
+    grid: Mapping[str, Sequence[Any]],
+    rows: Any,
+    targets: np.ndarray,
+    *,
+    outcome: str,
+    seed: int,
+    settings: Mapping[str, Any] | None,
+) -> tuple[Any, Mapping[str, Any]]:
+    """Fits an estimator with given settings, or with those of the grid that cross-validation prefers.
+
+    Args:
+        grid: parameter -> values; empty: nothing is to be chosen.
+        rows: (N, width), dense or sparse.
+
+    Returns:
+        The fitted estimator and its settings.
+    """
+    if settings is not None:
+        return model.set_params(**settings).fit(rows, targets), settings
+    folds = _folds(targets, outcome, seed)
+    if folds is None or not grid:
+        return model.fit(rows, targets), {}
+    scoring = "neg_mean_squared_error" if outcome == "regress" else "neg_log_loss"
+    search = GridSearchCV(model, dict(grid), cv=folds, scoring=scoring).fit(rows, targets)
+    return search.best_estimator_, dict(search.best_params_)
+
+
+def said(model: Any, rows: Any, outcome: str) -> np.ndarray:
+    """Probabilities (N, classes), or numbers (N,)."""
+    return np.asarray(model.predict(rows) if outcome == "regress" else model.predict_proba(rows))
+
+
+def _folds(targets: np.ndarray, outcome: str, seed: int) -> Any:
+    """Folds that every class reaches, or None where there are too few rows."""
+    rarest = (
+        len(targets) // 2 if outcome == "regress" else int(np.bincount(targets.astype(int)).min())
+    )
+    if rarest < 2:
+        return None
+    kind = KFold if outcome == "regress" else StratifiedKFold
+    return kind(min(FOLDS, rarest), shuffle=True, random_state=seed)
