@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -281,10 +282,8 @@ def finish(job: Job, recipe: Recipe, tuned: Tuned) -> Fitted:
     seeds = job.plan.evidence.seeds
     label = f"{seeds} seeds" if seeds > 1 else "training"
     everything = np.arange(len(job.train))
-    asks = [
-        Ask(label, tuned.strategy, everything, seed=seed, epochs=tuned.epochs)
-        for seed in range(seeds)
-    ]
+    make = partial(Ask, label, tuned.strategy, everything, epochs=tuned.epochs)
+    asks = [make(seed=seed, alone=f"seed {seed}") for seed in range(seeds)]
     made = list(carry_out(job, recipe, asks))
     networks, spent = [network for network, _ in made], made[-1][1].flops
     note = "was still improving when its budget ended; the verdict holds within this budget"

@@ -59,6 +59,7 @@ class Ask:
 
     Attributes:
         label: shown with progress, behind the arm's name.
+        alone: the same where it does not train side by side with the others; "": as `label`.
         places: in `job.train`, to learn from.
         held: places whose loss ends it early; none: it runs to its end.
         most: operations it may spend.
@@ -74,6 +75,7 @@ class Ask:
     most: float = math.inf
     epochs: Mapping[str, int] | None = None
     pace: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    alone: str = ""
 
 
 def carry_out(job: Job, recipe: Recipe, asks: Sequence[Ask]) -> Iterator[tuple[Network, Trained]]:
@@ -85,11 +87,12 @@ def carry_out(job: Job, recipe: Recipe, asks: Sequence[Ask]) -> Iterator[tuple[N
     works = (_Work(job, recipe, ask) for ask in asks)
     if len(asks) > 1 and _small(job, recipe, asks[0]):
         every = list(works)
-        together.run([w.train for w in every if w.told is None], job.watcher)
+        left = [work for work in every if work.told is None]
+        together.run([partial(work.train, work.ask.label) for work in left], job.watcher)
         works = (work for work in every)
     for work in works:
         if work.told is None:
-            work.train(job.watcher)
+            work.train(work.ask.alone or work.ask.label, job.watcher)
         yield work.network, work.result()
 
 
@@ -117,7 +120,7 @@ class _Work:
             raise ValueError("train() was not called")
         return self.told
 
-    def train(self, watcher: Watcher | None) -> None:
+    def train(self, label: str, watcher: Watcher | None) -> None:
         """Trains from the last checkpoint, or from the start, to the end."""
         job, ask, stream = self.job, self.ask, self.recipe.stream(self.ask.strategy)
         settings = Training(
@@ -128,7 +131,7 @@ class _Work:
             epochs=_fitting(job, ask, self.network, stream),
             pace=ask.pace,
             device=job.device,
-            name=f"{self.recipe.name}, {ask.label}",
+            name=f"{self.recipe.name}, {label}",
         )
         self.told = loop.train(
             self.network,

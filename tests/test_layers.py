@@ -98,9 +98,13 @@ def down(module: Module) -> Iterator[str]:
             yield f"{at}: layer {there} from layer {here}"
         elif there == here == 2 and room != module.room:
             yield f"{at}: two folders of layer 2"
-        elif module.room == room == "modalities" and _modality(name) in MODALITIES:
-            if _modality(module.name) != _modality(name):
-                yield f"{at}: one modality from another"
+        elif module.room == room == "modalities" and _others(module.name, name):
+            yield f"{at}: one modality from another"
+
+
+def _others(own: str, name: str) -> bool:
+    """Whether `name` lies in another modality's folder; what all share lies in none."""
+    return _modality(name) in MODALITIES and _modality(name) != _modality(own)
 
 
 def _modality(name: str) -> str:
