@@ -57,6 +57,22 @@ def test_help_is_light(arguments: list[str]):
     assert not names & set(HEAVY)
 
 
+@pytest.mark.parametrize(
+    "verb", ["run", "predict", "report", "runs", "compare", "sources", "store", "replay", "doctor"]
+)
+def test_the_help_of_a_verb_is_light(verb: str):
+    code, names, output = loaded(HELP, verb, "--help")
+    assert code == 0
+    assert f"headstart {verb}" in output
+    assert not names & set(HEAVY)
+
+
+def test_a_wrong_option_is_refused_before_anything_heavy_is_loaded():
+    code, names, _ = loaded(HELP, "run", "photos", "--sorce", "x")
+    assert code == 2
+    assert not names & set(HEAVY)
+
+
 def test_listing_plugins_imports_none():
     body = "from headstart.core import plugins\nfor kind in plugins.PACKAGES: plugins.names(kind)"
     _, names, _ = loaded(body)

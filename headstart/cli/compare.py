@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from headstart import api
 from headstart.cli import _console as console
+from headstart.cli import _face as api
 from headstart.report import text
 
 SHOWN = (12, "Look at what was found")

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from headstart import api
 from headstart.cli import _console as console
+from headstart.cli import _face as api
 
 SHOWN = (22, "Find and tidy")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from headstart import api
 from headstart.cli import _console as console
+from headstart.cli import _face as api
 from headstart.cli import _tables as tables
 from headstart.cli._progress import watcher
 from headstart.errors import DataError

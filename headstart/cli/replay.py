@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from headstart import api
 from headstart.cli import _console as console
+from headstart.cli import _face as api
 from headstart.cli._progress import watcher
 
 SHOWN = (3, "Make and use a model")

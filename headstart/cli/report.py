@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from headstart import api
 from headstart.cli import _console as console
+from headstart.cli import _face as api
 from headstart.cli import _tables as tables
 
 SHOWN = (11, "Look at what was found")

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from headstart import api
 from headstart.cli import _console as console
+from headstart.cli import _face as api
 
 SHOWN = (10, "Look at what was found")
 COLUMNS = ("id", "verdict", "data", "source", "strategy")

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from headstart import api
 from headstart.cli import _console as console
+from headstart.cli import _face as api
 from headstart.core.store import Space
 from headstart.errors import PlanError
 from headstart.report import text
