@@ -248,10 +248,10 @@ def _held_out(
         for candidate in candidates
         for (fit, hold), pace in zip(parts, paces, strict=True)
     ]
-    together = ASKED if recipe.promising else len(asks)
+    count = ASKED if recipe.promising else len(asks)
     found: list[_Held] = []
-    for begin in range(0, len(asks), together):
-        some = asks[begin : begin + together]
+    for begin in range(0, len(asks), count):
+        some = asks[begin : begin + count]
         for ask, (network, told) in zip(some, carry_out(job, recipe, some), strict=True):
             stream = Part(recipe.stream(ask.strategy), ask.held, plain=True)
             found.append(_Held(ask.held, outputs(job, network, stream), told))

@@ -17,7 +17,8 @@ def champion(job: Job) -> Fitted:
     """The best simple model of the modality, by cross-validation on the training rows.
 
     Each model's settings are chosen once, on all training rows; with these settings the models are
-    compared on held-out folds.
+    compared on held-out folds, which flatters them a little (as the twin's validation does, whose epochs
+    were chosen on the same rows). Test rows are seen by neither.
     """
     began = time.perf_counter()
     fields = job.dataset.fields

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -120,6 +121,7 @@ class Job:
     set_aside: list[SetAside] = field(default_factory=list)
     began: float = field(default_factory=time.perf_counter)
     trained: Path | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def outcome(self) -> str:
@@ -132,10 +134,12 @@ class Job:
 
     def say(self, sentence: str) -> None:
         """Notes a sentence and tells the watcher; once."""
-        if sentence and sentence not in self.notes:
-            self.notes.append(sentence)
-            if self.watcher is not None:
-                self.watcher.say(sentence)
+        with self.lock:  # trainings side by side may say the same
+            new = bool(sentence) and sentence not in self.notes
+            if new:
+                self.notes.append(sentence)
+        if new and self.watcher is not None:
+            self.watcher.say(sentence)
 
     def how(self, profile: str) -> How:
         """How rows are extracted in this run."""

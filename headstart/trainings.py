@@ -22,6 +22,7 @@ from headstart.engine.loop import Trained, Training
 from headstart.engine.streams import Part, Stream
 from headstart.job import Job
 
+BESIDE = 256 << 20  # bytes of weights that all trainings side by side may have together
 VERSION = 2  # of the training itself; finished trainings of another version are not reused
 
 
@@ -39,7 +40,8 @@ class Recipe:
         before: operations already spent on what it starts from (stored features).
         folds: how many of the folds are held out in turn while choosing.
         promising: asked from time to time while a single candidate goes through its folds, with places in
-            `job.train` and outputs there; False ends the choosing with these folds.
+            `job.train` and outputs there; False ends the choosing with these folds. Only for one
+            candidate.
     """
 
     name: str
@@ -51,6 +53,10 @@ class Recipe:
     before: float = 0.0
     folds: int = 1
     promising: Callable[[np.ndarray, np.ndarray], bool] | None = None
+
+    def __post_init__(self) -> None:
+        if self.promising is not None and len(self.candidates) > 1:
+            raise ValueError("promising ends the choosing of a single candidate")
 
 
 @dataclass(frozen=True)
@@ -85,23 +91,31 @@ def carry_out(job: Job, recipe: Recipe, asks: Sequence[Ask]) -> Iterator[tuple[N
     one after another; of others one is held at a time.
     """
     works = (_Work(job, recipe, ask) for ask in asks)
-    if len(asks) > 1 and _small(job, recipe, asks[0]):
+    if len(asks) > 1 and together.cores() > 1 and _small(job, recipe, asks):
         every = list(works)
         left = [work for work in every if work.told is None]
-        together.run([partial(work.train, work.ask.label) for work in left], job.watcher)
+        if len(left) > 1:
+            together.run([partial(work.train, work.ask.label) for work in left], job.watcher)
         works = (work for work in every)
     for work in works:
         if work.told is None:
-            work.train(work.ask.alone or work.ask.label, job.watcher)
+            work.train(work.ask.alone or work.ask.label, job.watcher, _nothing)
         yield work.network, work.result()
 
 
-def _small(job: Job, recipe: Recipe, ask: Ask) -> bool:
-    """Whether one thread does a step as fast as several, and nothing is drawn but from the trainings' own
-    generators."""
+def _nothing() -> None:
+    """A training alone is ended by nobody else."""
+
+
+def _small(job: Job, recipe: Recipe, asks: Sequence[Ask]) -> bool:
+    """Whether one thread does a step as fast as several, all networks fit into memory beside each other,
+    and nothing is drawn but from the trainings' own generators."""
     if job.device != "cpu" or not loop.small(job.costs, job.plan.engine.batch):
         return False
+    ask = asks[0]
     network = recipe.base(seeds.derive(job.plan.seed, ask.seed))
+    if sum(p.nbytes for p in network.parameters()) * len(asks) > BESIDE:
+        return False
     return not loop.draws(network, ask.strategy, Part(recipe.stream(ask.strategy), ask.places))
 
 
@@ -120,7 +134,7 @@ class _Work:
             raise ValueError("train() was not called")
         return self.told
 
-    def train(self, label: str, watcher: Watcher | None) -> None:
+    def train(self, label: str, watcher: Watcher | None, alive: Callable[[], None]) -> None:
         """Trains from the last checkpoint, or from the start, to the end."""
         job, ask, stream = self.job, self.ask, self.recipe.stream(self.ask.strategy)
         settings = Training(
@@ -132,6 +146,7 @@ class _Work:
             pace=ask.pace,
             device=job.device,
             name=f"{self.recipe.name}, {label}",
+            alive=alive,
         )
         self.told = loop.train(
             self.network,

@@ -207,15 +207,19 @@ def _champion(name: str, champion: Any, outcome: str) -> None:
     data = dataset(name, outcome)
     rows, raw = samples(data), data.targets(np.arange(len(data)))
     encoded, classes = _encode(raw, outcome)
-    predict = champion.fit(rows[:36], data.fields, encoded[:36], outcome=outcome, seed=0)
-    said = np.asarray(predict(rows[36:]))
+    made = champion.fit(rows[:36], data.fields, encoded[:36], outcome=outcome, seed=0)
+    said = np.asarray(made(rows[36:]))
     expected = (len(rows) - 36, classes) if classes else (len(rows) - 36,)
     expect(said.shape == expected, f"{champion.name} gives {expected}, not {said.shape}")
     expect(bool(np.isfinite(said).all()), f"{champion.name} gives finite numbers")
     if classes:
         expect(np.allclose(said.sum(1), 1.0, atol=1e-6), f"{champion.name} gives probabilities")
-    again = champion.fit(rows[:36], data.fields, encoded[:36], outcome=outcome, seed=0)(rows[36:])
-    expect(np.allclose(said, again, atol=1e-9), f"{champion.name} follows its seed")
+    again = champion.fit(
+        rows[:36], data.fields, encoded[:36], outcome=outcome, seed=0, settings=made.settings
+    )
+    same = np.allclose(said, again(rows[36:]), atol=1e-9)
+    expect(same, f"{champion.name} follows its seed and the settings it is given")
+    expect(again.settings == made.settings, f"{champion.name} tells the settings it has")
 
 
 def _encode(raw: Sequence[Any], outcome: str) -> tuple[np.ndarray, int]:

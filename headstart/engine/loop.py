@@ -55,6 +55,7 @@ class Training:
         pace: by phase name, validation losses by epoch of a rival; far behind them it ends.
         device: "cpu", "cuda" ...
         name: shown with progress.
+        alive: called before every step; what it raises ends the training.
     """
 
     seed: int = 0
@@ -65,6 +66,7 @@ class Training:
     pace: Mapping[str, Sequence[float]] = field(default_factory=dict)
     device: str = "cpu"
     name: str = "training"
+    alive: Callable[[], None] = field(default=lambda: None)
 
 
 @dataclass
@@ -112,20 +114,17 @@ def draws(network: Network, strategy: Strategy, stream: Stream) -> bool:
     has a generator of its own), found by trying a step on a copy."""
     if len(stream) < 2:
         return True
-    trial, strategy = copy.deepcopy(network), copy.deepcopy(strategy)
-    streams = dict.fromkeys(strategy.streams, stream)
-    strategy.prepare(trial, streams)
-    batches = dict.fromkeys(streams, stream.batch(np.arange(2), 0))
     with torch.random.fork_rng():
+        before = torch.get_rng_state()
+        trial, strategy = copy.deepcopy(network), copy.deepcopy(strategy)
+        streams = dict.fromkeys(strategy.streams, stream)
+        strategy.prepare(trial, streams)
+        batches = dict.fromkeys(streams, stream.batch(np.arange(2), 0))
         for phase in strategy.phases(trial):
-            if phase.solved:
-                continue
-            with frozen(trial, phase), seeds.own(trial):
-                before = torch.get_rng_state()
-                strategy.loss(trial, batches, 0.0)
-                if not torch.equal(before, torch.get_rng_state()):
-                    return True
-    return False
+            if not phase.solved:
+                with frozen(trial, phase), seeds.own(trial):
+                    strategy.loss(trial, batches, 0.0)
+        return not torch.equal(before, torch.get_rng_state())
 
 
 def train(
@@ -367,6 +366,7 @@ class _Worker:
             ]
             read = self._ahead(places, epoch if phase.augment else -1)
             for step, batches in enumerate(read):
+                self.training.alive()
                 self._rates(phase, (epoch * steps + step) / max(1, epochs * steps))
                 parts = self._step(phase, batches, (epoch + step / steps) / epochs)
                 share = len(places[step]["train"]) / lengths["train"]

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 MEMORY = 4  # pairs kept by L-BFGS; more cost time and saved no iterations
 REFRESH = 4  # iterations between new preconditioners
+TRIALS = 20  # lengths tried along a line
 PATIENCE = 25  # iterations without a smaller gap before rounding is taken to be the floor
 
 
@@ -215,7 +216,7 @@ def _search(
         return 0.0, logits, shares
     low, low_slope, high = 0.0, line.fall, np.inf
     onward = -line.fall / curve
-    for _ in range(20):
+    for _ in range(TRIALS):
         length = onward
         moved = logits + along.dtype.type(length) * along
         there = softmax(moved)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
@@ -65,6 +66,7 @@ class Rows:
         self.augment, self.seed = augment, seed
         self._kept: dict[int, Any] = {}
         self._bytes = 0
+        self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(_DECODERS)
 
     def __len__(self) -> int:
@@ -93,9 +95,10 @@ class Rows:
 
     def _keep(self, place: int, arrays: Mapping[str, np.ndarray]) -> None:
         size = sum(a.nbytes for a in arrays.values())
-        if self._bytes + size <= _KEEP_BYTES:
-            self._kept[place] = arrays
-            self._bytes += size
+        with self._lock:  # trainings side by side read one stream
+            if place not in self._kept and self._bytes + size <= _KEEP_BYTES:
+                self._kept[place] = arrays
+                self._bytes += size
 
 
 class Kept:

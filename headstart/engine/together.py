@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 
 import torch
+from threadpoolctl import ThreadpoolController
 
 from headstart.core.run import Step, Watcher
 
-Task = Callable[[Watcher | None], None]
+Alive = Callable[[], None]
+Task = Callable[[Watcher | None, Alive], None]
 
 
 class _Stopped(Exception):
@@ -27,10 +29,13 @@ class _Group:
         self.lock = threading.Lock()
         self.known: dict[str, dict[int, tuple[int, int]]] = {}
 
-    def step(self, number: int, step: Step) -> None:
-        """Tells how far all are; a task that has not begun is taken to be as long as the longest."""
+    def alive(self) -> None:
+        """Raises where the group is to end."""
         if self.stop.is_set():
             raise _Stopped
+
+    def step(self, number: int, step: Step) -> None:
+        """Tells how far all are; a task that has not begun is taken to be as long as the longest."""
         with self.lock:
             known = self.known.setdefault(step.name, {})
             known[number] = (step.done, step.total)
@@ -59,26 +64,36 @@ class _One:
         self.group.step(self.number, step)
 
 
-def run(tasks: Sequence[Task], watcher: Watcher | None) -> None:
-    """All tasks, as many at once as there are cores, each with one thread of torch.
+def cores() -> int:
+    """Processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
-    The first error is raised once the others have ended, at their next step of progress; so is
-    `KeyboardInterrupt`. Torch's global generator is afterwards as it was.
+
+def run(tasks: Sequence[Task], watcher: Watcher | None) -> None:
+    """All tasks, as many at once as there are cores, each with one thread of torch and of BLAS.
+
+    A task is given a watcher and what it must call before every step: it raises once another task has
+    failed or a person has asked for the end (`KeyboardInterrupt`). The error of the first task, in their
+    order, that failed is raised when all have ended. Torch's global generator and the numbers of threads
+    are afterwards as they were.
     """
-    workers = min(len(tasks), os.cpu_count() or 1)
-    if workers < 2:
-        for task in tasks:
-            task(watcher)
-        return
     group, before = _Group(watcher, len(tasks)), torch.get_num_threads()
+    begun: list[Future[None]] = []
     torch.set_num_threads(1)
     try:
-        with torch.random.fork_rng(), ThreadPoolExecutor(workers) as pool:
-            begun = [pool.submit(task, _One(group, n)) for n, task in enumerate(tasks)]
+        with (
+            ThreadpoolController().limit(limits=1, user_api="blas"),
+            torch.random.fork_rng(),
+            ThreadPoolExecutor(max(1, min(len(tasks), cores()))) as pool,
+        ):
             try:
+                for number, task in enumerate(tasks):
+                    begun.append(pool.submit(task, _One(group, number), group.alive))
                 wait(begun, return_when=FIRST_EXCEPTION)
             finally:  # an error in one, or a person, ends all
-                if not all(one.done() for one in begun):
+                if not all(one.done() for one in begun) or len(begun) < len(tasks):
                     group.stop.set()
                     for one in begun:
                         one.cancel()

@@ -10,6 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from headstart.core.problem import Problem, Solution
+from headstart.engine import newton
 from headstart.engine import solve as solver
 from headstart.engine.solve import solve
 from headstart.errors import DataError, PlanError
@@ -276,3 +277,18 @@ def test_whole_standardisation_keeps_the_proportions_of_columns():
     divided = features / np.sqrt((spread**2).mean())
     plain = solve(problem, divided, answers, folds=None, standardise="none")
     np.testing.assert_allclose(plain.logits(divided), once.logits(features), atol=1e-3)
+
+
+def test_a_line_search_that_runs_out_of_trials_returns_what_it_tried(monkeypatch):
+    monkeypatch.setattr(newton, "TRIALS", 1)
+    draw = np.random.default_rng(0)
+    table = np.column_stack([draw.normal(size=(40, 5)) * 9, np.ones(40)])
+    rows = newton.Rows(table, np.arange(40) % 3, 3, None, (table * table).sum(axis=0))
+    start = newton.origin(rows)
+    shares = newton.softmax(start.logits)
+    way = draw.normal(size=start.weight.shape)
+    line = newton._Line(fall=-1e-3, pull=0.0, bend=0.0)  # a slope that no single step halves
+    length, moved, there = newton._search(rows, start.logits, shares, way @ table.T, line)
+    assert length != 0
+    np.testing.assert_allclose(moved, start.logits + length * (way @ table.T))
+    np.testing.assert_allclose(there, newton.softmax(moved))

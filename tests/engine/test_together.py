@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_info
 
 from headstart.core.head import Dropout
+from headstart.core.network import Network
+from headstart.core.problem import Problem
 from headstart.core.run import Step
+from headstart.core.strategy import Phase
 from headstart.engine import loop, together
 from headstart.engine import seed as seeds
 from headstart.engine.loop import Training
+from headstart.engine.solve import solve
 from headstart.strategies import fine_tune
 from tests.engine import small
 
-SETTINGS = fine_tune.Settings(cut=0, epochs=8, rate=0.02, augment=False, head_first=False)
+SETTINGS = fine_tune.Settings(cut=0, epochs=8, rate=0.02, augment=False)
+
+
+class Prepared(fine_tune.Strategy):
+    """Draws before it trains."""
+
+    def prepare(self, network: Network, streams: object) -> None:
+        torch.rand(1)
 
 
 class Heard:
@@ -39,12 +52,21 @@ def trainings(count: int) -> tuple[list[torch.nn.Module], list[together.Task]]:
         network.heads["classify"].dropout = Dropout(0.3)
 
     def task(number: int) -> together.Task:
-        def train(watcher: object) -> None:
+        def settle(network: Network, phase: Phase) -> None:
+            draw = np.random.default_rng(number)
+            features = draw.normal(size=(300, small.WIDTH)).astype(np.float32)
+            answers = np.arange(300) % 3
+            folds = [(np.arange(200), np.arange(200, 300)), (np.arange(100, 300), np.arange(100))]
+            problem = Problem("softmax", 3, (0.1, 1.0, 10.0))
+            network.heads["classify"].settle(solve(problem, features, answers, folds=folds))
+
+        def train(watcher: object, alive: together.Alive) -> None:
             loop.train(
                 networks[number],
                 fine_tune.Strategy(SETTINGS),
                 {"train": small.Numbers(inputs, labels)},
-                training=Training(seed=number, batch=16, costs=(1.0, 1.0, 1.0)),
+                training=Training(seed=number, batch=16, costs=(1.0, 1.0, 1.0), alive=alive),
+                solve=settle,
                 watcher=watcher,  # type: ignore[arg-type]
             )
 
@@ -56,10 +78,11 @@ def trainings(count: int) -> tuple[list[torch.nn.Module], list[together.Task]]:
 def test_the_bits_are_those_of_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
     alone, tasks = trainings(3)
     for train in tasks:
-        train(None)
+        train(None, lambda: None)
     beside, tasks = trainings(3)
     state, threads = torch.get_rng_state(), torch.get_num_threads()
-    monkeypatch.setattr(together.os, "cpu_count", lambda: 3)
+    blas = [pool["num_threads"] for pool in threadpool_info()]
+    monkeypatch.setattr(together, "cores", lambda: 3)
     heard = Heard()
     together.run(tasks, heard)
     for one, other in zip(alone, beside, strict=True):
@@ -68,29 +91,55 @@ def test_the_bits_are_those_of_one_after_another(monkeypatch: pytest.MonkeyPatch
     assert not torch.equal(*(n.heads["classify"].linear.weight for n in alone[:2]))
     assert torch.equal(state, torch.get_rng_state())
     assert torch.get_num_threads() == threads
+    assert [pool["num_threads"] for pool in threadpool_info()] == blas
     assert len(heard.steps) == 24
     assert {step.total for step in heard.steps} == {24}
     assert [step.done for step in heard.steps] == list(range(1, 25))
 
 
 def test_an_error_ends_the_others_and_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(together.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(together, "cores", lambda: 2)
     ended = threading.Event()
 
-    def endless(watcher: object) -> None:
+    def endless(watcher: object, alive: together.Alive) -> None:
         try:
-            while True:
+            for _ in range(3000):  # half a minute, if nobody ends it
                 time.sleep(0.01)
-                watcher.step(Step("endless", 1, 2))  # type: ignore[attr-defined]
+                alive()
+            raise AssertionError("nobody ended it")
         finally:
             ended.set()
 
-    def broken(watcher: object) -> None:
+    def broken(watcher: object, alive: together.Alive) -> None:
         raise ArithmeticError("broken")
 
     with pytest.raises(ArithmeticError, match="broken"):
         together.run([endless, broken, endless], None)
     assert ended.is_set()
+
+
+def test_a_person_ends_all_at_their_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(together, "cores", lambda: 2)
+    ended: list[bool] = []
+
+    def endless(watcher: object, alive: together.Alive) -> None:
+        try:
+            for _ in range(3000):
+                time.sleep(0.01)
+                alive()
+        except BaseException:
+            ended.append(True)
+            raise
+
+    threads = torch.get_num_threads()
+    main = threading.main_thread().ident
+    threading.Timer(0.5, signal.pthread_kill, [main, signal.SIGINT]).start()
+    began = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        together.run([endless, endless, endless], None)
+    assert time.perf_counter() - began < 10
+    assert ended == [True, True]
+    assert torch.get_num_threads() == threads
 
 
 def test_what_draws_from_the_global_generator_is_found() -> None:
@@ -101,6 +150,7 @@ def test_what_draws_from_the_global_generator_is_found() -> None:
     state = torch.get_rng_state()
     assert not loop.draws(head_only, strategy, stream)
     assert loop.draws(small.network(dropout=0.5), strategy, stream)
+    assert loop.draws(head_only, Prepared(SETTINGS), stream)
     assert torch.equal(state, torch.get_rng_state())
 
 

@@ -69,7 +69,8 @@ def _fit(features: Callable[[np.ndarray], np.ndarray], reduce: bool) -> Any:
             return np.stack([features(_rgb(s, fields)) for s in some])
 
         table, regress = rows_of(samples), outcome == "regress"
-        parts = min(_PARTS, len(table) * 2 // 3 - 1, table.shape[1])
+        # no more than the smaller of two folds has rows
+        parts = max(1, min(_PARTS, len(table) // 2, table.shape[1]))
         steps = [StandardScaler()] + ([PCA(parts, random_state=seed)] if reduce else [])
         last = RidgeCV(np.logspace(-2, 4, 13)) if regress else LogisticRegression(max_iter=1000)
         grid = {} if regress else {"logisticregression__C": _STRENGTHS}

@@ -21,7 +21,8 @@ TREES = {"learning_rate": (0.03, 0.1), "max_leaf_nodes": (7, 31)}
 MOST_TREES = 200
 PATIENCE = 10
 FEW_ROWS = 200
-"""Below this many rows none are held out for early stopping: the number of trees is fixed."""
+"""Below this many rows, or where a class has a single one, none are held out for early stopping: the number
+of trees is fixed."""
 FEW_TREES = 100
 STRENGTHS = tuple(np.logspace(-3, 2, 6))
 PENALTIES = tuple(np.logspace(-2, 4, 13))
@@ -75,7 +76,8 @@ def fit_trees(
     """
     samples, targets = list(samples), np.asarray(targets)
     columns = _Columns(samples, fields)
-    many = len(samples) >= FEW_ROWS
+    alone = outcome != "regress" and np.bincount(targets.astype(int)).min() < 2
+    many = len(samples) >= FEW_ROWS and not alone
     kind: Any = (
         HistGradientBoostingRegressor if outcome == "regress" else HistGradientBoostingClassifier
     )

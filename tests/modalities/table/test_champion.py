@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from headstart.core.dataset import Field
+from headstart.modalities import _simple
 from headstart.modalities.table import champion
 
 FIELDS = (Field("age", "number"), Field("city", "category"))
@@ -40,3 +41,27 @@ def test_a_class_with_one_row_does_not_break_the_search() -> None:
     targets[0], targets[1:40] = 2, 1
     predict = champion.fit_trees(ROWS[:80], FIELDS, targets, outcome="classify", seed=0)
     assert predict(ROWS[80:]).shape == (40, 3)
+
+
+def test_a_class_with_one_row_does_not_break_early_stopping() -> None:
+    rows = [ROWS[i % len(ROWS)] for i in range(champion.FEW_ROWS + 20)]
+    targets = np.arange(len(rows)) % 2
+    targets[0] = 2
+    predict = champion.fit_trees(rows, FIELDS, targets, outcome="classify", seed=0)
+    assert predict(rows[:5]).shape == (5, 3)
+
+
+@pytest.mark.parametrize("model", champion.CHAMPIONS, ids=lambda m: m.name)
+def test_given_settings_are_not_searched_again(model, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    targets = (CITIES == "Lima").astype(int)
+    first = model.fit(ROWS[:80], FIELDS, targets[:80], outcome="classify", seed=0)
+    assert first.settings
+
+    def searched(*_: object, **__: object) -> None:
+        raise AssertionError("searched again")
+
+    monkeypatch.setattr(_simple, "GridSearchCV", searched)
+    again = model.fit(
+        ROWS[:80], FIELDS, targets[:80], outcome="classify", seed=0, settings=first.settings
+    )
+    np.testing.assert_allclose(first(ROWS[80:]), again(ROWS[80:]))
