@@ -89,7 +89,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         made = Path(tiny.write(home / f".{name}", outcome, rows, 0))
         shutil.move(made, home / name)
     lines = [
-        f"{word} {n},{label}" for label, words in TEXTS.items() for word in words for n in range(6)
+        f"{word} {n},{label}" for label, words in TEXTS.items() for word in words for n in range(4)
     ]
     (home / "texts.csv").write_text("\n".join(["text,label", *lines]), "utf-8")
     pictures = sorted(p for p in (home / "photos").rglob("*") if p.is_file())
