@@ -209,15 +209,16 @@ def tune(job: Job, recipe: Recipe) -> Tuned:
     parts = folds(job, job.labels, job.groups, job.plan.seed, HOLD)[: recipe.folds]
     share = recipe.most_flops / (len(recipe.candidates) * len(parts) + 1)
     first, *others = recipe.candidates
-    tried = [_judged(job, first, _held_out(job, recipe, [first], parts, share, [{}] * len(parts)))]
+    leader = _held_out(job, recipe, [first], parts, share, [{}] * len(parts))
+    tried = [_judged(first, leader)]
     if others:
-        paces = [_curves(held.told) for held in tried[0][2]]
+        paces = [_curves(held.told) for held in leader]
         every = _held_out(job, recipe, others, parts, share, paces)
         for number, candidate in enumerate(others):
             mine = every[number * len(parts) : (number + 1) * len(parts)]
-            tried.append(_judged(job, candidate, mine))
+            tried.append(_judged(candidate, mine))
     best = min(tried, key=lambda one: one[0])[1]
-    flops = sum(one.flops for _, one, _ in tried)
+    flops = sum(one.flops for _, one in tried)
     return dataclasses.replace(best, flops=flops, seconds=time.perf_counter() - began)
 
 
@@ -255,25 +256,27 @@ def _held_out(
         for ask, (network, told) in zip(some, carry_out(job, recipe, some), strict=True):
             stream = Part(recipe.stream(ask.strategy), ask.held, plain=True)
             found.append(_Held(ask.held, outputs(job, network, stream), told))
-        if recipe.promising and len(found) < len(asks):
-            places = np.concatenate([held.places for held in found])
-            if not recipe.promising(places, np.concatenate([held.said for held in found])):
-                break
+        left = len(found) < len(asks)
+        if recipe.promising and left and not recipe.promising(*_outside(found)):
+            break
     return found
 
 
-def _judged(
-    job: Job, strategy: Strategy, found: Sequence[_Held]
-) -> tuple[float, Tuned, Sequence[_Held]]:
-    """Mean of the lowest losses of one candidate, what came of it, and all of it."""
-    every = [held.told for held in found]
-    epochs = {p: round(float(np.median([t.best[p] for t in every]))) for p in every[0].best}
+def _outside(found: Sequence[_Held]) -> tuple[np.ndarray, np.ndarray]:
+    """Held-out places of all parts, ascending, and outputs there."""
     places = np.concatenate([held.places for held in found])
     order = np.argsort(places, kind="stable")
-    outside = (places[order], np.concatenate([held.said for held in found])[order])
+    return places[order], np.concatenate([held.said for held in found])[order]
+
+
+def _judged(strategy: Strategy, found: Sequence[_Held]) -> tuple[float, Tuned]:
+    """Mean of the lowest losses of one candidate, and what came of it."""
+    every = [held.told for held in found]
+    epochs = {p: round(float(np.median([t.best[p] for t in every]))) for p in every[0].best}
     late = sum(any(t.improving(p) for p in t.best) for t in every) * 2 > len(every)
-    tuned = Tuned(strategy, outside, epochs, late, sum(t.flops for t in every), 0.0)
-    return float(np.mean([_lowest(told) for told in every])), tuned, found
+    flops = sum(t.flops for t in every)
+    tuned = Tuned(strategy, _outside(found), epochs, late, flops, 0.0)
+    return float(np.mean([_lowest(told) for told in every])), tuned
 
 
 def finish(job: Job, recipe: Recipe, tuned: Tuned) -> Fitted:
@@ -318,7 +321,12 @@ def rows_stream(job: Job, rows: np.ndarray, *, augment: bool) -> Rows:
     return Rows(job.dataset, rows, transform, labels, augment=augment, seed=job.plan.seed)
 
 
-def fine_tuning(job: Job, features: np.ndarray, candidates: Sequence[Strategy]) -> Recipe:
+def fine_tuning(
+    job: Job,
+    features: np.ndarray,
+    candidates: Sequence[Strategy],
+    promising: Callable[[np.ndarray, np.ndarray], bool] | None = None,
+) -> Recipe:
     """The source's weights trained on by a strategy, from kept states where nothing below the cut
     changes and nothing is augmented."""
     held: dict[int, Stream] = {}
@@ -346,7 +354,16 @@ def fine_tuning(job: Job, features: np.ndarray, candidates: Sequence[Strategy]) 
 
     before = job.flops * len(job.train)
     few = FEW_FOLDS if len(job.train) <= FEW_ROWS else 1
-    return Recipe("transfer", base, candidates, stream, settle, before=before, folds=few)
+    return Recipe(
+        "transfer",
+        base,
+        candidates,
+        stream,
+        settle,
+        before=before,
+        folds=few,
+        promising=promising,
+    )
 
 
 def twin(job: Job, transfer: Fitted) -> Fitted:

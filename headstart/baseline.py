@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart import arms
-from headstart.arms import Fitted
+from headstart.arms import Fitted, folds, score
 from headstart.core.modality import Champion, Simple
 from headstart.job import Job, Lazy
 
@@ -23,7 +22,7 @@ def champion(job: Job) -> Fitted:
     began = time.perf_counter()
     fields = job.dataset.fields
     samples = list(Lazy(job.dataset, job.train))
-    parts = arms.folds(job, job.labels, job.groups, job.plan.seed, 3)
+    parts = folds(job, job.labels, job.groups, job.plan.seed, 3)
 
     def fit(model: Champion, rows: np.ndarray, seed: int, settings: Any = None) -> Simple:
         some, labels = [samples[i] for i in rows], job.labels[rows]
@@ -33,14 +32,16 @@ def champion(job: Job) -> Fitted:
         return made
 
     every, results = np.arange(len(samples)), []
+    places = np.concatenate([valid for _, valid in parts])
+    order = np.argsort(places)
+    places = places[order]
     for model in job.modality.champion.CHAMPIONS:
         first, held = fit(model, every, 0), []
         for learn, valid in parts:
             ask = fit(model, learn, 0, first.settings)
             held.append(whole(job, ask([samples[i] for i in valid]), job.labels[learn]))
-        places = np.concatenate([valid for _, valid in parts])
-        said = np.concatenate(held)[np.argsort(places)]
-        results.append((arms.score(job, said, job.labels[np.sort(places)]), model, first, said))
+        said = np.concatenate(held)[order]
+        results.append((score(job, said, job.labels[places]), model, first, said))
     best, model, first, said = max(results, key=lambda r: r[0])
     count = job.plan.evidence.seeds if model.seeded else 1
     fitted = [first] + [fit(model, every, seed, first.settings) for seed in range(1, count)]
@@ -54,7 +55,7 @@ def champion(job: Job) -> Fitted:
         [],
         predict,
         np.array([best]),
-        (np.sort(places), said),
+        (places, said),
         flops=float("nan"),
         seconds=time.perf_counter() - began,
         settings=dict(first.settings),

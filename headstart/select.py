@@ -78,10 +78,13 @@ def transfer(job: Job, features: np.ndarray, seconds: float) -> tuple[Fitted, st
     first = probe(job, features, seconds)
     best: tuple[str, Any, Tuned] | None = None
     spent, most = 0.0, 0.0
+
+    def promising(places: np.ndarray, said: np.ndarray) -> bool:
+        """Given up early only when more than a standard error behind."""
+        return sum(_gain(job, places, said, first)) > 0
+
     for name, strategy in _affordable(job):
-        recipe = fine_tuning(job, features, [strategy])
-        # given up early only when more than a standard error behind
-        recipe.promising = lambda places, said: sum(_gain(job, places, said, first)) > 0
+        recipe = fine_tuning(job, features, [strategy], promising)
         tuned = tune(job, recipe)
         spent += tuned.flops
         gain, error = _gain(job, *tuned.held_out, first)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from headstart.core import digest
+from headstart.core import digest, machine
 from headstart.core.network import Network
 from headstart.core.run import Watcher
 from headstart.core.strategy import Phase, Strategy
@@ -26,7 +26,7 @@ BESIDE = 256 << 20  # bytes of weights that all trainings side by side may have 
 VERSION = 2  # of the training itself; finished trainings of another version are not reused
 
 
-@dataclass
+@dataclass(frozen=True)
 class Recipe:
     """How a trained arm is made.
 
@@ -40,8 +40,7 @@ class Recipe:
         before: operations already spent on what it starts from (stored features).
         folds: how many of the folds are held out in turn while choosing.
         promising: asked from time to time while a single candidate goes through its folds, with places in
-            `job.train` and outputs there; False ends the choosing with these folds. Only for one
-            candidate.
+            `job.train` and outputs there; False ends the choosing with these folds.
     """
 
     name: str
@@ -90,33 +89,24 @@ def carry_out(job: Job, recipe: Recipe, asks: Sequence[Ask]) -> Iterator[tuple[N
     Small networks that draw nothing from torch's global generator train side by side, to the same bits as
     one after another; of others one is held at a time.
     """
-    works = (_Work(job, recipe, ask) for ask in asks)
-    if len(asks) > 1 and together.cores() > 1 and _small(job, recipe, asks):
-        every = list(works)
-        left = [work for work in every if work.told is None]
-        if len(left) > 1:
+    works: Iterable[_Work] = (_Work(job, recipe, ask) for ask in asks)
+    if len(asks) > 1 and machine.cores() > 1 and _small(job, len(asks)):
+        works = list(works)
+        left = [work for work in works if work.told is None]
+        if len(left) > 1 and not left[0].draws():
             together.run([partial(work.train, work.ask.label) for work in left], job.watcher)
-        works = (work for work in every)
     for work in works:
         if work.told is None:
-            work.train(work.ask.alone or work.ask.label, job.watcher, _nothing)
+            work.train(work.ask.alone or work.ask.label, job.watcher)
         yield work.network, work.result()
 
 
-def _nothing() -> None:
-    """A training alone is ended by nobody else."""
-
-
-def _small(job: Job, recipe: Recipe, asks: Sequence[Ask]) -> bool:
-    """Whether one thread does a step as fast as several, all networks fit into memory beside each other,
-    and nothing is drawn but from the trainings' own generators."""
+def _small(job: Job, count: int) -> bool:
+    """Whether one thread does a step as fast as several, and `count` networks fit into memory beside
+    each other."""
     if job.device != "cpu" or not loop.small(job.costs, job.plan.engine.batch):
         return False
-    ask = asks[0]
-    network = recipe.base(seeds.derive(job.plan.seed, ask.seed))
-    if sum(p.nbytes for p in network.parameters()) * len(asks) > BESIDE:
-        return False
-    return not loop.draws(network, ask.strategy, Part(recipe.stream(ask.strategy), ask.places))
+    return sum(p.nbytes for p in job.backbone.parameters()) * count <= BESIDE
 
 
 class _Work:
@@ -134,7 +124,14 @@ class _Work:
             raise ValueError("train() was not called")
         return self.told
 
-    def train(self, label: str, watcher: Watcher | None, alive: Callable[[], None]) -> None:
+    def draws(self) -> bool:
+        """Whether it would draw from another generator than its own."""
+        stream = self.recipe.stream(self.ask.strategy)
+        return loop.draws(self.network, self.ask.strategy, Part(stream, self.ask.places))
+
+    def train(
+        self, label: str, watcher: Watcher | None, alive: Callable[[], None] = loop.always
+    ) -> None:
         """Trains from the last checkpoint, or from the start, to the end."""
         job, ask, stream = self.job, self.ask, self.recipe.stream(self.ask.strategy)
         settings = Training(

@@ -214,12 +214,13 @@ def _champion(name: str, champion: Any, outcome: str) -> None:
     expect(bool(np.isfinite(said).all()), f"{champion.name} gives finite numbers")
     if classes:
         expect(np.allclose(said.sum(1), 1.0, atol=1e-6), f"{champion.name} gives probabilities")
-    again = champion.fit(
-        rows[:36], data.fields, encoded[:36], outcome=outcome, seed=0, settings=made.settings
-    )
-    same = np.allclose(said, again(rows[36:]), atol=1e-9)
-    expect(same, f"{champion.name} follows its seed and the settings it is given")
-    expect(again.settings == made.settings, f"{champion.name} tells the settings it has")
+    for given, by in ((None, "its seed"), (made.settings, "the settings it is given")):
+        again = champion.fit(
+            rows[:36], data.fields, encoded[:36], outcome=outcome, seed=0, settings=given
+        )
+        same = np.allclose(said, again(rows[36:]), atol=1e-9)
+        expect(same, f"{champion.name} follows {by}")
+        expect(again.settings == made.settings, f"{champion.name} tells the settings it has")
 
 
 def _encode(raw: Sequence[Any], outcome: str) -> tuple[np.ndarray, int]:

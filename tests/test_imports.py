@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.conftest import VERBS
+
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = (
     *("torch", "torchvision", "timm", "transformers", "tokenizers", "lightning_fabric", "mlflow"),
@@ -57,9 +59,7 @@ def test_help_is_light(arguments: list[str]):
     assert not names & set(HEAVY)
 
 
-@pytest.mark.parametrize(
-    "verb", ["run", "predict", "report", "runs", "compare", "sources", "store", "replay", "doctor"]
-)
+@pytest.mark.parametrize("verb", VERBS)
 def test_the_help_of_a_verb_is_light(verb: str):
     code, names, output = loaded(HELP, verb, "--help")
     assert code == 0

@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from headstart.core import digest
+from headstart.core import digest, machine
 from headstart.core.dataset import Field, SetAside
 from headstart.core.reader import Read
 from headstart.data.layout import Layout
@@ -85,7 +85,7 @@ class Sieve:
         """All batches in order; files are read by a pool of threads."""
         start = 0
         with ExitStack() as stack:
-            workers = min(THREADS, 2 * (os.cpu_count() or 1))
+            workers = min(THREADS, 2 * machine.cores())
             pool = stack.enter_context(ThreadPoolExecutor(workers)) if self.heavy else None
             spread = pool.map if pool else map
             for batch in table.stream():

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import tempfile
 import threading
 import time
@@ -23,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from headstart.core import machine
 from headstart.core.dataset import Dataset
 from headstart.core.executor import Runner
 from headstart.core.modality import Transform
@@ -229,7 +229,7 @@ class _Job:
         for place, key in enumerate(self.keys):
             self.first.setdefault(key, place)
         self.unique = list(self.first)
-        self.threads = self.how.threads or len(os.sched_getaffinity(0))
+        self.threads = self.how.threads or machine.cores()
         self.lanes = self.threads if self.how.device == "cpu" else 1
         self.lock = threading.Lock()
 

@@ -17,7 +17,6 @@ Ridge takes one eigendecomposition per fold for all strengths.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -26,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
+from headstart.core import machine
 from headstart.core.problem import Problem, Scoring, Solution
 from headstart.engine import newton, ridge, temperature
 from headstart.engine.basis import Basis, Scaling, Standard, rotated, row_space
@@ -187,7 +187,7 @@ def _side_by_side(work: Callable[[T], U], items: Iterable[T]) -> list[U]:
     things = list(items)
     if len(things) < 2:
         return [work(thing) for thing in things]
-    with ThreadPoolExecutor(min(len(things), os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(len(things), machine.cores())) as pool:
         return list(pool.map(work, things))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -10,6 +9,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 import torch
 from threadpoolctl import ThreadpoolController
 
+from headstart.core import machine
 from headstart.core.run import Step, Watcher
 
 Alive = Callable[[], None]
@@ -64,13 +64,6 @@ class _One:
         self.group.step(self.number, step)
 
 
-def cores() -> int:
-    """Processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def run(tasks: Sequence[Task], watcher: Watcher | None) -> None:
     """All tasks, as many at once as there are cores, each with one thread of torch and of BLAS.
 
@@ -86,7 +79,7 @@ def run(tasks: Sequence[Task], watcher: Watcher | None) -> None:
         with (
             ThreadpoolController().limit(limits=1, user_api="blas"),
             torch.random.fork_rng(),
-            ThreadPoolExecutor(max(1, min(len(tasks), cores()))) as pool,
+            ThreadPoolExecutor(max(1, min(len(tasks), machine.cores()))) as pool,
         ):
             try:
                 for number, task in enumerate(tasks):

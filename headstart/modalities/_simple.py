@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold
+from sklearn.pipeline import make_pipeline
 
 FOLDS = 3
 
@@ -38,6 +40,33 @@ def chosen(
     scoring = "neg_mean_squared_error" if outcome == "regress" else "neg_log_loss"
     search = GridSearchCV(model, dict(grid), cv=folds, scoring=scoring).fit(rows, targets)
     return search.best_estimator_, dict(search.best_params_)
+
+
+def linear(
+    rows: Any,
+    targets: np.ndarray,
+    *,
+    strengths: Sequence[float],
+    penalties: Sequence[float],
+    iterations: int,
+    outcome: str,
+    seed: int,
+    settings: Mapping[str, Any] | None,
+    first: Sequence[Any] = (),
+) -> tuple[Any, Mapping[str, Any]]:
+    """Logistic regression with its C out of `strengths`, or ridge with its alpha out of `penalties`, behind
+    the transformers `first`; otherwise as `chosen`."""
+    regress = outcome == "regress"
+    last = RidgeCV(alphas=penalties) if regress else LogisticRegression(max_iter=iterations)
+    return chosen(
+        make_pipeline(*first, last),
+        {} if regress else {"logisticregression__C": strengths},
+        rows,
+        targets,
+        outcome=outcome,
+        seed=seed,
+        settings=settings,
+    )
 
 
 def said(model: Any, rows: Any, outcome: str) -> np.ndarray:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info
 
+from headstart.core import machine
 from headstart.core.head import Dropout
 from headstart.core.network import Network
 from headstart.core.problem import Problem
@@ -82,7 +83,7 @@ def test_the_bits_are_those_of_one_after_another(monkeypatch: pytest.MonkeyPatch
     beside, tasks = trainings(3)
     state, threads = torch.get_rng_state(), torch.get_num_threads()
     blas = [pool["num_threads"] for pool in threadpool_info()]
-    monkeypatch.setattr(together, "cores", lambda: 3)
+    monkeypatch.setattr(machine, "cores", lambda: 3)
     heard = Heard()
     together.run(tasks, heard)
     for one, other in zip(alone, beside, strict=True):
@@ -98,7 +99,7 @@ def test_the_bits_are_those_of_one_after_another(monkeypatch: pytest.MonkeyPatch
 
 
 def test_an_error_ends_the_others_and_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(together, "cores", lambda: 2)
+    monkeypatch.setattr(machine, "cores", lambda: 2)
     ended = threading.Event()
 
     def endless(watcher: object, alive: together.Alive) -> None:
@@ -119,7 +120,7 @@ def test_an_error_ends_the_others_and_is_raised(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_person_ends_all_at_their_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(together, "cores", lambda: 2)
+    monkeypatch.setattr(machine, "cores", lambda: 2)
     ended: list[bool] = []
 
     def endless(watcher: object, alive: together.Alive) -> None:

@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 from sklearn.decomposition import PCA
-from sklearn.linear_model import LogisticRegression, RidgeCV
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from headstart.core.dataset import Field, Sample
@@ -24,6 +22,7 @@ _CELLS = 4
 _ANGLES = 9
 _COLOURS = 4
 _STRENGTHS = (0.01, 0.1, 1.0, 10.0)
+_PENALTIES = tuple(np.logspace(-2, 4, 13))
 _PARTS = 50
 
 
@@ -68,16 +67,21 @@ def _fit(features: Callable[[np.ndarray], np.ndarray], reduce: bool) -> Any:
         def rows_of(some: Sequence[Sample]) -> np.ndarray:
             return np.stack([features(_rgb(s, fields)) for s in some])
 
-        table, regress = rows_of(samples), outcome == "regress"
+        table = rows_of(samples)
         # no more than the smaller of two folds has rows
         parts = max(1, min(_PARTS, len(table) // 2, table.shape[1]))
         steps = [StandardScaler()] + ([PCA(parts, random_state=seed)] if reduce else [])
-        last = RidgeCV(np.logspace(-2, 4, 13)) if regress else LogisticRegression(max_iter=1000)
-        grid = {} if regress else {"logisticregression__C": _STRENGTHS}
-        model, found = _simple.chosen(
-            make_pipeline(*steps, last), grid, table, np.asarray(targets),
-            outcome=outcome, seed=seed, settings=settings,
-        )  # fmt: skip
+        model, found = _simple.linear(
+            table,
+            np.asarray(targets),
+            strengths=_STRENGTHS,
+            penalties=_PENALTIES,
+            iterations=1000,
+            outcome=outcome,
+            seed=seed,
+            settings=settings,
+            first=steps,
+        )
         return Simple(lambda some: _simple.said(model, rows_of(some), outcome), found)
 
     return fit

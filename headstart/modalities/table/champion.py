@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
@@ -119,12 +118,15 @@ def fit_linear(
     def rows_of(some: Sequence[Sample]) -> np.ndarray:
         return np.stack([encode(s)["row"] for s in some]).astype(float)
 
-    regress = outcome == "regress"
-    linear: Any = RidgeCV(alphas=PENALTIES) if regress else LogisticRegression(max_iter=2000)
-    cells = scaler.fit_transform(rows_of(samples))
-    grid = {} if regress else {"C": STRENGTHS}
-    model, found = _simple.chosen(
-        linear, grid, cells, targets, outcome=outcome, seed=seed, settings=settings
+    model, found = _simple.linear(
+        scaler.fit_transform(rows_of(samples)),
+        targets,
+        strengths=STRENGTHS,
+        penalties=PENALTIES,
+        iterations=2000,
+        outcome=outcome,
+        seed=seed,
+        settings=settings,
     )
     return Simple(lambda some: _simple.said(model, scaler.transform(rows_of(some)), outcome), found)
 

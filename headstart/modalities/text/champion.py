@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.pipeline import FeatureUnion
 
 from headstart.core.dataset import Field, Sample
@@ -48,12 +47,15 @@ def _fit(
     settings: Mapping[str, Any] | None,
 ) -> Simple:
     """Logistic regression with C by cross-validation, or ridge, on weighed terms."""
-    regress = outcome == "regress"
-    linear: Any = RidgeCV(alphas=PENALTIES) if regress else LogisticRegression(max_iter=1000)
-    rows = features.fit_transform(_texts(samples, fields))
-    grid = {} if regress else {"C": STRENGTHS}
-    model, found = _simple.chosen(
-        linear, grid, rows, np.asarray(targets), outcome=outcome, seed=seed, settings=settings
+    model, found = _simple.linear(
+        features.fit_transform(_texts(samples, fields)),
+        np.asarray(targets),
+        strengths=STRENGTHS,
+        penalties=PENALTIES,
+        iterations=1000,
+        outcome=outcome,
+        seed=seed,
+        settings=settings,
     )
     return Simple(
         lambda some: _simple.said(model, features.transform(_texts(some, fields)), outcome), found
