@@ -20,6 +20,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,9 +57,11 @@ class Rows:
         return cell.read_bytes() if isinstance(cell, Path) else str(cell).encode()
 
     def digests(self, rows: np.ndarray) -> list[bytes]:
-        for row in rows:
-            if int(row) not in self._digests:
-                self._digests[int(row)] = digest.row(self._bytes(int(row)))
+        new = [int(r) for r in rows if int(r) not in self._digests]
+        with ThreadPoolExecutor() as pool:  # as `headstart.data.rows` reads files
+            self._digests.update(
+                zip(new, pool.map(lambda r: digest.row(self._bytes(r)), new), strict=True)
+            )
         return [self._digests[int(r)] for r in rows]
 
     def samples(self, rows: np.ndarray) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain
@@ -22,6 +22,7 @@ from headstart.errors import BadRow
 
 CHUNK = 16  # rows a decoding thread takes at once
 HOLD = 256 << 20  # bytes of transformed samples that may wait for companions of their length
+AHEAD = 64 << 20  # bytes of them that may wait while the network is made ready
 COMMIT_ROWS, COMMIT_SECONDS, COMMIT_BYTES = 512, 1.5, 32 << 20
 
 
@@ -143,7 +144,7 @@ def prepared(
     transform: Transform,
     view: int,
     threads: int,
-) -> Iterator[Item | Refused]:
+) -> Generator[Item | Refused, None, None]:
     """Samples decoded and transformed on `threads` threads, in the order of `rows`."""
 
     def one(key: bytes, sample: Any) -> Item | Refused:
@@ -182,6 +183,44 @@ def prepared(
         finally:
             for future in flying:
                 future.cancel()
+
+
+class Ahead:
+    """Pulls samples on a thread of its own while the block runs, until AHEAD bytes wait.
+
+    Attributes:
+        held: what was pulled, in order; the iterator goes on behind it.
+    """
+
+    def __init__(self, items: Iterator[Item | Refused]) -> None:
+        self.held: list[Item | Refused] = []
+        self._items = items
+        self._stop = threading.Event()
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, name="headstart-ahead", daemon=True)
+
+    def __enter__(self) -> Ahead:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Raises what pulling raised, unless the block itself failed."""
+        self._stop.set()
+        self._thread.join()
+        if kind is None and self._error is not None:
+            raise self._error
+
+    def _work(self) -> None:
+        size = 0
+        try:
+            while size < AHEAD and not self._stop.is_set():
+                item = next(self._items, None)
+                if item is None:
+                    return
+                self.held.append(item)
+                size += item.nbytes if isinstance(item, Item) else 0
+        except BaseException as error:
+            self._error = error
 
 
 class Lanes:

@@ -13,8 +13,9 @@ import dataclasses
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from headstart.engine import _choose as choose
 from headstart.engine._aside import Loose
 from headstart.engine._choose import Candidate
 from headstart.engine._pipeline import (
+    Ahead,
     Bucketer,
     Item,
     Lanes,
@@ -44,6 +46,7 @@ from headstart.engine._pipeline import (
 from headstart.engine._trunk import Trunk, nbytes, to_batch, to_rows
 from headstart.errors import BadRow, ContractError, StorageError
 
+Samples = Generator[Item | Refused, None, None]
 BUDGET = 512 << 20  # bytes of activations that all forward passes together may take
 MOST = {"cpu": 32}  # rows a batch; more gains nothing on a processor
 CACHE, LEAST = 32 << 20, 4  # bytes of activations that its caches hold; rows that are worth a call
@@ -261,9 +264,14 @@ class _Job:
     def fill(self, found: list[Candidate]) -> Candidate | None:
         """Computes the missing rows with the quickest executor; None: too large to keep."""
         best = min(found, key=lambda c: (len(c.absent), c.name))
-        items = self.sample(best)
-        if not items:
-            return best
+        with contextlib.closing(self.prepared(best.absent)) as stream:
+            items = self.sample(stream)
+            return self.compute(found, best, items, stream) if items else best
+
+    def compute(
+        self, found: list[Candidate], best: Candidate, items: list[Item], stream: Samples
+    ) -> Candidate | None:
+        """`fill` once the first `items` of `best` are there; the rest of them comes from `stream`."""
         two = items[:2] if len(items) > 1 else items * 2
         example = self.transform.collate([i.arrays for i in two])
         self.probe(example, items)
@@ -276,18 +284,22 @@ class _Job:
                 return None
             ranked[0].shelf = Loose()
             ranked[0].absent = list(range(len(self.unique)))
-        chosen, runner = self.ready(ranked, example)
-        seconds = self.forward(chosen, runner)
+        with Ahead(stream) as ahead:
+            chosen, runner = self.ready(ranked, example)
+        if chosen.absent == best.absent:
+            seconds = self.forward(chosen, runner, chain(items, ahead.held, stream))
+        else:
+            seconds = self.forward(chosen, runner, self.prepared(chosen.absent))
         rates[choose.CHOSEN] = chosen.name
         if self.forwards > choose.FEW:
             rates[chosen.name] = [seconds / self.lanes / self.forwards, 0.5]
         choose.write_rates(self.cache, self.which, rates)
         return chosen
 
-    def sample(self, best: Candidate) -> list[Item]:
-        """Up to sixteen transformed samples of those that are missing; [] when all of them are refused."""
+    def sample(self, stream: Samples) -> list[Item]:
+        """The first sixteen samples that are not refused; [] when all of them are."""
         items: list[Item] = []
-        for item in self.prepared(best.absent):
+        for item in stream:
             if isinstance(item, Refused):
                 self.refused[item.key] = item.error
                 continue
@@ -296,8 +308,8 @@ class _Job:
                 break
         return items
 
-    def prepared(self, absent: Sequence[int]) -> Iterator[Item | Refused]:
-        keys = [self.unique[p] for p in absent]
+    def prepared(self, absent: Sequence[int]) -> Samples:
+        keys = [self.unique[p] for p in absent if self.unique[p] not in self.refused]
         return prepared(
             self.dataset,
             self.rows[[self.first[k] for k in keys]],
@@ -367,30 +379,32 @@ class _Job:
             return self.ready(found, example)
         raise ContractError(f"No executor can run this network: {last}") from last
 
-    def forward(self, chosen: Candidate, runner: Runner) -> float:
+    def forward(
+        self, chosen: Candidate, runner: Runner, samples: Iterable[Item | Refused]
+    ) -> float:
         """Computes and stores what `chosen` lacks; what is done stays when this is interrupted.
         Returns the seconds spent in forward passes, summed over lanes."""
-        absent = [p for p in chosen.absent if self.unique[p] not in self.refused]
+        total = sum(self.unique[p] not in self.refused for p in chosen.absent)
         writer = Writer(chosen.shelf)
         lanes = Lanes(lambda batch: self.batch(batch, runner, writer), self.lanes, self.how.device)
-        share = max(1, -(-len(absent) // self.lanes))
+        share = max(1, -(-total // self.lanes))
         bucketer = Bucketer(lambda n: min(self.size(n), share), self.trunk.backbone.companions)
         try:
-            for item in self.prepared(absent):
+            for item in samples:
                 if isinstance(item, Refused):
                     self.refused[item.key] = item.error
                     continue
                 for batch in bucketer.add(item):
                     lanes.submit(batch)
-                    self.tell(len(absent))
+                    self.tell(total)
             for batch in bucketer.rest():
                 lanes.submit(batch)
-                self.tell(len(absent))
+                self.tell(total)
             lanes.finish()
         finally:
             lanes.close()
             writer.close()
-        self.tell(len(absent))
+        self.tell(total)
         return lanes.seconds
 
     def size(self, length: int) -> int:
