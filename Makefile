@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+WHAT   := --constraint constraints.txt --editable '.[all,dev]'
 
 # mypy judges what every other file leans on.
 TYPED  := $(wildcard headstart/core headstart/errors.py headstart/version.py \
@@ -23,13 +25,14 @@ help:
 
 venv: $(STAMP)
 
-# The stamp is written last, so an installation that broke off is taken up again.
+# The stamp is written last, so an installation that broke off is taken up again. uv takes half the time
+# of pip, and reads no settings of pip's: where it finds no index, pip does the work.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else \
 	  "headstart needs Python 3.11 to 3.13; this is %d.%d. Try: make PYTHON=python3.12" % v)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	  --constraint constraints.txt --editable '.[all,dev]'
+	$(PIP) --constraint constraints.txt uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode $(WHAT) || $(PIP) $(WHAT)
 	@touch $@
 
 demo: $(STAMP)

@@ -408,12 +408,13 @@ class _Job:
         return lanes.seconds
 
     def size(self, length: int) -> int:
-        """Rows in a batch of this length."""
+        """Rows in a batch of this length. States are computed in batches as trainings form them, since
+        smaller ones take other kernels; features in what the caches hold."""
         if self.how.batch:
             return min(self.how.batch, self.most or self.how.batch)
         most = self.most or MOST.get(self.how.device, 256)
         peak = max(1.0, self.peak * max(1.0, length / self.length)) * self.lanes
-        if self.how.device == "cpu":
+        if self.how.device == "cpu" and self.trunk.cut is None:
             most = min(most, max(LEAST, CACHE / peak))
         return int(max(1, min(most, BUDGET / peak)))
 
