@@ -303,6 +303,7 @@ def _count(
     """What the checks read beside the arms."""
     scratch = baselines.get("scratch")
     made.facts.update(
+        outcome=made.outcome,
         strategy=strategy,
         strategy_settings=transfer.settings,
         flops_transfer=transfer.flops,
