@@ -28,7 +28,7 @@ _FILTERS = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 _MOST_RESIZED = 30_000_000  # pixels
-Box = tuple[float, float, float, float]
+MARGIN = 12  # lines beyond a crop that may be resized with it
 
 
 @dataclass(frozen=True)
@@ -110,25 +110,21 @@ class PictureTransform:
         return min(size) >= 2 * min(self._resized(size)) and 4 * size[0] >= 3 * size[1]
 
     def _cut(self, picture: Image.Image) -> Image.Image:
-        """The centre in one call that reads its box alone: almost twice as fast, and about a pixel in
-        ten thousand differs by one level, because Pillow keeps boxes in single precision."""
-        high, wide = self.side
-        return picture.resize(
-            (wide, high), _FILTERS[self.interpolation], box=self._box(picture.size)
+        """The centre in one call that reads its box alone: sooner, and a few pixels in a hundred thousand
+        differ by one level, because Pillow keeps boxes in single precision. Some lines more are
+        resized and cut off again, so that the box's ends come to lie where that rounds least."""
+        (high, wide), (width, height) = self.side, picture.size
+        resized = self._resized(picture.size)
+        left, top = self._corner(resized)
+        first, last = _ends(left, wide, resized[0], width)
+        upper, lower = _ends(top, high, resized[1], height)
+        x, y = width / resized[0], height / resized[1]
+        made = picture.resize(
+            (last - first, lower - upper),
+            _FILTERS[self.interpolation],
+            box=(first * x, upper * y, min(last * x, width), min(lower * y, height)),
         )
-
-    def _box(self, size: tuple[int, int]) -> Box:
-        width, height = size
-        new_width, new_height = self._resized(size)
-        high, wide = self.side
-        left, top = self._corner((new_width, new_height))
-        x, y = width / new_width, height / new_height
-        return (
-            max(0.0, left * x),
-            max(0.0, top * y),
-            min(float(width), (left + wide) * x),
-            min(float(height), (top + high) * y),
-        )
+        return made.crop((left - first, top - upper, left - first + wide, top - upper + high))
 
     def _least(self, data: bytes) -> tuple[int, int]:
         return self._resized(decode.size(data))
@@ -179,6 +175,19 @@ class PictureTransform:
     def profile(self, name: str) -> PictureTransform:
         """ "fast" decodes JPEGs at a reduced scale; "exact" never does."""
         return dataclasses.replace(self, reduced=name == "fast", counts={})
+
+
+def _ends(begin: int, count: int, resized: int, size: int) -> tuple[int, int]:
+    """First line of `count` from `begin` on and the one behind the last, both up to MARGIN further out,
+    where a line's place among `size` loses least in single precision."""
+
+    def lost(line: int) -> float:
+        place = line * size / resized
+        return abs(float(np.float32(place)) - place)
+
+    before = range(max(0, begin - MARGIN), max(0, begin) + 1)
+    end = min(resized, begin + count)
+    return min(before, key=lost), min(range(end, min(resized, end + MARGIN) + 1), key=lost)
 
 
 def _affine(
