@@ -33,7 +33,7 @@ def write(path: Path, rows: int = 150) -> Path:
 def run(tmp_path_factory: pytest.TempPathFactory) -> api.Run:
     folder = tmp_path_factory.mktemp("tags")
     return hs.adapt(
-        write(folder / "rows.csv"), target="kind-*", seeds=2, output=str(folder / "runs")
+        write(folder / "rows.csv"), columns={"target": "kind-*"}, seeds=2, output=str(folder / "runs")
     )
 
 
@@ -70,4 +70,4 @@ def test_a_replay_gives_the_same_weights(run: api.Run) -> None:
 
 def test_labels_a_class_cannot_be_drawn_of_tags(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="per_class = 5 needs classes"):
-        hs.adapt(write(tmp_path / "rows.csv"), target="kind-*", per_class=5)
+        hs.adapt(write(tmp_path / "rows.csv"), columns={"target": "kind-*"}, per_class=5)

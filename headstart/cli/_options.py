@@ -81,7 +81,12 @@ Outcome = Annotated[
 Modality = Annotated[
     str | None, _option("--modality", "image, text or table; otherwise guessed.", DATA, "NAME")
 ]
-Target = Annotated[str | None, _option("--target", "Column to be predicted; for tags also several: A,B or NR-*.", DATA, "COLUMN")]
+Target = Annotated[
+    str | None,
+    _option(
+        "--target", "Column to be predicted; for tags also several: A,B or NR-*.", DATA, "COLUMN"
+    ),
+]
 Input = Annotated[
     list[str] | None, _option("--input", "Column to predict from. May be repeated.", DATA, "COLUMN")
 ]

@@ -34,6 +34,7 @@ def solve(
     Raises:
         DataError: shapes or values that cannot be used.
     """
+    features, targets = np.asarray(features), np.asarray(targets)
     if targets.shape != (len(features), problem.outputs):
         raise DataError(
             f"Tags must be ({len(features)}, {problem.outputs}); {targets.shape} came. Give one value "

@@ -100,14 +100,8 @@ def solve(
         PlanError: settings that contradict each other.
     """
     if problem.loss == "sigmoids":
-        return sigmoids.solve(
-            partial(solve, standardise=standardise, scoring=scoring),
-            problem,
-            np.asarray(features),
-            np.asarray(targets),
-            folds,
-            weights,
-        )
+        one = partial(solve, standardise=standardise, scoring=scoring)
+        return sigmoids.solve(one, problem, features, targets, folds, weights)
     features, targets, weights = _checked(problem, features, targets, weights)
     parts = _checked_folds(problem, folds, len(features))
     if problem.loss == "squares" and scoring == "accuracy":

@@ -30,7 +30,9 @@ def table(path: Path, header: str, lines: list[str]) -> Path:
 
 
 def test_texts_are_cut_at_their_mark(tmp_path: Path) -> None:
-    lines = [f"{i},{i % 3}.5,{t}" for i, t in enumerate(["red; round", "", "round", " red ;red"] * 5)]
+    lines = [
+        f"{i},{i % 3}.5,{t}" for i, t in enumerate(["red; round", "", "round", " red ;red"] * 5)
+    ]
     made = opened(table(tmp_path / "t.csv", "size,weight,kinds", lines), "kinds")
     assert made.outcome == "tag"
     assert made.targets(np.arange(4)) == [("red", "round"), (), ("round",), ("red",)]
@@ -39,12 +41,12 @@ def test_texts_are_cut_at_their_mark(tmp_path: Path) -> None:
 
 def test_lists_are_tags_without_being_asked(tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
-    rows = [{"size": i, "tags": ["a"] if i % 2 else ["b", "a"]} for i in range(20)]
+    rows = [{"size": i % 7 / 2, "tags": ["a"] if i % 2 else ["b", "a"]} for i in range(20)]
     path.write_text("\n".join(json.dumps(r) for r in rows))
     made = opened(path, "tags", "auto")
     assert made.outcome == "tag"
     assert made.targets(np.arange(2)) == [("b", "a"), ("a",)]
-    with pytest.raises(DataError, match="several values a row.*outcome tag"):
+    with pytest.raises(DataError, match=r"several values a row.*outcome tag"):
         opened(path, "tags", "classify")
 
 
@@ -52,10 +54,13 @@ def test_lists_are_tags_without_being_asked(tmp_path: Path) -> None:
 def test_columns_of_0_and_1_are_tags_and_an_empty_cell_is_not_known(
     tmp_path: Path, target: str
 ) -> None:
-    lines = [f"{i},{a}" for i, a in enumerate(["1,0", "0,", ",", "1,1"] * 6)]
+    lines = [f"{i % 7}.5,{a}" for i, a in enumerate(["1,0", "0,", ",", "1,1"] * 6)]
     made = opened(table(tmp_path / "t.csv", "size,NR-A,NR-B", lines), target, tolerate=0.5)
     assert made.outcome == "tag"
-    assert made.targets(np.array([0, 1])) == [(("NR-A", 1), ("NR-B", 0)), (("NR-A", 0), ("NR-B", None))]
+    assert made.targets(np.array([0, 1])) == [
+        (("NR-A", 1), ("NR-B", 0)),
+        (("NR-A", 0), ("NR-B", None)),
+    ]
     assert len(made) == 18
     assert len(made.set_aside) == 6
     assert "no label in 'tags'" in made.set_aside[0].reason
@@ -73,7 +78,7 @@ def test_columns_of_0_and_1_are_tags_and_an_empty_cell_is_not_known(
 def test_what_are_no_tags_is_refused(
     tmp_path: Path, header: str, cell: str, target: str, said: str
 ) -> None:
-    path = table(tmp_path / "t.csv", header, [f"{i},{cell}" for i in range(20)])
+    path = table(tmp_path / "t.csv", header, [f"{i % 7}.5,{cell}" for i in range(20)])
     with pytest.raises(DataError, match=said):
         opened(path, target)
 
