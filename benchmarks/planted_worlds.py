@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from headstart.core.evidence import Arm, Case
 from headstart.evidence import verdict
+from headstart.heads.classify import SCORE
 
 EFFECTS = (0, 2, -2, 5, -5, 10, -10, 20, -20)
 ROWS = (50, 200, 1000)
@@ -121,7 +122,7 @@ def draw(world: World, rng: np.random.Generator) -> Case:
         )
         for role in levels
     }
-    return Case("classify", CLASSES, truth, arms, past, before["transfer"][0])
+    return Case("classify", CLASSES, truth, arms, past, before["transfer"][0], SCORE)
 
 
 def tally(world: World, draws: int, seed: int) -> Tally:

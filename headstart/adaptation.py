@@ -18,7 +18,7 @@ from headstart import arms, baseline, job, select
 from headstart.arms import Fitted
 from headstart.core import digest, plugins
 from headstart.core.dataset import SetAside
-from headstart.core.evidence import Arm, Case, Finding
+from headstart.core.evidence import Arm, Case, Finding, serves
 from headstart.core.plan import Plan
 from headstart.core.run import Record, Watcher
 from headstart.job import Given, Job
@@ -194,6 +194,7 @@ def _judge(made: Job, transfer: Fitted, strategy: str, features: np.ndarray, run
         arms=read,
         validation_targets=made.labels[transfer.held_out[0]],
         validation_outputs=transfer.held_out[1],
+        score=made.heads.SCORE,
         groups=_groups(made, tested.rows),
         metadata=_metadata(made, tested.rows),
         facts=made.facts,
@@ -221,7 +222,7 @@ def check(case: Case, asked: Sequence[str]) -> tuple[Finding, ...]:
     found = []
     for name in asked or plugins.names("evidence"):
         file: Any = plugins.load("evidence", name)
-        if case.outcome in file.OUTCOMES:
+        if serves(file, case.outcome):
             found.append(file.check(case))
     return tuple(found)
 
@@ -251,12 +252,12 @@ def learning_curve(made: Job, features: np.ndarray) -> dict[str, Any]:
         curve["low"].append(low)
         curve["high"].append(high)
         curve["n"].append(len(features))
-    return {**curve, "metric": made.heads.METRIC}
+    return {**curve, "metric": made.heads.SCORE.name}
 
 
 def _some(rng: np.random.Generator, made: Job, fit: np.ndarray, share: float) -> np.ndarray:
     """A share of places; of every class at least two where there are as many."""
-    if made.outcome == "regress":
+    if made.outcome != "classify":
         return np.sort(rng.permutation(fit)[: max(10, round(share * len(fit)))])
     chosen = []
     for label in np.unique(made.labels[fit]):
@@ -302,6 +303,7 @@ def _count(
     """What the checks read beside the arms."""
     scratch = baselines.get("scratch")
     made.facts.update(
+        outcome=made.outcome,
         strategy=strategy,
         strategy_settings=transfer.settings,
         flops_transfer=transfer.flops,

@@ -125,18 +125,18 @@ def solution(head: Any, features: np.ndarray, labels: np.ndarray, parts: Sequenc
     a source spreads widely it holds for important; measured on six sets of photos and texts, two
     tables), for numbers each is standardised (measured on two tables)."""
     problem = head.problem(len(labels))
-    how: Any = "whole" if problem.loss == "softmax" else "each"
+    how: Any = "each" if problem.loss == "squares" else "whole"
     return solve(problem, features, labels, folds=parts, standardise=how, scoring="tempered")
 
 
 def score(job: Job, predictions: np.ndarray, labels: np.ndarray) -> float:
     """The outcome's own score of predictions as arms give them."""
-    return job.heads.score(predictions, labels)
+    return job.heads.SCORE.of(predictions, labels)
 
 
 def held_predictions(job: Job, solution: Solution) -> np.ndarray:
-    """Out-of-fold outputs as arms give them: probabilities (n, classes), or numbers (n,)."""
-    return solution.held_out[:, 0] if job.outcome == "regress" else solution.held_out
+    """Out-of-fold outputs as arms give them."""
+    return job.heads.held(solution.held_out)
 
 
 def probe(job: Job, features: np.ndarray, seconds: float) -> Fitted:

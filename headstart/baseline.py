@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from headstart.arms import Fitted, folds, score
+from headstart.core.dataset import Sample
 from headstart.core.modality import Champion, Simple
 from headstart.job import Job, Lazy
 
@@ -20,16 +23,11 @@ def champion(job: Job) -> Fitted:
     were chosen on the same rows). Test rows are seen by neither.
     """
     began = time.perf_counter()
-    fields = job.dataset.fields
     samples = list(Lazy(job.dataset, job.train))
     parts = folds(job, job.labels, job.groups, job.plan.seed, 3)
 
     def fit(model: Champion, rows: np.ndarray, seed: int, settings: Any = None) -> Simple:
-        some, labels = [samples[i] for i in rows], job.labels[rows]
-        made: Simple = model.fit(
-            some, fields, labels, outcome=job.outcome, seed=seed, settings=settings
-        )
-        return made
+        return _fit(job, model, [samples[i] for i in rows], job.labels[rows], seed, settings)
 
     every, results = np.arange(len(samples)), []
     places = np.concatenate([valid for _, valid in parts])
@@ -62,9 +60,45 @@ def champion(job: Job) -> Fitted:
     )
 
 
+def _fit(
+    job: Job,
+    model: Champion,
+    samples: Sequence[Sample],
+    labels: np.ndarray,
+    seed: int,
+    settings: Any,
+) -> Simple:
+    """A fitted simple model; of several tags one for each, on the rows where the tag is known."""
+    learn = partial(model.fit, fields=job.dataset.fields, seed=seed)
+    if labels.ndim == 1:
+        made: Simple = learn(samples, targets=labels, outcome=job.outcome, settings=settings)
+        return made
+    parts: list[Any] = []
+    for tag, name in enumerate(job.targets.classes):
+        known = np.flatnonzero(np.isfinite(labels[:, tag]))
+        truth = labels[known, tag].astype(np.int64)
+        if len(np.unique(truth)) < 2:
+            parts.append(float(truth.mean()) if len(truth) else 0.5)
+            continue
+        some = [samples[i] for i in known]
+        given = None if settings is None else settings.get(name)
+        parts.append(learn(some, targets=truth, outcome="classify", settings=given))
+
+    def predict(asked: Sequence[Sample]) -> np.ndarray:
+        columns = [
+            np.full(len(asked), part) if isinstance(part, float) else part(asked)[:, 1]
+            for part in parts
+        ]
+        return np.stack(columns, axis=1)
+
+    names = job.targets.classes
+    chosen = {n: p.settings for n, p in zip(names, parts, strict=True) if isinstance(p, Simple)}
+    return Simple(predict, chosen)
+
+
 def whole(job: Job, said: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """Probabilities over all classes from those over the classes that were seen, in their order."""
-    if job.outcome == "regress" or said.shape[1] == len(job.targets.classes):
+    if said.ndim == 1 or said.shape[1] == len(job.targets.classes):
         return said
     full = np.zeros((len(said), len(job.targets.classes)))
     full[:, np.unique(seen)] = said

@@ -165,14 +165,11 @@ def _gain(job: Job, places: np.ndarray, said: np.ndarray, first: Fitted) -> tupl
 
 
 def _losses(job: Job, said: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Log loss, or squared error in units of the labels' variance, of each row."""
-    if job.outcome == "regress":
-        made: np.ndarray = (said - labels) ** 2 / max(float(np.var(job.labels)), 1e-300)
-        return made
-    # the probe has the temperature that suits its held-out rows; what it is compared with gets its own
-    said = temperature.sharpened(said, temperature.fit(said, labels))
-    right = said[np.arange(len(labels)), labels]
-    return -np.log(np.clip(right, 1e-6, 1.0))
+    """Loss of each row. The probe has the temperature that suits its held-out rows; what it is compared
+    with gets its own."""
+    if job.labels.dtype.kind == "i":
+        said = temperature.sharpened(said, temperature.fit(said, labels))
+    return job.heads.losses(said, labels, job.targets)
 
 
 def _differs(strategy: Strategy) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from headstart.core import plugins
-from headstart.core.evidence import Arm, Case, Exhibit, Finding, Measure
+from headstart.core.evidence import Arm, Case, Exhibit, Finding, Measure, serves
 
 from ._things import Check, expect, listed
 
@@ -28,6 +28,7 @@ KNOWN: dict[tuple[str, str], str] = {
 }
 
 CLASSES = ("ant", "bee", "wasp")
+OUTCOMES = ("classify", "regress", "tag")
 COUNTED = {"", "parts", "rows", "times", "FLOPs", "seconds", "bytes", "joules", "bits"}
 """Units of exact counts and clocks, which may come without an interval."""
 JUDGEMENTS = re.compile(
@@ -64,7 +65,11 @@ def case(outcome: str, rows: int = 120) -> Case:
     rng = np.random.default_rng(3)
     truth: np.ndarray
     past: np.ndarray
-    if outcome == "classify":
+    if outcome == "tag":
+        truth, past = (_carried(rng, rows) for _ in range(2))
+        made = {r: np.stack([_likely(rng, truth, a) for _ in range(3)]) for r, a in _ARMS.items()}
+        held = _likely(rng, past, 2.0)
+    elif outcome == "classify":
         truth, past = rng.integers(0, 3, rows), rng.integers(0, 3, rows)
         made = {r: _shares(rng, truth, a) for r, a in _ARMS.items()}
         held = _shares(rng, past, 2.0)[0]
@@ -78,9 +83,10 @@ def case(outcome: str, rows: int = 120) -> Case:
     }
     metadata = {"place": np.tile(["dock", "field", "yard"], rows)[:rows]}
     groups = np.repeat(np.arange(rows // 3 + 1), 3)[:rows]
-    classes = CLASSES if outcome == "classify" else ()
+    classes = () if outcome == "regress" else CLASSES
+    score = plugins.load("head", outcome).SCORE
     facts = {**FACTS, "classes": list(classes)}
-    return Case(outcome, classes, truth, arms, past, held, groups, metadata, facts, 0)
+    return Case(outcome, classes, truth, arms, past, held, score, groups, metadata, facts, 0)
 
 
 _ARMS = {"transfer": 2.0, "scratch": 1.0, "champion": 1.2}
@@ -93,11 +99,29 @@ def _shares(rng: np.random.Generator, truth: np.ndarray, sharpness: float) -> np
     return np.asarray(grown / grown.sum(-1, keepdims=True))
 
 
+def _carried(rng: np.random.Generator, rows: int) -> np.ndarray:
+    """(rows, 3) of 0, 1 and, for some, NaN."""
+    truth = (rng.random((rows, 3)) < 0.4).astype(float)
+    truth[rng.random((rows, 3)) < 0.1] = np.nan
+    truth[:2] = [[0, 0, 0], [1, 1, 1]]
+    return truth
+
+
+def _likely(rng: np.random.Generator, truth: np.ndarray, sharpness: float) -> np.ndarray:
+    """(rows, 3) probabilities that lean towards the truth."""
+    scores = rng.normal(size=truth.shape) + sharpness * (2 * np.nan_to_num(truth) - 1)
+    return np.asarray(1 / (1 + np.exp(-scores)))
+
+
 def findings(name: str, **changed: Any) -> list[Finding]:
     """The check's findings for each outcome that it serves."""
     file = plugins.load("evidence", name)
-    served = [o for o in file.OUTCOMES if o in ("classify", "regress")]
-    return [file.check(replace(case(o), **changed)) for o in served]
+    return [file.check(replace(case(o), **changed)) for o in _served(file)]
+
+
+def _served(file: Any) -> list[str]:
+    """Outcomes of this suite that a check serves."""
+    return [o for o in OUTCOMES if serves(file, o)]
 
 
 def _measures(name: str) -> list[Measure]:
@@ -135,7 +159,7 @@ def check_is_pure(name: str) -> None:
 
 def check_leaves_its_case_alone(name: str) -> None:
     """The case's arrays are not written to."""
-    for outcome in ("classify", "regress"):
+    for outcome in OUTCOMES:
         arrays = [case(outcome).targets, *(a.outputs for a in case(outcome).arms.values())]
         for array in arrays:
             array.flags.writeable = False
@@ -202,7 +226,7 @@ def check_no_judgement_words(name: str) -> None:
 def check_what_is_not_there_is_missing(name: str) -> None:
     """Without baselines, groups, metadata and facts a check says what it could not measure."""
     file = plugins.load("evidence", name)
-    for outcome in (o for o in file.OUTCOMES if o in ("classify", "regress")):
+    for outcome in _served(file):
         full = case(outcome)
         bare = replace(
             full, arms={"transfer": full.arms["transfer"]}, groups=None, metadata={}, facts={}
@@ -218,7 +242,7 @@ def check_what_is_not_there_is_missing(name: str) -> None:
 def check_few_rows_do_not_break_it(name: str) -> None:
     """Six test rows give a finding with finite, ordered intervals."""
     file = plugins.load("evidence", name)
-    for outcome in (o for o in file.OUTCOMES if o in ("classify", "regress")):
+    for outcome in _served(file):
         for m in file.check(case(outcome, 6)).measures:
             if m.low is not None and m.high is not None and not math.isnan(m.value):
                 expect(m.low <= m.value <= m.high, f"'{m.name}' is ordered on six rows")

@@ -38,19 +38,26 @@ def checks() -> Iterator[tuple[str, Check]]:
 def world(name: str) -> tuple[Any, np.ndarray, list[Any], Any]:
     """Module, features (90, 5) float32, raw targets that they decide, and learned targets.
 
-    Class names where the head takes them, numbers otherwise.
+    Class names where the head takes them, else numbers, else tuples of tags.
     """
     module = plugins.load("head", name)
     rng = np.random.default_rng(0)
     features = rng.normal(size=(ROWS, WIDTH)).astype(np.float32)
     weight = rng.normal(size=(WIDTH, len(CLASSES)))
     scores = features @ weight + 0.3 * rng.normal(size=(ROWS, len(CLASSES)))
-    raw: list[Any] = [CLASSES[i] for i in scores.argmax(1)]
-    try:
-        return module, features, raw, module.learn(raw)
-    except (DataError, ValueError, TypeError):
-        numbers = [100.0 + 20.0 * float(s) for s in scores[:, 0]]
-        return module, features, numbers, module.learn(numbers)
+    order = np.sort(scores, axis=1)
+    kinds: list[list[Any]] = [
+        [CLASSES[i] for i in scores.argmax(1)],
+        [100.0 + 20.0 * float(s) for s in scores[:, 0]],
+        [tuple(c for c, s, o in zip(CLASSES, row, least, strict=True) if s > o)
+         for row, least in zip(scores, order[:, :1] * np.ones(3), strict=True)],
+    ]  # fmt: skip
+    for raw in kinds:
+        try:
+            return module, features, raw, module.learn(raw)
+        except (DataError, ValueError, TypeError):
+            continue
+    raise Breach("a head learns from class names, numbers or tuples of tags")
 
 
 def solved(name: str) -> tuple[Any, Any, np.ndarray, np.ndarray]:
@@ -91,9 +98,9 @@ def check_encoding_does_not_depend_on_order(name: str) -> None:
 
 def check_unseen_class_is_refused(name: str) -> None:
     """A class that training did not have is an error that names it."""
-    _, _, _, targets = world(name)
+    _, _, raw, targets = world(name)
     try:
-        targets.encode(["hornet"])
+        targets.encode([("hornet",)] if isinstance(raw[0], tuple) else ["hornet"])
     except DataError as error:
         expect("hornet" in str(error), "the error names the unseen class")
         return
@@ -125,7 +132,9 @@ def check_shapes(name: str) -> None:
     expect(len(said) == ROWS, "predict() gives one prediction a row")
     if targets.classes:
         expect(said.shape == (ROWS, len(targets.classes)), "predict() gives (N, classes)")
-        expect(np.allclose(said.sum(1), 1.0), "predict() gives probabilities")
+        expect(bool(((said >= 0) & (said <= 1)).all()), "predict() gives probabilities")
+        if head.problem(ROWS).loss == "softmax":
+            expect(np.allclose(said.sum(1), 1.0), "probabilities of classes add up to one")
     else:
         expect(said.shape == (ROWS,), "predict() gives (N,)")
 
@@ -168,16 +177,34 @@ def check_settled_head_says_what_was_solved(name: str) -> None:
         np.allclose(head.predict(outputs), expected, atol=1e-4, rtol=1e-4), "settle() takes over"
     )
     truth = np.asarray(targets.encode(raw))
-    score = module.score(head.predict(outputs), truth)
-    poor = module.score(fresh.predict(np.zeros_like(outputs)), truth)
-    expect((score > poor) == module.HIGHER_IS_BETTER, "the score tells better from worse")
+    score = module.SCORE.of(head.predict(outputs), truth)
+    poor = module.SCORE.of(fresh.predict(np.zeros_like(outputs)), truth)
+    expect(score > poor, "the score tells better from worse")
+    lost = module.losses(head.predict(outputs), truth, targets)
+    blank = module.losses(fresh.predict(np.zeros_like(outputs)), truth, targets)
+    expect(lost.shape == (ROWS,) and lost.mean() < blank.mean(), "so do the losses of rows")
+    told = module.held(solution.held_out)
+    expect(told.shape == head.predict(outputs).shape, "held() gives what predict() gives")
+
+
+def check_score_is_a_mean_over_rows(name: str) -> None:
+    """SCORE.rows is (seeds, rows); a seed is scored without regard to the others."""
+    module, _, raw, targets = world(name)
+    head, _, features, _ = solved(name)
+    with torch.no_grad():
+        said = head.predict(head(torch.from_numpy(features)).numpy())
+    truth = np.asarray(targets.encode(raw))
+    rows = module.SCORE.rows(np.stack([said, said[::-1]]), truth)
+    expect(rows.shape == (2, ROWS), "rows of scores are (seeds, rows)")
+    expect(np.isclose(rows[0].mean(), module.SCORE.of(said, truth)), "their mean is the score")
+    expect(rows[0].mean() > rows[1].mean(), "predictions of other rows score lower")
 
 
 def check_solution_is_the_optimum(name: str) -> None:
     """No small step in any of twenty directions lowers the stated convex objective.
 
     Softmax: C * sum of losses + |W|^2 / 2 (two classes: their difference); squares: C * sum of squares
-    + |W|^2, both on features as they are (not standardised).
+    + |W|^2; sigmoids: C * sum of losses + |w|^2 / 2 for each output; on features as they are.
     """
     module, features, raw, targets = world(name)
     head = module.Head(WIDTH, targets)
@@ -207,6 +234,9 @@ def _objective(
 ) -> float:
     weight, bias = where
     scores = features.astype(float) @ weight.T + bias
+    if problem.loss == "sigmoids":
+        loss = (np.logaddexp(0, scores) - np.nan_to_num(encoded) * scores).sum()
+        return float(strength * loss + 0.5 * (weight**2).sum())
     if problem.loss == "softmax":
         top = scores.max(1)
         total = (top + np.log(np.exp(scores - top[:, None]).sum(1))).sum()

@@ -76,12 +76,17 @@ Set = Annotated[
 ]
 Outcome = Annotated[
     str | None,
-    _option("--outcome", "classify or regress; otherwise read off the targets.", DATA, "NAME"),
+    _option("--outcome", "classify, regress or tag; otherwise read off the targets.", DATA, "NAME"),
 ]
 Modality = Annotated[
     str | None, _option("--modality", "image, text or table; otherwise guessed.", DATA, "NAME")
 ]
-Target = Annotated[str | None, _option("--target", "Column to be predicted.", DATA, "COLUMN")]
+Target = Annotated[
+    str | None,
+    _option(
+        "--target", "Column to be predicted; for tags also several: A,B or NR-*.", DATA, "COLUMN"
+    ),
+]
 Input = Annotated[
     list[str] | None, _option("--input", "Column to predict from. May be repeated.", DATA, "COLUMN")
 ]

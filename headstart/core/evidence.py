@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -64,13 +64,61 @@ class Finding:
     missing: tuple[tuple[str, str], ...] = ()
 
 
+def _one(first: np.ndarray, second: np.ndarray) -> float:
+    return 1.0
+
+
+def _defined(targets: np.ndarray) -> str:
+    return ""
+
+
+@dataclass(frozen=True)
+class Score:
+    """How an outcome's rows are scored; the mean over rows is the score of an arm, higher is better.
+
+    A score that is no plain mean (R2, AUROC) is linearised: its rows' mean is the score, and their
+    spread that of the score (delta method).
+
+    Attributes:
+        name: "accuracy".
+        words: the same for somebody who knows the subject and not the field ("share of right answers").
+        rows: outputs (seeds, rows, ...) and targets (rows, ...) -> (seeds, rows).
+        share: whether each row's score lies between 0 and 1.
+        points: whether differences are told in hundredths.
+        undefined: targets -> why there is no score on them, or "".
+        step: row scores of two arms -> what a row that differs would look like where none does.
+    """
+
+    name: str
+    words: str
+    rows: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    share: bool = False
+    points: bool = False
+    undefined: Callable[[np.ndarray], str] = _defined
+    step: Callable[[np.ndarray, np.ndarray], float] = _one
+
+    def of(self, outputs: np.ndarray, targets: np.ndarray) -> float:
+        """Score of the outputs of one seed, (rows, ...)."""
+        return float(self.rows(outputs[None], targets).mean())
+
+    @property
+    def factor(self) -> float:
+        """What differences are multiplied by to be told."""
+        return 100.0 if self.points else 1.0
+
+    @property
+    def unit(self) -> str:
+        """Unit of a told difference."""
+        return "points" if self.points else self.name
+
+
 @dataclass(frozen=True)
 class Arm:
     """One way of solving the task, trained from several seeds and read on the same test rows.
 
     Attributes:
         name: "transfer", "from scratch", "champion: ...".
-        outputs: (seeds, rows, outputs) class probabilities, or (seeds, rows) predicted numbers.
+        outputs: (seeds, rows, classes) probabilities, or (seeds, rows) predicted numbers.
         validation: score of each seed on validation rows, (seeds,); higher is better.
         flops: floating-point operations of training one seed.
         seconds: time of training one seed.
@@ -90,12 +138,14 @@ class Case:
     """What `adapt` hands to a check; a check opens nothing itself.
 
     Attributes:
-        outcome: "classify" or "regress".
+        outcome: a file name of `heads/`.
         classes: class names in the order of the outputs; empty for regression.
-        targets: (rows,) class numbers or numbers, of the opened test split.
+        targets: (rows,) class numbers or numbers, or (rows, classes) of 0, 1 and NaN for tags, of the
+            opened test split.
         arms: by role: "transfer", and where they exist "scratch" and "champion".
         validation_targets, validation_outputs: out-of-fold or validation rows of the transfer arm,
             for calibration fits; shapes as `targets` and one seed of `Arm.outputs`.
+        score: how rows of the outcome are scored.
         groups: (rows,) group of each test row, or None.
         metadata: further columns of the test rows by name, each (rows,).
         facts: counters and texts that `adapt` recorded (FLOPs, seconds, bytes, licences ...).
@@ -108,6 +158,7 @@ class Case:
     arms: Mapping[str, Arm]
     validation_targets: np.ndarray
     validation_outputs: np.ndarray
+    score: Score
     groups: np.ndarray | None = None
     metadata: Mapping[str, np.ndarray] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -122,7 +173,7 @@ class Check(Protocol):
         NEEDS: what the case should carry beside `targets` and the transfer arm: any of
             "scratch", "champion", "validation", "groups", or a key of `facts`. `adapt` supplies what
             it can; what did not come the check lists in `Finding.missing`.
-        OUTCOMES: the outcomes that it serves.
+        OUTCOMES: the outcomes that it serves; ("any",) for all there are.
     """
 
     NEEDS: Sequence[str]
@@ -131,3 +182,8 @@ class Check(Protocol):
     def check(self, case: Case) -> Finding:
         """Measures the case. Pure: same case, same finding."""
         ...
+
+
+def serves(check: Check, outcome: str) -> bool:
+    """Whether a check serves an outcome."""
+    return outcome in check.OUTCOMES or "any" in check.OUTCOMES

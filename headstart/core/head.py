@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from headstart.core.evidence import Score
 from headstart.core.problem import Problem, Solution
 
 
@@ -46,7 +47,7 @@ class Head(nn.Module):
     outputs: int
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Mean loss over rows. outputs (N, outputs), targets (N,) as `Targets.encode` gave them."""
+        """Mean loss over rows. outputs (N, outputs), targets as `Targets.encode` gave them."""
         raise TypeError(f"{type(self).__name__} has no loss().")
 
     def problem(self, rows: int) -> Problem:
@@ -58,7 +59,8 @@ class Head(nn.Module):
         raise TypeError(f"{type(self).__name__} takes no solution.")
 
     def predict(self, outputs: np.ndarray) -> np.ndarray:
-        """Raw outputs (N, outputs) -> probabilities (N, classes) or numbers (N,)."""
+        """Raw outputs (N, outputs) -> what arms and packs give: probabilities (N, classes), or numbers
+        (N,)."""
         raise TypeError(f"{type(self).__name__} has no predict().")
 
 
@@ -70,7 +72,11 @@ class Targets(Protocol):
     classes: tuple[str, ...]
 
     def encode(self, targets: Sequence[Any]) -> np.ndarray:
-        """Raw targets (N,) -> numbers (N,). Raises DataError for a class never seen."""
+        """Raw targets (N,) -> numbers (N,) or (N, classes). Raises DataError for a class never seen."""
+        ...
+
+    def decode(self, outputs: np.ndarray) -> list[Any]:
+        """What `Head.predict` gave -> what a person is told, row by row."""
         ...
 
     def state(self) -> Mapping[str, Any]:
@@ -82,11 +88,17 @@ class HeadFile(Protocol):
     """What the file `heads/<outcome>.py` offers."""
 
     Head: type[Head]
-    HIGHER_IS_BETTER: bool
-    METRIC: str
+    SCORE: Score
 
     def learn(self, targets: Sequence[Any]) -> Targets: ...
 
     def restore(self, state: Mapping[str, Any]) -> Targets: ...
 
-    def score(self, predictions: np.ndarray, targets: np.ndarray) -> float: ...
+    def held(self, held_out: np.ndarray) -> np.ndarray:
+        """`Solution.held_out` (N, outputs) -> as `Head.predict` gives it."""
+        ...
+
+    def losses(self, said: np.ndarray, labels: np.ndarray, targets: Any) -> np.ndarray:
+        """Loss of every row (N,), by which strategies are compared; `said` as `Head.predict` gives it,
+        `labels` as `targets` encode them."""
+        ...

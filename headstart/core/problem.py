@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headstart.errors import PlanError
 
-Loss = Literal["softmax", "squares"]
+Loss = Literal["softmax", "squares", "sigmoids"]
 Scoring = Literal["log_loss", "tempered", "accuracy", "squares"]
 
 
@@ -28,8 +28,9 @@ class Problem:
     vector for the difference of the two logits: ``0.5 * ||W_1 - W_0||^2``.
 
     Attributes:
-        loss: ``softmax`` (multinomial logistic regression) or ``squares`` (ridge).
-        outputs: classes, at least 2, or regression targets, at least 1.
+        loss: ``softmax`` (multinomial logistic regression), ``squares`` (ridge) or ``sigmoids`` (for
+            each output a logistic regression of its own, with its own strength).
+        outputs: classes, at least 2, or regression targets or tags, at least 1.
         strengths: the values of C to choose from, each positive and finite, in any order.
         balanced: weigh each class by ``rows / (classes present * its rows)``; softmax only.
 
@@ -43,8 +44,8 @@ class Problem:
     balanced: bool = False
 
     def __post_init__(self) -> None:
-        if self.loss not in ("softmax", "squares"):
-            raise PlanError(f"Loss is '{self.loss}'; expected 'softmax' or 'squares'.")
+        if self.loss not in get_args(Loss):
+            raise PlanError(f"Loss is '{self.loss}'; expected one of {', '.join(get_args(Loss))}.")
         least = 2 if self.loss == "softmax" else 1
         if self.outputs < least:
             raise PlanError(
@@ -55,7 +56,7 @@ class Problem:
         bad = [s for s in self.strengths if not (s > 0 and math.isfinite(s))]
         if bad:
             raise PlanError(f"Strengths must be positive and finite, got {bad}.")
-        if self.balanced and self.loss == "squares":
+        if self.balanced and self.loss != "softmax":
             raise PlanError(
                 "Class balance needs classes; pass row weights to a squares head instead."
             )
@@ -68,12 +69,12 @@ class Solution:
     Attributes:
         weight: (outputs, width) float32, for features as stored: standardisation is folded in.
         bias: (outputs,) float32.
-        strength: the chosen C.
+        strength: the chosen C; for sigmoids the geometric mean of those chosen.
         scores: (folds, strengths) float64 validation scores, higher is better, strengths in the order
             of the problem; (0, strengths) after a plain fit. Natural-log units for ``log_loss``.
-        held_out: (rows, outputs) float32 out-of-fold probabilities (softmax) or predictions (squares)
-            at the chosen strength, each by folds that did not see the row; NaN where no fold held the
-            row out; (0, outputs) after a plain fit.
+        held_out: (rows, outputs) float32 out-of-fold predictions (squares) or probabilities at the
+            chosen strength, each by folds that did not see the row; NaN where no fold held the row out,
+            or where a tag is not known; (0, outputs) after a plain fit.
     """
 
     weight: NDArray[np.float32]

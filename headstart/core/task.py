@@ -10,7 +10,7 @@ class Columns:
     """Which columns play which part; empty means guessed, or none.
 
     Attributes:
-        target: what is to be predicted.
+        target: what is to be predicted; for tags also several columns of 0 and 1: "A,B", "NR-*".
         inputs: what it is predicted from.
         group: rows of one value never straddle a split.
         time: the test split is the latest part.
@@ -45,7 +45,7 @@ class Task:
 
     Attributes:
         data: folder of class folders, or a CSV, Parquet or JSONL file; "" for arrays in memory.
-        outcome: a file name of `heads/`: "classify" or "regress"; "auto" reads it off the targets.
+        outcome: a file name of `heads/`: "classify", "regress", "tag"; "auto" reads it off the targets.
         modality: a folder name of `modalities/`, or "auto".
         per_class: labelled rows per class to learn from (drawn with the plan's seed); 0: all.
         test_share: share of rows in the sealed test split, where no split column fixes it.

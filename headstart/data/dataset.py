@@ -15,6 +15,7 @@ import pyarrow as pa
 from headstart.core import digest
 from headstart.core.dataset import Field, Sample, SetAside
 from headstart.core.reader import Read
+from headstart.data import tags
 from headstart.data.rows import KEPT, THREADS, is_file, stat
 from headstart.errors import BadRow, DataError
 
@@ -50,7 +51,7 @@ class ArrowDataset:
         fields: inputs of a sample.
         set_aside: rows (and stray files) that cannot be used, with reason and remedy.
         notes: sentences about what was guessed or found.
-        outcome: "classify" or "regress"; "" without targets.
+        outcome: a file name of `heads/`; "" without targets.
         target: name of the target column; "" without targets.
         columns: metadata columns that play a part: "group", "time", "split" -> column name.
         sensitive: names of the sensitive metadata columns.
@@ -94,8 +95,11 @@ class ArrowDataset:
         ]
 
     def targets(self, rows: np.ndarray) -> list[Any]:
-        """Raw targets: class names (text, whole numbers, booleans) or numbers; None without."""
+        """Raw targets: class names (text, whole numbers, booleans), numbers, or tuples of tags; None
+        without."""
         found = self._take("_target", rows)
+        if self.outcome == tags.OUTCOME:
+            return [None if v is None else tags.raw(v) for v in found]
         if self.outcome == "regress":
             return [None if v is None else float(v) for v in found]
         return [int(v) if isinstance(v, float) and v.is_integer() else v for v in found]

@@ -299,6 +299,8 @@ def _no_number(table: Table, target: str) -> tuple[int, Any]:
 
 def _outcome(table: Table, target: str, asked: str, notes: list[str]) -> str:
     kind = table.schema.field(target).type
+    if pa.types.is_nested(kind):
+        return _lists(target, kind, asked, notes)
     number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
     if asked == "regress" and not number:
         row, value = _no_number(table, target)
@@ -321,3 +323,15 @@ def _outcome(table: Table, target: str, asked: str, notes: list[str]) -> str:
             return "regress"
     notes.append(f"Outcome: classify, as '{target}' has {len(distinct)} distinct numbers only.")
     return "classify"
+
+
+def _lists(target: str, kind: pa.DataType, asked: str, notes: list[str]) -> str:
+    """A target of lists holds tags. Raises DataError where something else was asked for."""
+    if asked not in ("auto", "tag") or not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+        raise DataError(
+            f"The target '{target}' holds {kind}, several values a row, and the outcome asked for is "
+            f"{asked}. Choose the outcome tag, or name a column with one value a row."
+        )
+    if asked == "auto":
+        notes.append(f"Outcome: tag, as '{target}' holds lists.")
+    return "tag"

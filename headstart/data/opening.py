@@ -12,7 +12,7 @@ from headstart.core.dataset import Field, SetAside
 from headstart.core.reader import Read
 from headstart.core.run import Watcher
 from headstart.core.task import Columns, Task
-from headstart.data import folders, quality, storage
+from headstart.data import folders, quality, storage, tags
 from headstart.data.arrays import Inputs, as_columns, bare
 from headstart.data.build import FORMAT, Order, build, check_classes, reader_digest, reopen
 from headstart.data.dataset import ArrowDataset
@@ -84,7 +84,7 @@ def from_arrays(
         raise DataError(
             f"Fields were given for '{known.modality}'. {nearest(known.modality, readers)}"
         )
-    table = from_columns(columns)
+    table, known = tags.gathered(from_columns(columns), known)
     hidden = set(metadata or {})
     layout = _shown(table, known, readers, hidden, labelled=bool(asked.target), fields=fields)
     reader = readers[layout.modality]
@@ -110,7 +110,7 @@ def _order(
         table, root, stray = listing.table, path, listing.set_aside
         layout = _folder_layout(listing, task, readers, path)
     else:
-        table, root = open_table(file), file.parent
+        (table, task), root = tags.gathered(open_table(file), task), file.parent
         layout = arrange(table, task, readers, root)
     reader = readers[layout.modality]
     told = [FORMAT, table.stamp, layout, task.near_duplicates, reader_digest(reader)]
@@ -166,17 +166,17 @@ def _folder_layout(
             f"The column '{odd[0]}' was named, but {path} holds class folders, which have no columns. "
             "Give a CSV with the files' paths, labels and further columns."
         )
-    if task.outcome == "regress":
+    if task.outcome not in ("auto", "classify"):
         raise DataError(
-            f"{path} holds class folders, and their names are no numbers to regress. Choose the "
-            "outcome classify, or give a CSV with the paths and a column of numbers."
+            f"{path} holds class folders, whose names are classes, and the outcome asked for is "
+            f"{task.outcome}. Choose classify, or give a CSV with the paths and a column of targets."
         )
     split = listing.split and "split" not in asked.drop
     return Layout(
         modality=listing.modality,
         fields=(Field(listing.modality, readers[listing.modality].FILE_KIND),),
         target="label",
-        outcome="classify" if task.outcome == "auto" else task.outcome,
+        outcome="classify",
         name=listing.modality,
         columns={"split": "split"} if split else {},
         metadata=("split",) if split else (),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
 
+from headstart.data import tags
 from headstart.errors import DataError
 
 BINS = 10
@@ -32,9 +34,12 @@ def ordered(values: Sequence[Any]) -> list[Any]:
 
 
 def strata(targets: Sequence[Any], outcome: str, least: int = 5) -> np.ndarray:
-    """(n,) int64 numbers of strata: classes, or quantile bins of at least `least` rows."""
+    """(n,) int64 numbers of strata: classes, quantile bins of at least `least` rows, or the rarest tag
+    that a row carries (raw tags, or rows of 0, 1 and NaN)."""
     if outcome == "classify":
         return codes(targets)[0]
+    if outcome == "tag":
+        return _rarest(targets)
     if outcome != "regress" or len(targets) < 2 * least:
         return np.zeros(len(targets), np.int64)
     values = np.asarray(targets, np.float64)
@@ -43,6 +48,18 @@ def strata(targets: Sequence[Any], outcome: str, least: int = 5) -> np.ndarray:
     return np.unique(np.searchsorted(edges, values, side="right"), return_inverse=True)[1].astype(
         np.int64
     )
+
+
+def _rarest(targets: Sequence[Any]) -> np.ndarray:
+    """(n,) int64 number of the rarest tag that each row carries; 0 for none."""
+    if isinstance(targets[0], np.ndarray):
+        rows: list[Sequence[Any]] = [np.flatnonzero(t == 1).tolist() for t in targets]
+    else:
+        rows = [tags.carried(t) for t in targets]
+    count = Counter(name for row in rows for name in row)
+    found = [min(row, key=lambda n: (count[n], str(n))) if row else None for row in rows]
+    number = {name: k + 1 for k, name in enumerate(sorted(set(found) - {None}, key=str))}
+    return np.array([number.get(name, 0) for name in found], np.int64)
 
 
 def moments(values: Sequence[Any], column: str) -> np.ndarray:

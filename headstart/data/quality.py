@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from headstart.core.dataset import Split
-from headstart.data import near, partition
+from headstart.data import near, partition, tags
 from headstart.data.dataset import ArrowDataset
 
 LEAK_ROWS = 20_000
@@ -28,8 +28,9 @@ class Quality:
 
     Attributes:
         facts: "rows", "train", "test", "set_aside", "repeated_rows", "label_conflicts"; for classes
-            "classes" (name -> training rows) and "imbalance" (largest by smallest); for numbers
-            "target" (least, mean, greatest of training); for tables "missing" (column -> share).
+            "classes" (name -> training rows) and "imbalance" (largest by smallest); "tags" (name ->
+            training rows); for numbers "target" (least, mean, greatest of training); for tables
+            "missing" (column -> share).
         warnings: sentences for a person.
     """
 
@@ -55,6 +56,8 @@ def summary(dataset: ArrowDataset, split: Split) -> Quality:
     warnings = list[str]()
     if dataset.outcome == "classify":
         _classes(targets, facts, warnings)
+    elif dataset.outcome == tags.OUTCOME:
+        _tags(targets, facts, warnings)
     elif dataset.outcome == "regress":
         values = np.asarray(targets, np.float64)
         facts["target"] = [float(values.min()), float(values.mean()), float(values.max())]
@@ -115,6 +118,17 @@ def _classes(targets: Sequence[Any], facts: dict[str, Any], warnings: list[str])
         warnings.append(
             f"Class names that differ only in case or spaces: {', '.join(map(repr, alike[:5]))}. "
             "If they mean the same, rename them."
+        )
+
+
+def _tags(targets: Sequence[Any], facts: dict[str, Any], warnings: list[str]) -> None:
+    counts = Counter(name for target in targets for name in tags.carried(target))
+    facts["tags"] = {name: counts[name] for name in sorted(counts)}
+    few = sorted(name for name, n in counts.items() if n < FEW)
+    if few:
+        warnings.append(
+            f"{len(few)} tags have fewer than {FEW} training rows ({', '.join(few[:5])}); their figures "
+            "will be uncertain."
         )
 
 

@@ -21,6 +21,12 @@ CHAIN = 0.1
 the signature does not tell rows apart."""
 CHAIN_ROWS = 20
 
+STRATIFIED = {
+    "classify": "stratified",
+    "regress": "stratified by quantiles",
+    "tag": "stratified by each row's rarest tag",
+}
+
 
 @dataclass(frozen=True)
 class MadeSplit(Split):
@@ -244,9 +250,7 @@ def _choose(
             f"A test share of {share:g} leaves one part empty with {len(np.unique(linked))} groups in "
             f"{len(rows)} rows{_named(dataset)}. Choose a share nearer to one half, or add groups."
         )
-    kind = {"classify": "stratified", "regress": "stratified by quantiles"}.get(
-        dataset.outcome, "drawn"
-    )
+    kind = STRATIFIED.get(dataset.outcome, "drawn")
     grouped = f", grouped by '{dataset.columns['group']}'" if dataset.columns.get("group") else ""
     real = 100 * float(test.mean())
     if abs(real - 100 * share) > 5:

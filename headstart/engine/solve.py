@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -27,7 +28,7 @@ from threadpoolctl import ThreadpoolController
 
 from headstart.core import machine
 from headstart.core.problem import Problem, Scoring, Solution
-from headstart.engine import newton, ridge, temperature
+from headstart.engine import newton, ridge, sigmoids, temperature
 from headstart.engine.basis import Basis, Scaling, Standard, rotated, row_space
 from headstart.errors import DataError, PlanError
 
@@ -66,7 +67,8 @@ def solve(
     Args:
         problem: loss, outputs, strengths.
         features: (rows, width) float32 or float64, finite.
-        targets: softmax: (rows,) classes from 0 to outputs - 1; squares: (rows,) or (rows, outputs).
+        targets: softmax: (rows,) classes from 0 to outputs - 1; squares: (rows,) or (rows, outputs);
+            sigmoids: (rows, outputs) of 0 and 1, NaN where not known.
         folds: pairs of row numbers (training, validation) that share none; None with a single strength
             is a plain fit.
         standardise: divide by the standard deviation over the fold's training part, of "each" column
@@ -97,6 +99,9 @@ def solve(
         DataError: values, shapes or rows that cannot be used.
         PlanError: settings that contradict each other.
     """
+    if problem.loss == "sigmoids":
+        one = partial(solve, standardise=standardise, scoring=scoring)
+        return sigmoids.solve(one, problem, features, targets, folds, weights)
     features, targets, weights = _checked(problem, features, targets, weights)
     parts = _checked_folds(problem, folds, len(features))
     if problem.loss == "squares" and scoring == "accuracy":

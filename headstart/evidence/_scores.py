@@ -11,14 +11,14 @@ from headstart.evidence._interval import LEVEL, scale_interval, share_interval, 
 
 
 def outputs(case: Case, arm: Arm) -> np.ndarray:
-    """The arm's outputs, checked: (seeds, rows, classes) for classify, (seeds, rows) for regress.
+    """The arm's outputs, checked: (seeds, rows, classes), or (seeds, rows) where there are no classes.
 
     Raises:
         ContractError: the shape does not fit targets and classes, or a value is not finite.
     """
     found = np.asarray(arm.outputs, dtype=np.float64)
     rows = len(case.targets)
-    tail = (rows, len(case.classes)) if case.outcome == "classify" else (rows,)
+    tail = (rows, len(case.classes)) if case.classes else (rows,)
     if found.ndim != len(tail) + 1 or found.shape[1:] != tail or found.shape[0] < 1 or rows < 1:
         raise ContractError(
             f"Arm '{arm.name}' has outputs of shape {found.shape}; expected (seeds, "
@@ -38,22 +38,8 @@ def predictions(case: Case, arm: Arm) -> np.ndarray:
 
 
 def scores(case: Case, arm: Arm) -> np.ndarray:
-    """Score per seed and row, (seeds, rows), whose mean over rows is the arm's score.
-
-    classify: 1 where right, 0 where wrong; the mean is accuracy.
-    regress: the mean is R2 = 1 - m / v, with m the mean squared error and v the variance of the test
-    targets; the rows are linearised, 1 - e_i^2 / v + (m / v) (q_i / v - 1) with q_i the squared distance
-    of target i from the mean, so that their spread carries that of v (delta method for a ratio).
-    """
-    if case.outcome == "classify":
-        return np.where(predictions(case, arm) == np.asarray(case.targets)[None, :], 1.0, 0.0)
-    targets = np.asarray(case.targets, dtype=np.float64)
-    squares = (outputs(case, arm) - targets[None, :]) ** 2
-    around = (targets - targets.mean()) ** 2
-    variance = max(float(around.mean()), 1e-300)
-    unexplained = squares.mean(axis=1, keepdims=True) / variance
-    rows: np.ndarray = 1.0 - squares / variance + unexplained * (around / variance - 1.0)[None, :]
-    return rows
+    """Score per seed and row, (seeds, rows), whose mean over rows is the arm's score."""
+    return case.score.rows(outputs(case, arm), np.asarray(case.targets))
 
 
 def alike(found: np.ndarray) -> bool:

@@ -30,17 +30,7 @@ NEEDS = (
     "peak_bytes",
     "energy_watts",
 )
-OUTCOMES = (
-    "classify",
-    "tag",
-    "regress",
-    "label_each",
-    "forecast",
-    "cluster",
-    "answer",
-    "generate",
-    "control",
-)
+OUTCOMES = ("any",)
 
 _READ = (  # fact, name, unit, method
     (

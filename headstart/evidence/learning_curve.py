@@ -10,7 +10,7 @@ from __future__ import annotations
 from headstart.core.evidence import Case, Exhibit, Finding
 
 NEEDS = ("learning_curve",)
-OUTCOMES = ("classify", "regress")
+OUTCOMES = ("any",)
 
 
 def check(case: Case) -> Finding:

@@ -13,17 +13,7 @@ from typing import Any
 from headstart.core.evidence import Case, Exhibit, Finding
 
 NEEDS = ("licences",)
-OUTCOMES = (
-    "classify",
-    "tag",
-    "regress",
-    "label_each",
-    "forecast",
-    "cluster",
-    "answer",
-    "generate",
-    "control",
-)
+OUTCOMES = ("any",)
 
 _UNSAID = frozenset({"", "unknown", "none", "nan", "n/a", "other", "noassertion", "null", "?"})
 

@@ -1,10 +1,9 @@
 """The transfer verdict: helped, harmed, or no evidence.
 
 Estimand: the expected difference, over training seeds and over rows like those of the test split, in the
-task's score between the transfer arm and the baseline arm. The score is accuracy for classify; for
-regress it is R2, so rows score by their negative squared error in units of the variance of the test
-targets. The baseline is the from-scratch twin or the simple champion, whichever has the higher mean
-validation score over its seeds; the test rows have no say in the choice.
+task's score between the transfer arm and the baseline arm. The score is the outcome's own: accuracy for
+classify, R2 for regress, AUROC for tag. The baseline is the from-scratch twin or the simple champion,
+whichever has the higher mean validation score over its seeds; the test rows have no say in the choice.
 
 Interval: seeds of either arm crossed with the shared test rows (groups where given), by unbiased
 components of variance, Student's t with Satterthwaite's degrees of freedom, and two pseudo-rows after
@@ -26,18 +25,15 @@ from headstart.evidence._interval import error_bounds, ordinal
 from headstart.evidence._scores import alike, estimate, scores
 
 NEEDS = ("scratch", "champion")
-OUTCOMES = ("classify", "regress")
+OUTCOMES = ("any",)
 
 _BASELINES = ("scratch", "champion")
-_SCORE = {"classify": "accuracy", "regress": "R2"}
-_UNIT = {"classify": "points", "regress": "R2"}
-_FACTOR = {"classify": 100.0, "regress": 1.0}
 
 
 def check(case: Case) -> Finding:
     """Compares the transfer arm with the baseline chosen on validation."""
-    if case.outcome == "regress" and not np.ptp(case.targets) > 0:
-        reason = "all test targets are equal, so R2 is not defined"
+    reason = case.score.undefined(np.asarray(case.targets))
+    if reason:
         return Finding("verdict", missing=(("transfer gain", reason),))
     role = baseline_role(case)
     if role is None:
@@ -93,10 +89,7 @@ def baseline_role(case: Case) -> str | None:
 def _gain(case: Case, role: str) -> _paired.Spread:
     """Spread of the difference transfer - role, in units of the score."""
     first, second = scores(case, case.arms["transfer"]), scores(case, case.arms[role])
-    unit = 1.0
-    if case.outcome == "regress":
-        unexplained = 1.0 - (float(first.mean()) + float(second.mean())) / 2
-        unit = min(1.0, max(unexplained, 1.0 / first.shape[1]))
+    unit = case.score.step(first, second)
     return _paired.difference(first, second, groups=ordinal(case.groups), unit=unit)
 
 
@@ -122,15 +115,15 @@ def _method(case: Case, role: str) -> str:
     tried = [case.arms[r].name for r in _BASELINES if r in case.arms]
     chosen = f"; baseline chosen on validation among {', '.join(tried)}" if len(tried) > 1 else ""
     return (
-        f"paired difference in {_SCORE[case.outcome]}; interval over training seeds crossed with "
+        f"paired difference in {case.score.name}; interval over training seeds crossed with "
         f"shared {shared} (variance components, Satterthwaite t, Agresti-Min pseudo-rows); "
         f"{'; '.join(said)}{chosen}"
     )
 
 
 def _gain_measure(case: Case, role: str, gain: _paired.Spread, *, name: str) -> Measure:
-    """The difference as a measure, in points of accuracy or in R2."""
-    factor = _FACTOR[case.outcome]
+    """The difference as a measure, in points or in units of the score."""
+    factor = case.score.factor
     low, high = gain.interval()
     return Measure(
         name=name,
@@ -138,7 +131,7 @@ def _gain_measure(case: Case, role: str, gain: _paired.Spread, *, name: str) -> 
         low=factor * low,
         high=factor * high,
         n=len(case.targets),
-        unit=_UNIT[case.outcome],
+        unit=case.score.unit,
         baseline=case.arms[role].name,
         method=_method(case, role),
     )
@@ -147,14 +140,14 @@ def _gain_measure(case: Case, role: str, gain: _paired.Spread, *, name: str) -> 
 def _detectable(case: Case, role: str, gain: _paired.Spread) -> Measure:
     """Smallest true difference that this design would have seen with 80 % power."""
     low, high = error_bounds(gain.detectable(), gain.df)
-    factor = _FACTOR[case.outcome]
+    factor = case.score.factor
     return Measure(
         name="detectable difference",
         value=factor * gain.detectable(),
         low=factor * low,
         high=factor * high,
         n=len(case.targets),
-        unit=_UNIT[case.outcome],
+        unit=case.score.unit,
         baseline=case.arms[role].name,
         method="(t at 97.5 % + t at 80 %) x standard error of the transfer gain; "
         "interval: chi-square of that error",
@@ -165,18 +158,18 @@ def _detectable(case: Case, role: str, gain: _paired.Spread) -> Measure:
 def _arm_scores(case: Case) -> tuple[Measure, ...]:
     """Score of every arm over its seeds and the test rows, the transfer first."""
     found = []
-    share = case.outcome == "classify"
+    share = case.score.share
     for role in sorted(case.arms, key=lambda r: r != "transfer"):
         arm = case.arms[role]
         value, low, high, method = estimate(scores(case, arm), ordinal(case.groups), share=share)
         found.append(
             Measure(
-                name=_SCORE[case.outcome],
+                name=case.score.name,
                 value=value,
                 low=low,
                 high=min(high, 1.0),
                 n=len(case.targets),
-                unit="share" if share else "R2",
+                unit="share" if share else case.score.name,
                 baseline="",
                 method=method,
                 group=arm.name,
@@ -203,10 +196,10 @@ def _flops_ratio(transfer: Arm, baseline: Arm) -> Measure | None:
 
 def _sentence(case: Case, role: str, gain: _paired.Spread) -> Exhibit:
     """The verdict in words for somebody who knows the subject and not the statistics."""
-    factor, word, arm = _FACTOR[case.outcome], _word(gain), case.arms[role]
+    factor, word, arm = case.score.factor, _word(gain), case.arms[role]
     low, high = (factor * x for x in gain.interval())
-    digits, unit = (1, " points") if case.outcome == "classify" else (3, " in R2")
-    what = "share of right answers" if case.outcome == "classify" else "explained variation (R2)"
+    digits, unit = (1, " points") if case.score.points else (3, f" in {case.score.name}")
+    what = case.score.words
     seen = (
         f"on {len(case.targets)} test rows its {what} differs from that of '{arm.name}' by "
         f"{factor * gain.value:+.{digits}f}{unit} (95 % interval {low:+.{digits}f} to {high:+.{digits}f})"

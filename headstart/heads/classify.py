@@ -12,13 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from headstart.core.evidence import Score
 from headstart.core.head import Dropout
 from headstart.core.head import Head as BaseHead
 from headstart.core.problem import Problem, Solution
 from headstart.errors import ContractError, DataError, nearest
 
-METRIC = "accuracy"
-HIGHER_IS_BETTER = True
 STRENGTHS = tuple(float(c) for c in np.logspace(-5, 3, 17))
 
 
@@ -77,14 +76,24 @@ def restore(state: Mapping[str, Any]) -> Classes:
     return Classes(tuple(state["classes"]), tuple(state["raw"]))
 
 
-def score(predictions: np.ndarray, targets: np.ndarray) -> float:
-    """Accuracy of probabilities (N, classes) against class numbers (N,)."""
-    return float((predictions.argmax(axis=1) == targets).mean())
+def right(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """1 where the likeliest class is the true one, else 0: (seeds, rows)."""
+    return np.where(outputs.argmax(axis=2) == targets[None, :], 1.0, 0.0)
 
 
-def chance(targets: np.ndarray, outputs: int) -> np.ndarray:
-    """Class shares: what is predicted before anything is learned. (outputs,)"""
-    return np.bincount(targets, minlength=outputs) / len(targets)
+SCORE = Score("accuracy", "share of right answers", right, share=True, points=True)
+
+
+def held(held_out: np.ndarray) -> np.ndarray:
+    """Out-of-fold probabilities (N, classes), as they are."""
+    return held_out
+
+
+def losses(said: np.ndarray, labels: np.ndarray, targets: Classes) -> np.ndarray:
+    """Log loss of every row, (N,), nats."""
+    sure = said[np.arange(len(labels)), labels]
+    made: np.ndarray = -np.log(np.clip(sure, 1e-6, 1.0))
+    return made
 
 
 class Head(BaseHead):

@@ -11,13 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from headstart.core.evidence import Score
 from headstart.core.head import Dropout
 from headstart.core.head import Head as BaseHead
 from headstart.core.problem import Problem, Solution
 from headstart.errors import ContractError, DataError
 
-METRIC = "R2"
-HIGHER_IS_BETTER = True
 STRENGTHS = tuple(float(c) for c in np.logspace(-7, 2, 19))
 
 
@@ -67,15 +66,43 @@ def restore(state: Mapping[str, Any]) -> Scale:
     return Scale(float(state["mean"]), float(state["deviation"]))
 
 
-def score(predictions: np.ndarray, targets: np.ndarray) -> float:
-    """R2 of predicted numbers (N,) against numbers (N,)."""
-    spread = ((targets - targets.mean()) ** 2).sum()
-    return float(1.0 - ((targets - predictions) ** 2).sum() / max(spread, 1e-300))
+def explained(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """R2 as a mean over rows, (seeds, rows).
+
+    R2 = 1 - m / v, with m the mean squared error and v the variance of the targets; the rows are
+    1 - e_i^2 / v + (m / v) (q_i / v - 1) with q_i the squared distance of target i from the mean, so that
+    their spread carries that of v (delta method for a ratio).
+    """
+    squares = (outputs - targets[None, :]) ** 2
+    around = (targets - targets.mean()) ** 2
+    variance = max(float(around.mean()), 1e-300)
+    unexplained = squares.mean(axis=1, keepdims=True) / variance
+    made: np.ndarray = 1.0 - squares / variance + unexplained * (around / variance - 1.0)[None, :]
+    return made
 
 
-def chance(targets: np.ndarray, outputs: int) -> np.ndarray:
-    """The mean: what is predicted before anything is learned. (1,)"""
-    return np.array([targets.mean()])
+def _undefined(targets: np.ndarray) -> str:
+    return "" if np.ptp(targets) > 0 else "all test targets are equal, so R2 is not defined"
+
+
+def _step(first: np.ndarray, second: np.ndarray) -> float:
+    """The unexplained share, on average of both arms."""
+    unexplained = 1.0 - (float(first.mean()) + float(second.mean())) / 2
+    return min(1.0, max(unexplained, 1.0 / first.shape[1]))
+
+
+SCORE = Score("R2", "explained variation (R2)", explained, undefined=_undefined, step=_step)
+
+
+def held(held_out: np.ndarray) -> np.ndarray:
+    """Out-of-fold numbers (N, 1) -> (N,)."""
+    return held_out[:, 0]
+
+
+def losses(said: np.ndarray, labels: np.ndarray, targets: Scale) -> np.ndarray:
+    """Squared error of every row in units of the training targets' variance, (N,)."""
+    made: np.ndarray = (said - labels) ** 2 / max(targets.deviation**2, 1e-300)
+    return made
 
 
 class Head(BaseHead):

@@ -155,6 +155,8 @@ def title(record: Record) -> str:
     if record.plan.task.card.question:
         return record.plan.task.card.question
     name = re.split(r"[/\\]", record.plan.task.data.rstrip("/\\"))[-1]
+    if record.facts.get("outcome") == "tag":
+        return f"Which of {len(record.classes)} tags has each row of {name or 'the data'}?"
     if record.classes:
         return f"Which of {len(record.classes)} classes" + (
             f" does a row of {name} show?" if name else " is it?"

@@ -7,7 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from headstart.core.evidence import Arm, Case, Finding, Measure
+from headstart.core import plugins
+from headstart.core.evidence import Arm, Case, Finding, Measure, Score
+
+
+def score(outcome: str) -> Score:
+    """How the outcome's own head scores rows."""
+    found: Score = plugins.load("head", outcome).SCORE
+    return found
+
 
 CLASSES = ("ant", "bee", "wasp")
 
@@ -48,7 +56,7 @@ def classify(
         found = probabilities(rng, truth, accuracy, seeds=seeds, sure=sure)
         arms[role] = Arm(role, found, np.full(seeds, np.mean(accuracy)), flops=1e9, seconds=2.0)
     before = probabilities(rng, past, 0.85, seeds=1, sure=sure)[0]
-    return Case("classify", CLASSES, truth, arms, past, before, **extra)
+    return Case("classify", CLASSES, truth, arms, past, before, score("classify"), **extra)
 
 
 def regress(
@@ -69,7 +77,7 @@ def regress(
         errors = 0.8 * own + 0.6 * rng.normal(size=(seeds, rows))
         arms[role] = Arm(role, truth + sd * drift * errors, np.full(seeds, 1 - sd**2))
     before = past + 0.5 * rng.normal(size=200)
-    return Case("regress", (), truth, arms, past, before, **extra)
+    return Case("regress", (), truth, arms, past, before, score("regress"), **extra)
 
 
 def measure(finding: Finding, name: str, group: str = "") -> Measure:
