@@ -247,13 +247,20 @@ def _config(folder: Path) -> PreTrainedConfig:
     config: PreTrainedConfig = AutoConfig.from_pretrained(
         folder, local_files_only=True, trust_remote_code=False
     )
-    words = isinstance(getattr(config, "vocab_size", None), int)
-    if type(config) not in MODEL_MAPPING or not (words or _processor(folder)):
+    if type(config) not in MODEL_MAPPING or not (_reads_tokens(config) or _processor(folder)):
         raise SourceError(
             f"{folder} ({kind}) reads no text, and no preprocessor_config.json says what else it reads. "
             "Images are read by timm: sources; for text choose builtin:minilm."
         )
     return config
+
+
+def _reads_tokens(config: PreTrainedConfig) -> bool:
+    """Whether the network reads token numbers, and not waveforms, spectrograms or pixels."""
+    kind: Any = MODEL_MAPPING[type(config)]
+    return isinstance(getattr(config, "vocab_size", None), int) and (
+        kind.main_input_name == "input_ids"
+    )
 
 
 def _processor(folder: Path) -> dict[str, Any]:
@@ -341,7 +348,7 @@ def _preprocessing(
     folder: Path, config: PreTrainedConfig, settings: Mapping[str, str]
 ) -> dict[str, Any]:
     """What a modality's `batch.make` reads, sealed as plain values."""
-    if MODEL_MAPPING[type(config)].main_input_name != "input_ids":
+    if not _reads_tokens(config):
         seconds = {"seconds": _seconds(settings["seconds"])} if "seconds" in settings else {}
         return {"processor": _processor(folder), **seconds}
     pooling, normalise = _pooling(folder)
