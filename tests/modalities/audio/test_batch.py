@@ -56,7 +56,7 @@ def test_spectrograms_are_the_library_s(
     wanted = extractor(wave, sampling_rate=16000, return_tensors="np")[name]  # type: ignore[operator]
     found = made.collate([made(sample(data))])["mel"].numpy()
     assert found.shape == wanted.shape
-    np.testing.assert_allclose(found, wanted, atol=2e-4)
+    np.testing.assert_allclose(found, wanted, atol=1e-3)  # logarithms of single precision
 
 
 def test_waveforms_are_normalised_as_the_library_does() -> None:

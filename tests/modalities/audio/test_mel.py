@@ -53,7 +53,7 @@ def test_what_follows_a_short_sound_is_silence() -> None:
     assert made[:, 7:].max() == 0
     assert made[:, :5].min() > 0
     np.testing.assert_allclose(
-        made.sum(), mel.energies(tune(0.3), RATE, bands=16, cells=6, seconds=0.3).sum(), rel=0.2
+        made.sum(), mel.energies(tune(0.3), RATE, bands=16, cells=6, seconds=0.3).sum(), rtol=0.2
     )
 
 
