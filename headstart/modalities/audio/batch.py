@@ -181,8 +181,9 @@ class Whisper(SoundTransform):
         total = round(self.seconds * self.rate)
         padded = np.pad(_at_least(samples, total), size // 2, mode="reflect")
         pieces = mel.frames(padded, size, hop)[:-1]
-        bank = mel.filters(self.rate, size, bands, 0.0, 8000.0, "slaney")
-        logs = np.log10(np.maximum(mel.power(pieces, mel.hann(size), size) @ bank, mel.FLOOR)).T
+        bank = mel.bank(self.rate, size, bands, 0.0, 8000.0, "slaney")
+        energy = bank @ mel.power(pieces, mel.hann(size), size).T
+        logs = np.log10(np.maximum(energy, mel.FLOOR))
         logs = (np.maximum(logs, logs.max() - mel.RANGE) + 4.0) / 4.0
         frames = max(1, -(-len(samples) // hop))
         if rng is not None:
@@ -205,10 +206,10 @@ class Ast(SoundTransform):
         pieces = mel.frames(_at_least(samples, 400), 400, 160)[:frames]
         pieces = pieces - pieces.mean(axis=1, keepdims=True)
         before = np.concatenate([pieces[:, :1], pieces[:, :-1]], axis=1)
-        energy = mel.power(pieces - np.float32(0.97) * before, mel.hann(400, periodic=False), 512)
-        bank = mel.filters(self.rate, 512, bands, 20.0, self.rate // 2, "kaldi")
+        power = mel.power(pieces - np.float32(0.97) * before, mel.hann(400, periodic=False), 512)
+        energy = mel.bank(self.rate, 512, bands, 20.0, self.rate // 2, "kaldi") @ power.T
         logs = np.zeros((frames, bands), np.float32)
-        logs[: len(pieces)] = np.log(np.maximum(energy @ bank, np.finfo(np.float32).eps))
+        logs[: len(pieces)] = np.log(np.maximum(energy, np.finfo(np.float32).eps)).T
         if self._state["normalise"]:
             logs = (logs - np.float32(self._state["mean"])) / np.float32(2 * self._state["std"])
         if rng is not None:

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-from scipy import fft
+from scipy import fft, sparse
 
 Scale = Literal["slaney", "htk", "kaldi"]
 
@@ -42,7 +42,6 @@ def to_hertz(mel: np.ndarray, scale: Scale) -> np.ndarray:
     return np.where(mel < 15.0, 200.0 * mel / 3.0, above)
 
 
-@lru_cache(maxsize=16)
 def filters(
     rate: int, size: int, bands: int, low: float = 20.0, high: float = 0.0, scale: Scale = "htk"
 ) -> np.ndarray:
@@ -68,9 +67,16 @@ def filters(
     made = np.maximum(0.0, np.minimum(rising, falling))
     if scale == "slaney":
         made = made * (2.0 / (edges[2:] - edges[:-2]))
-    made = made.astype(np.float32)
-    made.setflags(write=False)
-    return made
+    return made.astype(np.float32)
+
+
+@lru_cache(maxsize=16)
+def bank(
+    rate: int, size: int, bands: int, low: float = 20.0, high: float = 0.0, scale: Scale = "htk"
+) -> sparse.csr_array:
+    """`filters` the other way round, (bands, size // 2 + 1), sparse: a point lies in two filters at most,
+    and no second thread is woken for so little."""
+    return sparse.csr_array(filters(rate, size, bands, low, high, scale).T)
 
 
 @lru_cache(maxsize=16)
@@ -118,8 +124,8 @@ def energies(
     padded[lead : lead + len(taken)] = taken
     pieces = np.lib.stride_tricks.sliding_window_view(padded, length)[starts]
     size = 2 * fast_size(length)
-    made = power(pieces, hann(length), size) @ filters(rate, size, bands)
-    return made.reshape(cells, many, bands).mean(axis=1).T
+    made = bank(rate, size, bands) @ power(pieces, hann(length), size).T
+    return made.reshape(bands, cells, many).mean(axis=2)
 
 
 def fast_size(length: int) -> int:

@@ -93,15 +93,15 @@ def signature(sample: Sample, fields: Sequence[Field]) -> bytes:
     pieces = mel.frames(np.concatenate([ends[::2], sound.samples, ends]), length, hop)
     size = 2 * mel.fast_size(length)
     low, high = _WIDE if rate >= 2 * _WIDE[1] else _NARROW
-    bank = mel.filters(rate, size, _BANDS, low, min(high, 0.475 * rate))
-    energy = mel.power(pieces, mel.hann(length), size).astype(np.float64) @ bank
-    cells = _segments(energy)
+    bank = mel.bank(rate, size, _BANDS, low, min(high, 0.475 * rate))
+    cells = _segments(bank @ mel.power(pieces, mel.hann(length), size).T)
     least = _FAINT * cells.max(axis=1, keepdims=True)
     return np.packbits(cells[:, 1:] - cells[:, :-1] > least).tobytes()
 
 
 def _segments(energy: np.ndarray) -> np.ndarray:
-    """Mean energies (_SEGMENTS, bands) of pieces of equal loudness, out of frames (n, bands)."""
+    """Mean energies (_SEGMENTS, bands) of pieces of equal loudness, out of frames (bands, n)."""
+    energy = energy.T.astype(np.float64)
     loud = np.concatenate([[0.0], np.cumsum(energy.sum(1) ** _LOUDNESS)])
     at = np.interp(np.linspace(0.0, loud[-1], _SEGMENTS + 1), loud, np.arange(len(loud)))
     total = np.concatenate([np.zeros((1, energy.shape[1])), np.cumsum(energy, axis=0)])
