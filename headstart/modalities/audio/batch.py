@@ -29,6 +29,9 @@ LOOKED_AT = 300
 WINDOW = (0.1, 10.0)
 """Seconds that a picture shows, at least and at most; between them 95 % of the sounds fit whole."""
 MOST_RATE = 32_000
+DECADES = 3.0
+"""Decades of power that a picture tells apart. Among 2.5 to 8, three gave the probe of the built-in source
+most on unknown speakers (69 % of digits; 48 % with eight)."""
 LONGEST = 20.0
 """Seconds of a waveform that a network reads, unless the source says otherwise."""
 LEAST = 1600
@@ -110,7 +113,8 @@ class SoundTransform:
 
 
 class Pictures(SoundTransform):
-    """Log-mel spectrograms of a fixed number of seconds as pictures; low tones lie at the bottom.
+    """Log-mel spectrograms of a fixed number of seconds as pictures, the sound in the middle; low tones lie
+    at the bottom.
 
     A cell is its level below the sound's loudest, without the mean of its band over training rows and by
     their common spread: the mean and the spread that the source's own normalised pictures have.
@@ -135,10 +139,12 @@ class Pictures(SoundTransform):
 
     def levels(self, samples: np.ndarray) -> np.ndarray:
         """(n,) -> (bands, cells), decades below the loudest cell."""
+        before = max(0, round(self.seconds * self.rate) - len(samples)) // 2
+        centred = np.concatenate([np.zeros(before, np.float32), samples])
         energy = mel.energies(
-            samples, self.rate, bands=self.bands, cells=self.cells, seconds=self.seconds
+            centred, self.rate, bands=self.bands, cells=self.cells, seconds=self.seconds
         )
-        return mel.levels(energy)
+        return mel.levels(energy, DECADES)
 
     def collate(self, items: Sequence[Arrays]) -> dict[str, Tensor]:
         """{"pixels": (N, channels, bands, cells) float32}."""

@@ -24,6 +24,7 @@ BANDS = 40
 HOP, LENGTH = 0.010, 0.025  # seconds
 LONGEST = 30.0  # seconds from the middle
 MOST_RATE = 32_000
+DECADES = 6.0  # below the loudest cell
 _STRENGTHS = (0.001, 0.01, 0.1, 1.0)
 _PENALTIES = tuple(np.logspace(-1, 5, 13))
 _KEPT = 20_000  # sounds whose statistics are kept between fits, 2 KB each
@@ -52,7 +53,7 @@ def _statistics(sound: decode.Sound) -> np.ndarray:
     seconds = len(sound.samples) / sound.rate
     frames = max(6, int(seconds / HOP))
     energy = mel.energies(sound.samples, sound.rate, bands=BANDS, cells=frames, seconds=seconds)
-    logs = mel.levels(energy)
+    logs = mel.levels(energy, DECADES)
     top = np.log10(max(float(energy.max()), mel.FLOOR))
     parts = [logs.mean(1), logs.std(1), (logs[:, 2:] - logs[:, :-2]).std(1)]
     for third in np.array_split(logs, 3, axis=1):

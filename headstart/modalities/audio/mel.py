@@ -133,11 +133,11 @@ def fast_size(length: int) -> int:
     return 1 << (length - 1).bit_length()
 
 
-def levels(energy: np.ndarray) -> np.ndarray:
-    """Energies -> decades below the loudest cell, -RANGE to 0: a sound's gain plays no part. Silence is
-    all at the lowest level."""
+def levels(energy: np.ndarray, decades: float = RANGE) -> np.ndarray:
+    """Energies -> decades below the loudest cell, -decades to 0: a sound's gain plays no part. Silence
+    is all at the lowest level."""
     logs = np.log10(np.maximum(energy, FLOOR))
     top = float(logs.max(initial=np.log10(FLOOR)))
     if top <= np.log10(FLOOR):
-        return np.full_like(logs, -RANGE)
-    return np.maximum(logs - top, -RANGE)
+        return np.full_like(logs, -decades)
+    return np.maximum(logs - top, -decades)
