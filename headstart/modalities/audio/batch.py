@@ -6,8 +6,9 @@ fitted to the training rows; one of transformers gets what its feature extractor
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -38,7 +39,7 @@ LEAST = 1600
 """Samples that a waveform has at least; shorter ones are followed by silence."""
 
 
-class SoundTransform:
+class SoundTransform(ABC):
     """What the four kinds share: decoding at one rate, counting, augmentation of the waveform.
 
     Attributes:
@@ -303,22 +304,18 @@ def _names(asked: Sequence[str]) -> list[str]:
 
 def _fit(common: Mapping[str, Any], size: Sequence[int], samples: Sequence[Sample]) -> Pictures:
     """Rate, window, levels of the bands and their spread, on training rows."""
-    step = max(1, -(-len(samples) // LOOKED_AT))
-    rows, headers = [], []
-    for place in range(0, len(samples), step):
-        data = samples[place][common["field"]]
-        try:
-            headers.append(decode.inspect(data))
-            rows.append(data)
-        except BadRow:
-            continue
-    if not rows:
+    headers = {}  # no bytes are held: a file may be large
+    for place in range(0, len(samples), max(1, -(-len(samples) // LOOKED_AT))):
+        with contextlib.suppress(BadRow):
+            headers[place] = decode.inspect(samples[place][common["field"]])
+    if not headers:
         raise DataError(
             f"None of {len(samples)} training sounds can be read, so nothing can be fitted on them. "
             "See the rows set aside."
         )
-    rate = min(Counter(h.rate for h in headers).most_common(1)[0][0], MOST_RATE)
-    longest = float(np.quantile([h.seconds for h in headers], 0.95))
+    known = headers.values()
+    rate = min(Counter(h.rate for h in known).most_common(1)[0][0], MOST_RATE)
+    longest = float(np.quantile([h.seconds for h in known], 0.95))
     channels, bands, cells = (int(v) for v in size)
     state = {
         **common,
@@ -330,22 +327,15 @@ def _fit(common: Mapping[str, Any], size: Sequence[int], samples: Sequence[Sampl
         "cells": cells,
     }
     plain = Pictures({**state, "level": [0.0] * bands, "spread": 1.0})
-    every = [_levels(plain, data) for data in rows]
-    found = np.stack(
-        [levels for levels in every if levels is not None] or [np.zeros((bands, cells))]
-    )
+    every = []
+    for place in headers:
+        with contextlib.suppress(BadRow):
+            sound = decode.sound(samples[place][plain.field], plain.rate, plain.seconds)
+            every.append(plain.levels(sound.samples))
+    found = np.stack(every or [np.zeros((bands, cells))])
     level = found.mean(axis=(0, 2))
     spread = float((found - level[:, None]).std())
     return Pictures({**state, "level": level.round(5).tolist(), "spread": round(spread, 5) or 1.0})
-
-
-def _levels(plain: Pictures, data: bytes) -> np.ndarray | None:
-    """(bands, cells) of one sound; None where it cannot be decoded."""
-    try:
-        sound = decode.sound(data, plain.rate, plain.seconds)
-    except BadRow:
-        return None
-    return plain.levels(sound.samples)
 
 
 def restore(state: Mapping[str, Any]) -> SoundTransform:
