@@ -23,7 +23,7 @@ from ._things import TINY, Check, close, dataset, expect, listed, samples, sourc
 KNOWN: dict[tuple[str, str], str] = {}
 
 OUTCOMES = ("classify", "regress")
-KINDS = ("picture", "text", "pairs")
+KINDS = ("picture", "text", "pairs", "sound")
 REQUIRED = (
     "uri",
     "name",
@@ -191,6 +191,10 @@ def check_exhibit(name: str) -> None:
         expect(len(shown) >= 2, "an exhibit holds more than its kind")
         if shown["kind"] == "picture":
             expect(shown["data"].startswith("data:image/"), "a picture is a data: URI")
+        if shown["kind"] == "sound":
+            whole = shown["picture"].startswith("data:image/png;base64,")
+            whole = whole and shown["sound"].startswith("data:audio/wav;base64,")
+            expect(whole, "a sound is a PNG and a WAV as data: URIs")
 
 
 def check_champions_predict(name: str) -> None:

@@ -79,7 +79,8 @@ Outcome = Annotated[
     _option("--outcome", "classify, regress or tag; otherwise read off the targets.", DATA, "NAME"),
 ]
 Modality = Annotated[
-    str | None, _option("--modality", "image, text or table; otherwise guessed.", DATA, "NAME")
+    str | None,
+    _option("--modality", f"{', '.join(plugins.names('modality'))}; or guessed.", DATA, "NAME"),
 ]
 Target = Annotated[
     str | None,

@@ -4,7 +4,8 @@ Only safetensors are read: a pickle can run code when it is opened. Code that co
 run. A hub name is looked up in the local cache first where the network is forbidden.
 
 Settings: `max_length` (tokens), `pooling` (mean, cls, max, mean_sqrt_len, last), `normalise`
-(true, false), `revision` (branch, tag or commit of the hub).
+(true, false), `revision` (branch, tag or commit of the hub); for networks that read no token numbers
+`seconds` (longest excerpt), and what prepares their inputs is their feature extractor's own settings.
 """
 
 # ruff: noqa: E402 - the environment must be set before the libraries are imported
@@ -38,7 +39,7 @@ from headstart.core import digest
 from headstart.core.source import UNKNOWN, Loaded, Source
 from headstart.errors import OfflineError, PlanError, SourceError, nearest
 
-SETTINGS = ("max_length", "normalise", "pooling", "revision")
+SETTINGS = ("max_length", "normalise", "pooling", "revision", "seconds")
 WANTED = ["*.json", "*.txt", "*.model", "*.safetensors", "README.md"]
 UNWANTED = [
     "onnx/*",
@@ -58,6 +59,8 @@ PICKLES = (
     "model.pkl",
     "model.ckpt",
 )
+UNREAD = ("masked_spec_embed",)
+"""Read while a source is pretrained only; published weights lack it, so it is set to zero."""
 VOCABULARIES = ("vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model")
 OFFLINE = ("HEADSTART_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 
@@ -95,7 +98,7 @@ def open(
     entry = entry or {}
     for key in settings:
         if key not in SETTINGS:
-            raise PlanError(f"Unknown setting '{key}' of a text source. {nearest(key, SETTINGS)}")
+            raise PlanError(f"Unknown setting '{key}' of the source. {nearest(key, SETTINGS)}")
     folder, revision = _folder(reference, settings.get("revision", ""), offline=offline)
     _check_weights(folder, str(entry.get("sha256", "")))
     config = _config(folder)
@@ -244,15 +247,26 @@ def _config(folder: Path) -> PreTrainedConfig:
     config: PreTrainedConfig = AutoConfig.from_pretrained(
         folder, local_files_only=True, trust_remote_code=False
     )
-    if (
-        not isinstance(getattr(config, "vocab_size", None), int)
-        or type(config) not in MODEL_MAPPING
-    ):
+    if type(config) not in MODEL_MAPPING or not (_reads_tokens(config) or _processor(folder)):
         raise SourceError(
-            f"{folder} ({kind}) reads no text. Images are read by timm: sources; for text choose "
-            "builtin:minilm."
+            f"{folder} ({kind}) reads no text, and no preprocessor_config.json says what else it reads. "
+            "Images are read by timm: sources; for text choose builtin:minilm."
         )
     return config
+
+
+def _reads_tokens(config: PreTrainedConfig) -> bool:
+    """Whether the network reads token numbers, and not waveforms, spectrograms or pixels."""
+    kind: Any = MODEL_MAPPING[type(config)]
+    return isinstance(getattr(config, "vocab_size", None), int) and (
+        kind.main_input_name == "input_ids"
+    )
+
+
+def _processor(folder: Path) -> dict[str, Any]:
+    """Settings of the feature extractor of a network that reads no token numbers; {} where none is."""
+    said = _json(folder / "preprocessor_config.json") or _json(folder / "processor_config.json")
+    return dict(said.get("feature_extractor", said))
 
 
 def _load(folder: Path, config: PreTrainedConfig) -> Any:
@@ -271,7 +285,11 @@ def _load(folder: Path, config: PreTrainedConfig) -> Any:
             )
         except (OSError, ValueError, RuntimeError, SafetensorError, KeyError) as error:
             raise SourceError(f"The weights in {folder} do not fit config.json: {error}") from error
-    lacking = sorted({*report["missing_keys"], *(m[0] for m in report["mismatched_keys"])})
+    with torch.no_grad():
+        for name in (n for n in report["missing_keys"] if n.endswith(UNREAD)):
+            module.get_parameter(name).zero_()
+    lacking = {*report["missing_keys"], *(m[0] for m in report["mismatched_keys"])}
+    lacking = sorted(n for n in lacking if not n.endswith(UNREAD))
     if lacking:
         raise SourceError(
             f"The weights in {folder} lack {len(lacking)} tensors that config.json asks for, such as "
@@ -329,7 +347,10 @@ def _quiet() -> Iterator[None]:
 def _preprocessing(
     folder: Path, config: PreTrainedConfig, settings: Mapping[str, str]
 ) -> dict[str, Any]:
-    """What `modalities/text/batch.make` reads, sealed as plain values."""
+    """What a modality's `batch.make` reads, sealed as plain values."""
+    if not _reads_tokens(config):
+        seconds = {"seconds": _seconds(settings["seconds"])} if "seconds" in settings else {}
+        return {"processor": _processor(folder), **seconds}
     pooling, normalise = _pooling(folder)
     sentence = _json(folder / "sentence_bert_config.json")
     longest = _longest(folder, config)
@@ -381,6 +402,16 @@ def _number(text: str, longest: int) -> int:
     if not text.isdigit() or not 2 < int(text) <= longest:
         raise PlanError(f"max_length came as '{text}'; expected a number from 3 to {longest}.")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 3600:
+        raise PlanError(f"seconds came as '{text}'; expected a number above 0 and below 3600.")
+    return seconds
 
 
 def _boolean(text: str) -> bool:

@@ -15,6 +15,7 @@ from headstart.report import charts, text
 
 Samples = Mapping[int, Mapping[str, Any]]
 PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/]+={0,2}")
+SOUND = re.compile(r"data:audio/wav;base64,[A-Za-z0-9+/]+={0,2}")
 PLACES = ("place", "row", "index")
 
 
@@ -76,8 +77,13 @@ def _card(row: Mapping[str, Any], samples: Samples) -> Markup:
 
 
 def _sample(sample: Mapping[str, Any] | None) -> Markup:
-    """A picture, a text or pairs; a picture only as an inline PNG."""
+    """A picture, a sound under its picture, a text or pairs; pictures only as inline PNG, sounds only
+    as inline WAV."""
     kind = sample.get("kind") if sample else None
+    if sample and kind == "sound" and SOUND.fullmatch(str(sample.get("sound", ""))):
+        player = charts.tag("audio", controls="", preload="metadata", src=sample["sound"])
+        seen = _sample({"kind": "picture", "data": sample.get("picture", "")})
+        return seen + charts.tag("div", player, class_="heard")
     if sample and kind == "picture" and PICTURE.fullmatch(str(sample.get("data", ""))):
         return charts.tag(
             "div", Markup('<img alt="" src="{}">').format(sample["data"]), class_="seen"

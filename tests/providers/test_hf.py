@@ -242,6 +242,29 @@ def test_a_vocabulary_is_enough_for_a_tokenizer(folder: Path) -> None:
     assert Tokenizer.from_str(sealed["tokenizer_json"]).encode("roses soil").ids == [2, 5, 6, 3]
 
 
+def test_a_network_without_tokens_brings_its_feature_extractor_s_settings(tmp_path: Path) -> None:
+    hub = pytest.importorskip("transformers")
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = hub.Wav2Vec2Config(
+        **sizes, intermediate_size=16, conv_dim=(8,), conv_kernel=(10,), conv_stride=(8,)
+    )
+    hub.Wav2Vec2Model(config).save_pretrained(tmp_path)
+    with pytest.raises(SourceError, match=r"preprocessor_config.json"):
+        hf.open(str(tmp_path), {}, offline=True)
+    hub.Wav2Vec2FeatureExtractor(sampling_rate=8000).save_pretrained(tmp_path)
+    sealed = hf.open(str(tmp_path), {"seconds": "2.5"}, offline=True).source.preprocessing
+    assert sealed["seconds"] == 2.5
+    assert sealed["processor"]["sampling_rate"] == 8000
+    assert sealed["processor"]["feature_extractor_type"] == "Wav2Vec2FeatureExtractor"
+    with pytest.raises(PlanError, match="seconds came as 'long'"):
+        hf.open(str(tmp_path), {"seconds": "long"}, offline=True)
+    path = tmp_path / "model.safetensors"
+    held = load_file(path)
+    save_file({n: t for n, t in held.items() if n != "masked_spec_embed"}, path, {"format": "pt"})
+    twice = [hf.open(str(tmp_path), {}, offline=True).source.sha256 for _ in range(2)]
+    assert twice[0] == twice[1]
+
+
 def test_half_precision_is_widened(folder: Path) -> None:
     path = folder / "model.safetensors"
     save_file({n: t.half() for n, t in load_file(path).items()}, path, {"format": "pt"})

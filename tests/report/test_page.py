@@ -88,7 +88,8 @@ def test_the_page_nests_and_refers_to_nothing_outside(html: str) -> None:
         for key, value in attributes.items():
             assert not key.startswith("on"), (name, key)
             if key in {"src", "href", "xlink:href", "action", "srcset", "background"}:
-                assert exhibits.PICTURE.fullmatch(value or "")
+                inline = exhibits.SOUND if name == "audio" else exhibits.PICTURE
+                assert inline.fullmatch(value or "")
     assert "url(" not in html
     assert "@import" not in html
     html.encode("utf-8")
@@ -171,6 +172,24 @@ def test_only_inline_png_pass() -> None:
     ):
         assert "<img" not in page.render(record, samples={0: {"kind": "picture", "data": bad}})
     assert f'src="{good}"' in page.render(record, samples={0: {"kind": "picture", "data": good}})
+
+
+def test_a_sound_plays_under_its_picture_and_only_inline() -> None:
+    wav = "data:audio/wav;base64,UklGRg=="
+    record = sample.record()
+    shown = {"kind": "sound", "picture": png(1, 2, 3), "sound": wav}
+    html = page.render(record, samples={0: shown})
+    assert html.count("<audio") == 1
+    assert f'src="{wav}"' in html
+    assert f'src="{png(1, 2, 3)}"' in html
+    assert "media-src data:" in html
+    read(html)
+    for bad in ("https://a.b/c.wav", "data:audio/mpeg;base64,AA==", wav + '"', wav + "\n", ""):
+        html = page.render(record, samples={0: {**shown, "sound": bad}})
+        assert "<audio" not in html
+        assert bad not in html or not bad
+    html = page.render(record, samples={0: {**shown, "picture": "https://a.b/c.png"}})
+    assert "<audio" in html and "<img" not in html
 
 
 def test_many_classes_are_shown_as_pairs() -> None:

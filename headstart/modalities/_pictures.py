@@ -1,0 +1,172 @@
+"""timm networks as ordered stages; every other picture network as one stage.
+
+Staged families (timm class): ResNet, EfficientNet (also MobileNetV2), MobileNetV3, ConvNeXt,
+VisionTransformer. Whatever can be laid out as (N, C, H, W) may be read by them: photos, spectrograms.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from headstart.core.modality import Transform
+from headstart.core.network import Backbone, State
+from headstart.core.source import Loaded
+from headstart.errors import SourceError
+
+Step = Callable[[Any, Tensor], Tensor]
+# name of the stage, modules that it owns (prefixes), what it does
+Plan = list[tuple[str, tuple[str, ...], Step]]
+
+
+class PictureBackbone(Backbone):
+    """A network over (N, C, H, W) pixels; the state holds one tensor, `maps` or `tokens`.
+
+    Args:
+        net: the untouched timm network.
+        plan: its stages.
+        key: "maps" (N, C, h, w) or "tokens" (N, L, C).
+    """
+
+    def __init__(self, net: nn.Module, plan: Plan, key: str, *, pooled: Step, width: int) -> None:
+        super().__init__()
+        self.net = net
+        self.width = width
+        self.stages = tuple(name for name, _, _ in plan)
+        self.key = key
+        self._plan = plan
+        self._pooled = pooled
+        head = net.get_classifier() if hasattr(net, "get_classifier") else None
+        if isinstance(head, nn.Module) and any(True for _ in head.parameters()):
+            self.source_head = copy.deepcopy(head)
+            net.reset_classifier(0)  # type: ignore[operator]
+
+    def run(self, state: Mapping[str, Tensor], start: int = 0, stop: int | None = None) -> State:
+        """{"pixels": (N, C, H, W)} or a kept state -> the state before stage `stop`."""
+        value = state["pixels"] if start == 0 else state[self.key]
+        for _, _, step in self._plan[start:stop]:
+            value = step(self.net, value)
+        return {"pixels" if stop == 0 else self.key: value}
+
+    def pool(self, state: Mapping[str, Tensor]) -> Tensor:
+        """As timm's `forward_head(..., pre_logits=True)` does: (N, width)."""
+        return self._pooled(self.net, state[self.key])
+
+    def positions(self, state: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Places of the last map, row by row, or tokens: (N, L, C), all real."""
+        value = state[self.key]
+        if self.key == "maps":
+            value = value.flatten(2).transpose(1, 2)
+        return value, torch.ones(value.shape[:2], dtype=torch.bool, device=value.device)
+
+    def stage_of(self, name: str) -> int:
+        """Stage of a parameter or buffer; -1 for the source's own head; what pools: the last."""
+        if name.startswith("source_head."):
+            return -1
+        inner = name.removeprefix("net.")
+        for place, (_, owned, _) in enumerate(self._plan):
+            if any(inner == prefix or inner.startswith(prefix + ".") for prefix in owned):
+                return place
+        return len(self.stages) - 1
+
+
+def stage(loaded: Loaded, transform: Transform | None = None) -> PictureBackbone:
+    """The staged network. Raises SourceError when it cannot read pictures."""
+    net = loaded.module
+    if not hasattr(net, "forward_features") or not hasattr(net, "forward_head"):
+        raise SourceError(
+            f"{loaded.source.uri} gave a {type(net).__name__}, which reads no pictures. "
+            "Expected a network of the timm library; see `headstart sources`."
+        )
+    width = int(getattr(net, "head_hidden_size", None) or net.num_features)
+    plan_of = _FAMILIES.get(type(net).__name__)
+    plan, key = plan_of(net) if plan_of else _one_stage(net)
+    backbone = PictureBackbone(net, plan, key, pooled=_forward_head, width=width)
+    return backbone.eval()
+
+
+def reference(loaded: Loaded, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What the untouched network calls its features before the classifier."""
+    net = loaded.module
+    return {"pool": net.forward_head(net.forward_features(inputs["pixels"]), pre_logits=True)}
+
+
+def _forward_head(net: nn.Module, value: Tensor) -> Tensor:
+    features = net.forward_head(value, pre_logits=True)  # type: ignore[operator]
+    return features.flatten(1) if features.ndim > 2 else features
+
+
+def _module(name: str) -> Step:
+    return lambda net, value: net.get_submodule(name)(value)
+
+
+def _chain(*names: str) -> Step:
+    def run(net: nn.Module, value: Tensor) -> Tensor:
+        for name in names:
+            value = net.get_submodule(name)(value)
+        return value
+
+    return run
+
+
+def _resnet(net: nn.Module) -> tuple[Plan, str]:
+    stem = ("conv1", "bn1", "act1", "maxpool")
+    plan: Plan = [("stem", stem, _chain(*stem))]
+    for name in ("layer1", "layer2", "layer3", "layer4"):
+        plan += [
+            (f"{name}.{i}", (f"{name}.{i}",), _module(f"{name}.{i}"))
+            for i in range(len(net.get_submodule(name)))  # type: ignore[arg-type]
+        ]
+    return plan, "maps"
+
+
+def _efficientnet(net: nn.Module) -> tuple[Plan, str]:
+    plan: Plan = [("stem", ("conv_stem", "bn1"), _chain("conv_stem", "bn1"))]
+    plan += _numbered(net, "blocks")
+    plan.append(("conv_head", ("conv_head", "bn2"), _chain("conv_head", "bn2")))
+    return plan, "maps"
+
+
+def _mobilenetv3(net: nn.Module) -> tuple[Plan, str]:
+    plan: Plan = [("stem", ("conv_stem", "bn1"), _chain("conv_stem", "bn1"))]
+    return plan + _numbered(net, "blocks"), "maps"
+
+
+def _convnext(net: nn.Module) -> tuple[Plan, str]:
+    plan: Plan = [("stem", ("stem",), _module("stem"))]
+    plan += _numbered(net, "stages")
+    plan.append(("norm_pre", ("norm_pre",), _module("norm_pre")))
+    return plan, "maps"
+
+
+def _vit(net: nn.Module) -> tuple[Plan, str]:
+    def embed(net: Any, value: Tensor) -> Tensor:
+        return net.norm_pre(net.patch_drop(net._pos_embed(net.patch_embed(value))))
+
+    owned = ("patch_embed", "cls_token", "reg_token", "pos_embed", "norm_pre", "pos_drop")
+    plan: Plan = [("embed", owned, embed), *_numbered(net, "blocks")]
+    plan.append(("norm", ("norm",), _module("norm")))
+    return plan, "tokens"
+
+
+def _numbered(net: nn.Module, parent: str) -> Plan:
+    count = len(net.get_submodule(parent))  # type: ignore[arg-type]
+    names = [f"{parent}.{i}" for i in range(count)]
+    return [(name, (name,), _module(name)) for name in names]
+
+
+def _one_stage(net: nn.Module) -> tuple[Plan, str]:
+    return [("all", (), lambda net, value: net.forward_features(value))], "maps"  # type: ignore[operator]
+
+
+_FAMILIES: dict[str, Callable[[nn.Module], tuple[Plan, str]]] = {
+    "ResNet": _resnet,
+    "EfficientNet": _efficientnet,
+    "MobileNetV3": _mobilenetv3,
+    "ConvNeXt": _convnext,
+    "VisionTransformer": _vit,
+}

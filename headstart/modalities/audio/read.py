@@ -1,0 +1,111 @@
+"""Sound files and encoded bytes to samples. Decoding itself is in `decode.py`; no network library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.core.dataset import Field, Sample
+from headstart.errors import BadRow
+from headstart.modalities.audio import decode, mel
+
+SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3")
+FILE_KIND = "path"
+MANY = False
+# Of 256 bits. Most copies of spoken digits in other formats, at other rates, or trimmed by a tenth lie
+# within it; of 3,000 takes of the same ten digits by the same six speakers hardly two do.
+NEAR = 18
+
+_SEGMENTS, _BANDS = 8, 33
+_LOUDNESS = 0.35
+_FAINT = 1e-4  # of a segment's loudest band; smaller differences are left to chance by encoders
+_LONGEST = 30.0  # seconds from the middle that a signature looks at
+_WIDE, _NARROW = (100.0, 7000.0), (100.0, 3400.0)
+
+
+def claim(name: str, values: Sequence[Any], root: Path) -> str | None:
+    """ "bytes" for encoded sounds, "path" for names of sound files."""
+    seen = [v.get("bytes") or v.get("path") if isinstance(v, Mapping) else v for v in values]
+    seen = [v for v in seen if v]
+    if not seen:
+        return None
+    if all(isinstance(v, bytes) for v in seen):
+        return "bytes" if _most(bool(decode.kind(v)) for v in seen) else None
+    if all(isinstance(v, str) for v in seen) and _most(v.lower().endswith(SUFFIXES) for v in seen):
+        return "path"
+    return None
+
+
+def _most(flags: Any) -> bool:
+    kept = list(flags)
+    return sum(kept) >= 0.8 * len(kept)
+
+
+def load(cell: Any, field: Field, root: Path) -> bytes:
+    """Encoded bytes of one cell: bytes, a path below `root`, or {"bytes", "path"}. Raises BadRow."""
+    if isinstance(cell, Mapping):
+        cell = cell.get("bytes") or cell.get("path")
+    if isinstance(cell, bytes):
+        return cell
+    if not cell:
+        raise BadRow("no sound in this row", "give a file's path or its bytes")
+    path = root / str(cell)
+    try:
+        if path.stat().st_size > decode.MOST_BYTES:
+            raise decode.enormous(path.stat().st_size)
+        return path.read_bytes()
+    except OSError as error:
+        raise BadRow(
+            f"{path.name} cannot be read ({error.strerror})", "check the path and its rights"
+        ) from error
+
+
+def check(sample: Sample, fields: Sequence[Field]) -> None:
+    """Header, size and end of the sound. Raises BadRow."""
+    decode.inspect(sample[fields[0].name])
+
+
+def content(sample: Sample, fields: Sequence[Field]) -> bytes:
+    """The encoded bytes."""
+    return bytes(sample[fields[0].name])
+
+
+def signature(sample: Sample, fields: Sequence[Field]) -> bytes:
+    """256 bits: which of two neighbouring mel bands is louder, in eight segments of equal loudness.
+
+    As in Haitsma and Kalker, "A highly robust audio fingerprinting system" (ISMIR 2002), signs of
+    differences between bands survive another encoding and another gain. Segments end where the loudness
+    has added up to another eighth, so that trimmed or padded ends move them little. b"" for silence.
+
+    Raises:
+        BadRow: the sound cannot be decoded, or holds NaN.
+    """
+    sound = decode.sound(sample[fields[0].name], seconds=_LONGEST)
+    if sound.silent:
+        return b""
+    rate = sound.rate
+    length = max(16, round(0.032 * rate))
+    hop = max(1, min(round(0.008 * rate), len(sound.samples) // 64))
+    ends = np.zeros(length, np.float32)
+    pieces = mel.frames(np.concatenate([ends[::2], sound.samples, ends]), length, hop)
+    size = 2 * mel.fast_size(length)
+    low, high = _WIDE if rate >= 2 * _WIDE[1] else _NARROW
+    bank = mel.bank(rate, size, _BANDS, low, min(high, 0.475 * rate))
+    cells = _segments(bank @ mel.power(pieces, mel.hann(length), size).T)
+    least = _FAINT * cells.max(axis=1, keepdims=True)
+    return np.packbits(cells[:, 1:] - cells[:, :-1] > least).tobytes()
+
+
+def _segments(energy: np.ndarray) -> np.ndarray:
+    """Mean energies (_SEGMENTS, bands) of pieces of equal loudness, out of frames (bands, n)."""
+    energy = energy.T.astype(np.float64)
+    loud = np.concatenate([[0.0], np.cumsum(energy.sum(1) ** _LOUDNESS)])
+    at = np.interp(np.linspace(0.0, loud[-1], _SEGMENTS + 1), loud, np.arange(len(loud)))
+    total = np.concatenate([np.zeros((1, energy.shape[1])), np.cumsum(energy, axis=0)])
+    low = np.minimum(at.astype(int), len(energy) - 1)
+    share = (at - low)[:, None]
+    upto = total[low] * (1.0 - share) + total[low + 1] * share
+    return np.diff(upto, axis=0) / np.maximum(np.diff(at), 1e-9)[:, None]
