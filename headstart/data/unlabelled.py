@@ -113,7 +113,7 @@ def _place(path: Path, single: str, reader: Read, root: Path | None) -> Came:
 
 
 def _own(path: Path, reader: Read) -> bool:
-    return bool(formats.owner(path, {"": reader}, ""))
+    return bool(formats.owner(path, {"own": reader}, "own"))
 
 
 def _exists(path: Path) -> bool:

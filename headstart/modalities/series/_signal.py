@@ -93,7 +93,7 @@ def regular(one: Series) -> tuple[np.ndarray, list[str]]:
     if len(times) < 3:
         return values, done
     steps = np.diff(times)
-    step = float(np.median(steps))
+    step = float(np.quantile(steps, 0.5, method="lower"))
     if (np.abs(steps - step) <= EVEN * step).all():
         return values, done
     places = (times - times[0]) / step
