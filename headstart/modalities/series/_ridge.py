@@ -76,4 +76,4 @@ def _sharpness(held: np.ndarray, targets: np.ndarray) -> float:
     def loss(power: float) -> float:
         return -float(log_softmax(np.exp(power) * held, axis=1)[rows, targets].mean())
 
-    return float(np.exp(minimize_scalar(loss, bounds=(-2.0, 4.0), method="bounded").x))
+    return float(np.exp(minimize_scalar(loss, bounds=(-2.0, 2.5), method="bounded").x))
