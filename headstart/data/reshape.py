@@ -43,8 +43,9 @@ def reshaped(table: Table, task: Task, reader: Read | None) -> tuple[Table, Task
     return _folded(table, task)
 
 
-def again(table: Table, fields: Sequence[Field]) -> Table:
-    """A table for prediction in the form of training: fields that it lacks are made as their names say."""
+def again(table: Table, fields: Sequence[Field]) -> tuple[Table, str]:
+    """A table for prediction in the form of training: fields that it lacks are made as their names say.
+    With the column that names its rows, or ""."""
     lacking, known = [f.name for f in fields if f.name not in table.columns], set(table.columns)
     made = [(name, ORDER if ORDER in name else PER) for name in lacking]
     rows = [(*name.split(mark, 1), mark) for name, mark in made if mark in name]
@@ -53,13 +54,13 @@ def again(table: Table, fields: Sequence[Field]) -> Table:
         inputs = [first for first, last, mark in rows if last == sample and mark == PER]
         order = next((first for first, last, mark in rows if last == sample and mark == ORDER), "")
         if {*inputs, order} - {""} <= known:
-            return gather(table, _joined(table, sample, inputs, order))
+            return gather(table, _joined(table, sample, inputs, order)), sample
     for name in lacking:
         first, dots, last = name.partition(RANGE)
         if dots and {first, last} <= known:
             names = table.columns[table.columns.index(first) : table.columns.index(last) + 1]
-            return fold(table, [n for n in names if _numeric(table.schema.field(n).type)], name)
-    return table
+            return fold(table, [n for n in names if _numeric(table.schema.field(n).type)], name), ""
+    return table, ""
 
 
 def _nested(kind: pa.DataType) -> bool:

@@ -49,7 +49,7 @@ def open_samples(
         DataError: a field of training is missing; it is named. Bad rows are set aside, however many.
     """
     came = _came(inputs, fields, reader, root)
-    table = reshape.again(came.table, fields)
+    table, naming = reshape.again(came.table, fields)
     head = table.head(200)
     chosen = []
     for place in fields:
@@ -63,7 +63,7 @@ def open_samples(
     layout = Layout(
         modality=modality,
         fields=tuple(chosen),
-        name=next((f.name for f in chosen if f.kind == reader.FILE_KIND and f.kind), ""),
+        name=naming or next((f.name for f in chosen if f.kind == reader.FILE_KIND and f.kind), ""),
         metadata=tuple(n for n in table.columns if n not in used),
     )
     return build(Order(table, layout, reader, came.root, 1.0, False, cache=cache, watcher=watcher))

@@ -46,7 +46,7 @@ def fit(series: Sequence[np.ndarray], seed: int, features: int = FEATURES) -> li
     length, width = max(len(s) for s in series), series[0].shape[1]
     dilations, counts = _dilations(length, features)
     quantiles = iter(_quantiles(int(counts.sum()) * len(TRIPLES)))
-    pairs, number = [], 0
+    pairs = []
     for place, (dilation, count) in enumerate(zip(dilations, counts, strict=True)):
         for triple in range(len(TRIPLES)):
             most = int(2 ** rng.uniform(0, np.log2(min(width, MOST_CHANNELS) + 1)))
@@ -55,11 +55,11 @@ def fit(series: Sequence[np.ndarray], seed: int, features: int = FEATURES) -> li
             one = series[int(rng.integers(len(series)))]
             response = next(_responses(one[None], [Pair(triple, dilation, channels, True, _NONE)]))
             wanted = [next(quantiles) for _ in range(count)]
-            inner = response[0] if padded else _inside(response, dilation)[0]
+            reach = 0 if padded else int(dilation) * (TAPS // 2)
+            inner = response[0, reach : max(0, len(one) - reach)]
             inner = inner if len(inner) else response[0]
             biases = np.sort(np.quantile(inner, wanted)).astype(np.float32)
             pairs.append(Pair(triple, int(dilation), channels, padded, biases))
-            number += count
     return pairs
 
 
@@ -86,36 +86,51 @@ def _quantiles(count: int) -> np.ndarray:
 
 
 def transform(series: Sequence[np.ndarray], pairs: Sequence[Pair]) -> np.ndarray:
-    """(N, features) float32; series of one length are worked on together."""
+    """(N, features) float32 of series (T, C) without gaps, of any lengths."""
     width = sum(len(p.biases) for p in pairs)
     made = np.empty((len(series), width), np.float32)
     lengths = np.array([len(s) for s in series])
-    for length in np.unique(lengths):
-        rows = np.flatnonzero(lengths == length)
-        step = max(1, CHUNK // int(length))
-        for start in range(0, len(rows), step):
-            some = rows[start : start + step]
-            made[some] = _shares(np.stack([series[r] for r in some]), pairs, width)
+    order = np.argsort(lengths, kind="stable")
+    while len(order):
+        count = max(1, CHUNK // int(lengths[order[0]]))
+        some, order = order[:count], order[count:]
+        longest = int(lengths[some[-1]])
+        batch = np.zeros((len(some), longest, series[0].shape[1]), np.float32)
+        for row, place in enumerate(some):
+            batch[row, : lengths[place]] = series[place]
+        made[some] = _shares(batch, lengths[some], pairs, width)
     return made
 
 
-def _shares(batch: np.ndarray, pairs: Sequence[Pair], width: int) -> np.ndarray:
-    """(n, T, C) -> (n, features): share of steps above each bias."""
+def _shares(
+    batch: np.ndarray, lengths: np.ndarray, pairs: Sequence[Pair], width: int
+) -> np.ndarray:
+    """(n, T, C), zeros behind each end -> (n, features): share of steps above each bias."""
     made, at = np.empty((len(batch), width), np.float32), 0
+    real = np.arange(batch.shape[1])[None] < lengths[:, None]
+    whole = bool(real.all())
+    reach, inner = 0, real
     for pair, response in zip(pairs, _responses(batch, pairs), strict=True):
+        counted = real
         if not pair.padded:
-            inner = _inside(response, pair.dilation)
-            response = inner if inner.shape[1] else response
+            if reach != pair.dilation * (TAPS // 2):
+                reach = pair.dilation * (TAPS // 2)
+                inner = _inside(real, lengths, reach)
+            counted = inner
+        if counted is not real or not whole:
+            response = np.where(counted, response, -np.inf)
+        steps = counted.sum(axis=1)
         for bias in pair.biases:
-            np.mean(response > bias, axis=1, dtype=np.float32, out=made[:, at])
+            made[:, at] = np.count_nonzero(response > bias, axis=1) / steps
             at += 1
     return made
 
 
-def _inside(response: np.ndarray, dilation: int) -> np.ndarray:
-    """The steps whose filter lies within the series."""
-    reach = dilation * (TAPS // 2)
-    return response[:, reach : response.shape[1] - reach]
+def _inside(real: np.ndarray, lengths: np.ndarray, reach: int) -> np.ndarray:
+    """(n, T) steps whose filter lies within the series; all steps of a series shorter than the filter."""
+    places = np.arange(real.shape[1])[None]
+    inner = (places >= reach) & (places < lengths[:, None] - reach)
+    return np.where(inner.any(axis=1, keepdims=True), inner, real)
 
 
 def _responses(batch: np.ndarray, pairs: Sequence[Pair]) -> Iterator[np.ndarray]:

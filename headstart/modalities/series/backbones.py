@@ -187,7 +187,7 @@ def reference(loaded: Loaded, inputs: Mapping[str, Tensor]) -> Mapping[str, Tens
     made: Any = loaded.module
     if isinstance(made, network.Encoder):
         with torch.no_grad():
-            return {"pool": made(inputs[VALUES], inputs[MASK])}
+            return {"pool": made(network.columns(inputs), inputs[MASK])}
     if loaded.config.get("architecture") != "patchtst":
         return {}
     _unmasked(made)

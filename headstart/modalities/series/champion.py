@@ -15,7 +15,6 @@ from headstart.modalities import _simple
 from headstart.modalities.series import _minirocket, _ridge, _statistics, batch
 
 TREES = 200
-LEAVES = {"min_samples_leaf": (1, 3)}
 MOST_ROWS = 5_000
 """Rows that MiniRocket's ridge learns from, drawn with the seed: it needs memory for their square."""
 AT_ONCE = 512
@@ -80,7 +79,7 @@ def fit_statistics(
     kind: Any = ExtraTreesRegressor if outcome == "regress" else ExtraTreesClassifier
     model, found = _simple.chosen(
         kind(TREES, random_state=seed, n_jobs=1),
-        LEAVES,
+        {},
         _statistics.matrix(values(samples)),
         np.asarray(targets),
         outcome=outcome,

@@ -66,7 +66,7 @@ def loaded(seed: int) -> Loaded:
         trained_on="nothing: random weights drawn from a seed",
         paper="arXiv:1909.04939",
         parameters=sum(p.numel() for p in module.parameters()),
-        preprocessing={},
+        preprocessing={"scale": "train"},
     )
     facts = {"library": "headstart", "architecture": "encoder"}
     return Loaded(source=source, module=module, config=facts, rebuild=build)

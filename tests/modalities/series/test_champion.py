@@ -64,8 +64,12 @@ def test_features_are_those_of_the_plain_definition() -> None:
             )
             inner = response[reach : len(response) - reach]
             used = response if pair.padded or not len(inner) else inner
-            share = (used[:, None] > pair.biases).mean(0)
-            assert found[row, at : at + len(pair.biases)] == pytest.approx(share, abs=1e-6)
+            least, most = ((used[:, None] > pair.biases + e).mean(0) for e in (1e-4, -1e-4))
+            share = found[
+                row, at : at + len(pair.biases)
+            ]  # a bias may be a response: then rounding says
+            assert (least - 1e-6 <= share).all()
+            assert (share <= most + 1e-6).all()
         at += len(pair.biases)
     assert at == found.shape[1] == 168
 
