@@ -175,5 +175,5 @@ def test_networks_of_other_data_and_other_channels_are_refused() -> None:
     made, _, _ = transform(2)
     with pytest.raises(SourceError, match="cannot read series"):
         backbones.stage(formula("resnet"), made)
-    with pytest.raises(SourceError, match="reads 3 channels; the data give 2"):
+    with pytest.raises(SourceError, match="reads 7 columns; the data give 6"):
         backbones.stage(tiny.loaded(0), made)
