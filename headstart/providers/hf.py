@@ -62,6 +62,8 @@ PICKLES = (
 UNREAD = ("masked_spec_embed",)
 """Read while a source is pretrained only; published weights lack it, so it is set to zero."""
 VOCABULARIES = ("vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model")
+NUMBERS = ("past_values",)
+"""Inputs, as the library names them, that need no tokenizer."""
 OFFLINE = ("HEADSTART_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 
 _HUB_NAME = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
@@ -247,7 +249,8 @@ def _config(folder: Path) -> PreTrainedConfig:
     config: PreTrainedConfig = AutoConfig.from_pretrained(
         folder, local_files_only=True, trust_remote_code=False
     )
-    if type(config) not in MODEL_MAPPING or not (_reads_tokens(config) or _processor(folder)):
+    known = type(config) in MODEL_MAPPING
+    if not known or not (_reads_tokens(config) or _numbers(config) or _processor(folder)):
         raise SourceError(
             f"{folder} ({kind}) reads no text, and no preprocessor_config.json says what else it reads. "
             "Images are read by timm: sources; for text choose builtin:minilm."
@@ -267,6 +270,9 @@ def _processor(folder: Path) -> dict[str, Any]:
     """Settings of the feature extractor of a network that reads no token numbers; {} where none is."""
     said = _json(folder / "preprocessor_config.json") or _json(folder / "processor_config.json")
     return dict(said.get("feature_extractor", said))
+def _numbers(config: PreTrainedConfig) -> bool:
+    """Whether the network reads numbers over time, not tokens and no pictures."""
+    return str(MODEL_MAPPING[type(config)].main_input_name) in NUMBERS
 
 
 def _load(folder: Path, config: PreTrainedConfig) -> Any:
@@ -347,7 +353,10 @@ def _quiet() -> Iterator[None]:
 def _preprocessing(
     folder: Path, config: PreTrainedConfig, settings: Mapping[str, str]
 ) -> dict[str, Any]:
-    """What a modality's `batch.make` reads, sealed as plain values."""
+    """What a modality's `batch.make` reads, sealed as plain values: tokenizer and pooling, settings of the
+    feature extractor, or the configuration of a network that reads numbers."""
+    if _numbers(config):
+        return {"configuration": json.loads(config.to_json_string(use_diff=False))}
     if not _reads_tokens(config):
         seconds = {"seconds": _seconds(settings["seconds"])} if "seconds" in settings else {}
         return {"processor": _processor(folder), **seconds}
