@@ -12,7 +12,7 @@ from headstart.core.dataset import Field, SetAside
 from headstart.core.reader import Read
 from headstart.core.run import Watcher
 from headstart.core.task import Columns, Task
-from headstart.data import folders, quality, storage
+from headstart.data import containers, folders, quality, storage
 from headstart.data.arrays import Inputs, as_columns, bare
 from headstart.data.build import FORMAT, Order, build, check_classes, reader_digest, reopen
 from headstart.data.dataset import ArrowDataset
@@ -78,6 +78,10 @@ def from_arrays(
         cache: folder of the Arrow file; None keeps it in memory.
     """
     task = task or Task()
+    own = containers.gather(inputs, readers, task.columns)
+    if own is not None:
+        readers = {own[0]: readers[own[0]]}
+        inputs = {n: own[1].head(own[1].rows).column(n).to_pylist() for n in own[1].columns}
     columns, asked = _gathered(inputs, targets, metadata or {}, task, fields)
     known = replace(task, columns=asked)
     if fields and known.modality not in readers:
@@ -103,9 +107,13 @@ def _order(
     path: Path, task: Task, readers: Mapping[str, Read], cache: Path, watcher: Watcher | None
 ) -> Order:
     """What `open_data` builds: class folders, or a table."""
-    file = folders.single_table(path) if path.is_dir() else path
     stray: tuple[SetAside, ...] = ()
-    if file is None:
+    own = containers.gather(path, readers, task.columns)
+    file = folders.single_table(path) if own is None and path.is_dir() else path
+    if own is not None:
+        (modality, table), root = own, path.parent
+        layout = arrange(table, task, {modality: readers[modality]}, root)
+    elif file is None:
         listing = folders.scan(path, readers, task.modality)
         table, root, stray = listing.table, path, listing.set_aside
         layout = _folder_layout(listing, task, readers, path)

@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 
 from headstart.core.evidence import Exhibit, Measure
 from headstart.report import charts, text
+from headstart.report.drawing import drawing
 
 Samples = Mapping[int, Mapping[str, Any]]
 PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/]+={0,2}")
@@ -76,7 +77,7 @@ def _card(row: Mapping[str, Any], samples: Samples) -> Markup:
 
 
 def _sample(sample: Mapping[str, Any] | None) -> Markup:
-    """A picture, a text or pairs; a picture only as an inline PNG."""
+    """A picture, a text, pairs or a drawing; a picture only as an inline PNG."""
     kind = sample.get("kind") if sample else None
     if sample and kind == "picture" and PICTURE.fullmatch(str(sample.get("data", ""))):
         return charts.tag(
@@ -86,6 +87,8 @@ def _sample(sample: Mapping[str, Any] | None) -> Markup:
         return charts.tag(
             "blockquote", charts.tag("bdi", escape(sample.get("text", ""))), class_="seen"
         )
+    if sample and kind == "drawing":
+        return charts.tag("div", drawing(sample["drawing"]), class_="seen drawing")
     if sample and kind == "pairs":
         listed = sample["pairs"]
         pairs = json.loads(listed) if isinstance(listed, str) else listed
