@@ -129,29 +129,28 @@ class Staged(_Graphs):
 class RandomGin(_Graphs):
     """Random features of neighbourhoods: GIN (arXiv:1810.00826) with weights drawn from a seed.
 
-    Stage 0 is what is known of the nodes; layer k adds `features` columns, waves of random projections
-    of a node and the sum of its neighbours: sqrt(2) cos(W z + b). Two nodes with like trees of
-    neighbours of depth k come out alike, so a linear head on the mean over nodes is a soft form of the
-    Weisfeiler-Lehman subtree kernel, with the random features of Rahimi and Recht 2007 in the place of
-    exact colours.
+    Stage 0 is what is known of the nodes; layer k adds `features` columns, rectified random projections
+    of a node beside the sum of its neighbours: relu(W [h, sum of h over neighbours]) / sqrt(features). Two
+    nodes with like trees of neighbours of depth k come out alike, so a linear head on the sum over nodes
+    is a soft form of the Weisfeiler-Lehman subtree kernel, with the arc-cosine kernel of Cho and Saul
+    2009 in the place of exact colours. Of whole graphs the sum over nodes is divided by the root of their
+    number: of this, the mean and the plain sum it was the best on MUTAG, NCI109, BBBP and ESOL.
     """
 
     def __init__(
         self, nodes: int, edges: int, *, depth: int, features: int, seed: int, marks: int
     ) -> None:
         super().__init__(bonds=bool(edges), marks=marks)
-        self.nodes, self.features = nodes, features
+        self.features = features
         self.width = nodes + depth * features
         self.stages = ("describe", *(f"layer.{i}" for i in range(depth)))
         rng = np.random.RandomState(seed)  # its stream is frozen: every version draws the same
-        plain: Any = nn.utils.skip_init  # leaves torch's global generator alone
-        self.waves, self.bonds = nn.ModuleList(), nn.ModuleList()
-        with torch.inference_mode(False):  # staged without gradients, they may still be trained
-            for number in range(depth):
-                wide = nodes if number == 0 else features
-                self.waves.append(_filled(plain(nn.Linear, 2 * wide, features), rng))
-                if edges:
-                    self.bonds.append(_filled(plain(nn.Linear, edges, wide, bias=False), rng))
+        self.mix, self.bonds = nn.ModuleList(), nn.ModuleList()
+        for number in range(depth):
+            wide = nodes if number == 0 else features
+            self.mix.append(_filled(2 * wide, features, 1.0, rng))
+            if edges:
+                self.bonds.append(_filled(edges, wide, 1.0 if number == 0 else wide**-0.5, rng))
 
     def first(self, nodes: Tensor) -> Tensor:
         return nodes
@@ -162,25 +161,30 @@ class RandomGin(_Graphs):
         if len(self.bonds):
             message = message + self.bonds[number](batch.known)
         around = gathered(message, batch.ends[:, 1], len(own))
-        told: Tensor = self.waves[number](torch.cat([own, around], dim=1))
-        return torch.cat([hidden, math.sqrt(2.0 / self.features) * torch.cos(told)], dim=1)
+        told = torch.relu(self.mix[number](torch.cat([own, around], dim=1)))
+        return torch.cat([hidden, told / math.sqrt(self.features)], dim=1)
+
+    def pool(self, state: Mapping[str, Tensor]) -> Tensor:
+        """Sum over nodes by the root of their number; marked nodes as everywhere."""
+        pooled = super().pool(state)
+        if self.marks:
+            return pooled
+        return pooled * state[MASK].sum(1, keepdim=True).to(pooled.dtype).sqrt()
 
     def stage_of(self, name: str) -> int:
         """Layer k: k + 1."""
-        found = re.match(r"(?:waves|bonds)\.(\d+)\.", name)
+        found = re.match(r"(?:mix|bonds)\.(\d+)\.", name)
         return int(found.group(1)) + 1 if found else 0
 
 
-def _filled(linear: nn.Linear, rng: np.random.RandomState) -> nn.Linear:
-    """Normal weights of variance one over the columns, offsets uniform in [0, 2 pi)."""
-    rows, columns = linear.weight.shape
-    with torch.no_grad():
-        weight = rng.standard_normal((rows, columns))
-        linear.weight.copy_(torch.from_numpy(weight.astype(np.float32)))
-        if linear.bias is not None:
-            drawn_at = rng.uniform(0.0, 2.0 * math.pi, rows)
-            linear.bias.copy_(torch.from_numpy(drawn_at.astype(np.float32)))
-    return linear
+def _filled(columns: int, rows: int, size: float, rng: np.random.RandomState) -> nn.Linear:
+    """A map without offset, its weights normal with the standard deviation `size`."""
+    plain: Any = nn.utils.skip_init  # leaves torch's global generator alone
+    with torch.inference_mode(False), torch.no_grad():  # staged so, it may still be trained
+        made: nn.Linear = plain(nn.Linear, columns, rows, bias=False)
+        weight = size * rng.standard_normal((rows, columns))
+        made.weight.copy_(torch.from_numpy(weight.astype(np.float32)))
+    return made
 
 
 def build(card: Mapping[str, Any]) -> tuple[Callable[[int], nn.Module], dict[str, Any]] | None:

@@ -32,7 +32,10 @@ def gathered(values: Tensor, to: Tensor, rows: int) -> Tensor:
 
 
 class Layer(nn.Module):
-    """What the four have in common: features of edges, and edges from each node to itself.
+    """What the four have in common: features of edges, and an edge from each node to itself.
+
+    Features of edges enter sums linearly, so they are summed before they are embedded: a table of a few
+    columns goes through the edges instead of one of `width`.
 
     Args:
         width: of nodes, in and out.
@@ -52,21 +55,45 @@ class Layer(nn.Module):
         elif edges:
             self.edge_linear = nn.Linear(int(edges), wide or width, bias=False)
 
-    def around(
-        self, nodes: int, ends: Tensor, known: Tensor | None
-    ) -> tuple[Tensor, Tensor | None]:
-        """Ends (K + M, 2) with the edges from each node to itself, and features of all edges."""
-        own = torch.arange(nodes, device=ends.device)
-        every = torch.cat([ends, torch.stack([own, own], dim=1)])
+    def told(self, known: Tensor | None, nodes: int) -> Tensor | None:
+        """Columns (K + nodes, columns) of the edges and of those from each node to itself: one 1 for the type
+        and one for the direction of a bond, or what is known."""
         if known is None:
-            return every, None
+            return None
         if not self.coded:
-            told = self.edge_linear(known)
-            return every, torch.cat([told, told.new_zeros(nodes, told.shape[1])])
+            return torch.cat([known, known.new_zeros(nodes, known.shape[1])])
         looped = known.new_zeros(nodes, 2)
         looped[:, 0] = SELF_BOND
         codes = torch.cat([known, looped])
-        return every, self.edge_embedding1(codes[:, 0]) + self.edge_embedding2(codes[:, 1])
+        kinds = F.one_hot(codes[:, 0], BONDS), F.one_hot(codes[:, 1], DIRECTIONS)
+        return torch.cat(kinds, dim=1).to(self.edge_embedding1.weight.dtype)
+
+    def embedded(self, told: Tensor) -> Tensor:
+        """Columns, or sums of them, to features (..., width)."""
+        if not self.coded:
+            return self.edge_linear(told)  # type: ignore[no-any-return]
+        return told @ torch.cat([self.edge_embedding1.weight, self.edge_embedding2.weight])
+
+    def summed(
+        self, table: Tensor, ends: Tensor, known: Tensor | None, scale: Tensor | None = None
+    ) -> Tensor:
+        """For each node the sum of its neighbours' rows of `table` (M, width), its own among them, and of the
+        features of these edges; an edge counts scale[from] * scale[to] where `scale` (M, 1) is given."""
+        rows, sender, to = len(table), ends[:, 0], ends[:, 1]
+        columns = self.told(known, rows)
+        scaled = table if scale is None else table * scale
+        around = gathered(scaled[sender], to, rows) + scaled
+        if columns is not None:
+            weighed, own = columns[: len(ends)], columns[len(ends) :]
+            if scale is not None:
+                weighed, own = weighed * scale[sender], own * scale
+            around = around + self.embedded(gathered(weighed, to, rows) + own)
+        return around if scale is None else around * scale
+
+
+def degrees(ends: Tensor, like: Tensor) -> Tensor:
+    """(M, 1) neighbours of each row of `like`, itself among them."""
+    return gathered(like.new_ones(len(ends)), ends[:, 1], len(like)).unsqueeze(1) + 1.0
 
 
 class Gcn(Layer):
@@ -77,13 +104,7 @@ class Gcn(Layer):
         self.linear = nn.Linear(width, width)
 
     def forward(self, hidden: Tensor, ends: Tensor, known: Tensor | None) -> Tensor:
-        every, told = self.around(len(hidden), ends, known)
-        sender, to = every[:, 0], every[:, 1]
-        degree = gathered(hidden.new_ones(len(every)), sender, len(hidden)).rsqrt()
-        message = self.linear(hidden)[sender]
-        message = message if told is None else message + told
-        weight = (degree[sender] * degree[to]).unsqueeze(1)
-        return gathered(weight * message, to, len(hidden))
+        return self.summed(self.linear(hidden), ends, known, degrees(ends, hidden).rsqrt())
 
 
 class GraphSage(Layer):
@@ -94,12 +115,8 @@ class GraphSage(Layer):
         self.linear = nn.Linear(width, width)
 
     def forward(self, hidden: Tensor, ends: Tensor, known: Tensor | None) -> Tensor:
-        every, told = self.around(len(hidden), ends, known)
-        sender, to = every[:, 0], every[:, 1]
-        message = self.linear(hidden)[sender]
-        message = message if told is None else message + told
-        count = gathered(hidden.new_ones(len(every)), to, len(hidden)).unsqueeze(1)
-        return F.normalize(gathered(message, to, len(hidden)) / count, dim=-1)
+        total = self.summed(self.linear(hidden), ends, known)
+        return F.normalize(total / degrees(ends, hidden), dim=-1)
 
 
 class Gin(Layer):
@@ -112,11 +129,7 @@ class Gin(Layer):
         )
 
     def forward(self, hidden: Tensor, ends: Tensor, known: Tensor | None) -> Tensor:
-        every, told = self.around(len(hidden), ends, known)
-        message = hidden[every[:, 0]]
-        message = message if told is None else message + told
-        mixed: Tensor = self.mlp(gathered(message, every[:, 1], len(hidden)))
-        return mixed
+        return self.mlp(self.summed(hidden, ends, known))  # type: ignore[no-any-return]
 
 
 class Gat(Layer):
@@ -131,10 +144,11 @@ class Gat(Layer):
         nn.init.uniform_(self.att, -bound, bound)
 
     def forward(self, hidden: Tensor, ends: Tensor, known: Tensor | None) -> Tensor:
-        every, told = self.around(len(hidden), ends, known)
+        own = torch.arange(len(hidden), device=ends.device)
+        every = torch.cat([ends, torch.stack([own, own], dim=1)])
         sender, to, shape = every[:, 0], every[:, 1], (-1, HEADS, self.width)
-        table = self.weight_linear(hidden).view(shape)
-        message = table[sender] if told is None else table[sender] + told.view(shape)
+        table, told = self.weight_linear(hidden).view(shape), self.told(known, len(hidden))
+        message = table[sender] if told is None else table[sender] + self.embedded(told).view(shape)
         score = (torch.cat([table[to], message], dim=-1) * self.att).sum(-1)
         score = F.leaky_relu(score, SLOPE)
         # the largest of each node is taken off first, so that no exponential overflows

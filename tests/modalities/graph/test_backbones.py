@@ -169,8 +169,7 @@ NAMES = [
 @needs_rdkit
 @pytest.mark.parametrize("name", NAMES)
 def test_published_networks_say_what_their_documents_say(name, public_data):
-    """A linear probe on BBBP's scaffold split reaches the area that the document reports, for the weights and
-    for random ones."""
+    """A linear probe on BBBP's scaffold split reaches the area that the document reports."""
     import json
 
     import pyarrow.parquet as pq
@@ -194,7 +193,7 @@ def test_published_networks_say_what_their_documents_say(name, public_data):
             arrays = [transform(r) for r in rows[first : first + 256]]
             features.append(backbone.pool(backbone.run(transform.collate(arrays))).numpy())
     x, y, part = np.concatenate(features), np.array(held["bbbp"]), np.array(held["split"])
-    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=2000))
     probe.fit(x[part == "train"], y[part == "train"])
     area = roc_auc_score(y[part == "test"], probe.predict_proba(x[part == "test"])[:, 1])
-    assert abs(area - told["checks"]["bbbp_scaffold_test_auc_linear_probe"]) < 0.02
+    assert abs(area - told["checks"]["bbbp_scaffold_test_auc_linear_probe"]) < 0.001

@@ -170,14 +170,14 @@ def test_nodes_of_one_data_object():
 
 def test_an_empty_graph_is_set_aside(tmp_path):
     path = tmp_path / "g.npz"
-    held = {"edge_index": np.array([[0, 2], [1, 3]]), "graph_id": np.array([0, 0, 2, 2, 3])}
-    np.savez(path, y=np.array([0, 1, 1, 0, 1]), **held)
+    held = {"edge_index": np.array([[0, 2], [1, 3]]), "graph_id": np.array([0, 0, 2, 2, 3, 5])}
+    np.savez(path, y=np.array([0, 1, 1, 0, 1, 1]), **held)
     data = opened(path, tmp_path, tolerate=0.5)
     assert [(a.name, a.reason) for a in data.set_aside] == [
         ("row 2", "the graph has no node"),
         ("row 5", "the graph has no node"),
     ]
-    assert [g.nodes for g in unpacked(data)] == [2, 2, 1]
+    assert [g.nodes for g in unpacked(data)] == [2, 2, 1, 1]
 
 
 def test_other_archives_and_folders_are_left_alone(tmp_path):
