@@ -37,8 +37,9 @@ def _linear(
     outcome: str,
     seed: int,
     settings: Mapping[str, Any] | None,
+    scaled: bool = True,
 ) -> Simple:
-    """Logistic regression with C by cross-validation, or ridge, on rows whose columns reach one."""
+    """Logistic regression with C by cross-validation, or ridge; `scaled`: on columns that reach one."""
     model, found = _simple.linear(
         rows_of(samples),
         np.asarray(targets),
@@ -48,7 +49,7 @@ def _linear(
         outcome=outcome,
         seed=seed,
         settings=settings,
-        first=[MaxAbsScaler()],
+        first=[MaxAbsScaler()] if scaled else [],
     )
     return Simple(lambda some: _simple.said(model, rows_of(some), outcome), found)
 
@@ -125,7 +126,7 @@ class _Subtrees:
         return found
 
     def matrix(self, samples: Sequence[Sample]) -> sparse.csr_matrix:
-        """(N, columns): log(1 + how often)."""
+        """(N, columns): how often."""
         rows, columns, values = [], [], []
         for row, sample in enumerate(samples):
             for colour, count in self._counted(sample).items():
@@ -133,7 +134,7 @@ class _Subtrees:
                 if place is not None:
                     rows.append(row)
                     columns.append(place)
-                    values.append(np.log1p(count))
+                    values.append(float(count))
         shape = (len(samples), max(1, len(self.columns)))
         return sparse.csr_matrix((values, (rows, columns)), shape=shape)
 
@@ -147,15 +148,16 @@ def fit_subtrees(
     seed: int,
     settings: Mapping[str, Any] | None = None,
 ) -> Simple:
-    """Counts of subtrees up to depth `ROUNDS` (Shervashidze et al. 2011), and the mean of the nodes'
-    numbers where there are any. Targets as above."""
+    """Counts of subtrees up to depth `ROUNDS` (Shervashidze et al. 2011), and the sums of what else is known
+    of the nodes. Targets as above. Counts are not scaled: the linear model then is that of the kernel."""
     subtrees, encode = _Subtrees(samples, fields[0].name), batch.make({}, fields, samples)
 
     def rows_of(some: Sequence[Sample]) -> Any:
-        means = np.stack([encode(s)["nodes"].mean(0) for s in some])
-        return sparse.hstack([subtrees.matrix(some), sparse.csr_matrix(means)], format="csr")
+        sums = np.stack([encode(s)["nodes"].sum(0) for s in some])
+        return sparse.hstack([subtrees.matrix(some), sparse.csr_matrix(sums)], format="csr")
 
-    return _linear(rows_of, samples, targets, outcome=outcome, seed=seed, settings=settings)
+    how: dict[str, Any] = {"outcome": outcome, "seed": seed, "settings": settings}
+    return _linear(rows_of, samples, targets, scaled=False, **how)
 
 
 def fit_neighbours(
