@@ -56,7 +56,7 @@ ROOMS = (
         "Where it goes wrong",
         "Each row of the matrix is a true class and adds up to all its test rows; what lies off the "
         "diagonal was taken for something else.",
-        "accuracy auroc confusion scores mistakes errors quality performance regression residuals",
+        "accuracy ranking confusion scores mistakes errors quality performance regression residuals",
     ),
     _room(
         "trust",

@@ -21,7 +21,7 @@ from headstart.core.modality import Transform
 from headstart.core.network import MASK, Backbone, State
 from headstart.core.source import Loaded
 from headstart.errors import SourceError
-from headstart.modalities.graph.network import LAYERS, Network, Shape, drawn, gathered
+from headstart.modalities.graph.network import LAYERS, Network, Shape, degrees, drawn, gathered
 
 HIDDEN, EDGES, BONDS, EDGE_MASK = "hidden", "edges", "bonds", "edge_mask"
 _SAID = re.compile(r"(?P<family>\w+), (?P<depth>\d+) layers, width (?P<width>\d+)")
@@ -134,15 +134,17 @@ class RandomGin(_Graphs):
     nodes with like trees of neighbours of depth k come out alike, so a linear head on the sum over nodes
     is a soft form of the Weisfeiler-Lehman subtree kernel, with the arc-cosine kernel of Cho and Saul
     2009 in the place of exact colours. Of whole graphs the sum over nodes is divided by the root of their
-    number: of this, the mean and the plain sum it was the best on MUTAG, NCI109, BBBP and ESOL.
+    number: of this, the mean and the plain sum it was the best on MUTAG, NCI109, BBBP and ESOL. Where the
+    question is about nodes, a layer adds the mean over neighbours of what the last one added so, from the
+    node's own features on, as in SGC (arXiv:1902.07153): on Cora 0.84 instead of 0.79 right.
     """
 
     def __init__(
         self, nodes: int, edges: int, *, depth: int, features: int, seed: int, marks: int
     ) -> None:
         super().__init__(bonds=bool(edges), marks=marks)
-        self.features = features
-        self.width = nodes + depth * features
+        self.features, self.means = features, nodes if marks else 0
+        self.width = nodes + depth * (features + self.means)
         self.stages = ("describe", *(f"layer.{i}" for i in range(depth)))
         rng = np.random.RandomState(seed)  # its stream is frozen: every version draws the same
         self.mix, self.bonds = nn.ModuleList(), nn.ModuleList()
@@ -162,7 +164,13 @@ class RandomGin(_Graphs):
             message = message + self.bonds[number](batch.known)
         around = gathered(message, batch.ends[:, 1], len(own))
         told = torch.relu(self.mix[number](torch.cat([own, around], dim=1)))
-        return torch.cat([hidden, told / math.sqrt(self.features)], dim=1)
+        told = told / math.sqrt(self.features)
+        if not self.means:
+            return torch.cat([hidden, told], dim=1)
+        last = hidden if number == 0 else hidden[:, -self.features - self.means : -self.features]
+        total = gathered(last[batch.ends[:, 0]], batch.ends[:, 1], len(last))
+        mean = total / (degrees(batch.ends, last) - 1.0).clamp(min=1.0)
+        return torch.cat([hidden, mean, told], dim=1)
 
     def pool(self, state: Mapping[str, Tensor]) -> Tensor:
         """Sum over nodes by the root of their number; marked nodes as everywhere."""

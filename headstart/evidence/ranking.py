@@ -31,20 +31,19 @@ def check(case: Case) -> Finding:
     targets = np.asarray(case.targets).astype(np.int64)
     count = len(case.classes)
     if count > _MOST_CLASSES:
-        return Finding("auroc", missing=((NAME, f"more than {_MOST_CLASSES} classes"),))
+        return Finding("ranking", missing=((NAME, f"more than {_MOST_CLASSES} classes"),))
     told = [
         c for c in ((1,) if count == 2 else range(count)) if 0 < (targets == c).sum() < len(targets)
     ]
     if not told:
-        return Finding("auroc", missing=((NAME, "the test rows hold one class only"),))
+        return Finding("ranking", missing=((NAME, "the test rows hold one class only"),))
     absent = [case.classes[c] for c in range(count) if not (targets == c).any()]
     missing = tuple((f"{NAME} of class '{name}'", "no test row has it") for name in absent)
-    arms = sorted(case.arms.items(), key=lambda item: item[0] != "transfer")
-    measures = [
-        _measure(case, arm, targets, told, group="" if role == "transfer" else arm.name)
-        for role, arm in arms
-    ]
-    return Finding("auroc", tuple(measures), missing=missing)
+    arms = dict(sorted(case.arms.items(), key=lambda item: item[0] != "transfer"))
+    measures = [_measure(case, arms["transfer"], targets, told, group="")]
+    if len(arms) > 1:
+        measures += [_measure(case, arm, targets, told, group=arm.name) for arm in arms.values()]
+    return Finding("ranking", tuple(measures), missing=missing)
 
 
 def _measure(case: Case, arm: Arm, targets: np.ndarray, told: list[int], *, group: str) -> Measure:
