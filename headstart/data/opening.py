@@ -89,6 +89,8 @@ def from_arrays(
             f"Fields were given for '{known.modality}'. {nearest(known.modality, readers)}"
         )
     table = from_columns(columns)
+    if own is not None:
+        table = replace(table, notes=own[1].notes, set_aside=own[1].set_aside)
     hidden = set(metadata or {})
     layout = _shown(table, known, readers, hidden, labelled=bool(asked.target), fields=fields)
     reader = readers[layout.modality]

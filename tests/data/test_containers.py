@@ -29,7 +29,7 @@ class Poems(Words):
 
     def gather(self, thing: Any, asked: Columns | None) -> Gathered | None:
         if isinstance(thing, Poem):
-            return Gathered({"line": thing.lines})
+            return Gathered({"line": thing.lines}, ("From memory.",))
         if not (isinstance(thing, Path) and thing.suffix == ".poem"):
             return None
         self.asked.append(asked)
@@ -78,6 +78,7 @@ def test_an_object_of_a_library_s_own_type():
     data = from_arrays(Poem(), labels, {"text": Words(), "poem": Poems()})
     assert (data.modality, len(data)) == ("poem", 40)
     assert data.targets(np.arange(2)) == [0, 1]
+    assert data.notes[0] == "From memory."
 
 
 def test_a_group_that_follows_from_the_sample_never_straddles(poem, tmp_path):
