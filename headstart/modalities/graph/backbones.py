@@ -202,16 +202,13 @@ def build(card: Mapping[str, Any]) -> tuple[Callable[[int], nn.Module], dict[str
     Raises:
         SourceError: the document asks for something that is not built here.
     """
-    said = _SAID.match(str(card.get("architecture", "")))
+    told = str(card.get("architecture", ""))
+    said = _SAID.match(told)
     if said is None or said["family"] not in LAYERS:
         return None
-    for wanted in ("JK=last", "mean pooling"):
-        if wanted.partition("=")[0].split()[-1] in str(card["architecture"]) and wanted not in str(
-            card["architecture"]
-        ):
-            raise SourceError(
-                f"The weights are of a network with '{card['architecture']}'. Expected {wanted}."
-            )
+    for part, wanted in (("JK=", "JK=last"), ("pooling", "mean pooling")):
+        if part in told and wanted not in told:
+            raise SourceError(f"The weights are of a network with '{told}'. Expected {wanted}.")
     shape = Shape(said["family"], int(said["depth"]), int(said["width"]))
     return (lambda seed: drawn(shape, seed)), {"kind": "codes", "architecture": said.group(0)}
 

@@ -152,7 +152,8 @@ def _one(held: Mapping[str, np.ndarray], name: str, asked: Columns | None) -> Ga
         numbers = np.zeros(held["x_shape"].astype(int), np.float32)
         numbers[held["x_row"], held["x_col"]] = held["x_val"]
     pairs = _pairs(held["edge_index"])
-    nodes = next((len(v) for v in (numbers, answers) if v is not None), int(pairs.max()) + 1)
+    told = [v for v in (numbers, answers) if v is not None]
+    nodes = len(told[0]) if told else int(pairs.max(initial=-1)) + 1
     try:
         made = tidy(nodes, pairs, **_typed({"numbers": numbers, "labels": held.get("node_label")}))
     except BadRow as bad:
