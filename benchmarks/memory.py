@@ -67,7 +67,7 @@ def main() -> None:
         keys = write(store, Space("w", 1, "t", "synthetic", "exact", ""), asked.rows, asked.kb)
         print(f"written {size / 1e9:.2f} GB in {time.perf_counter() - start:.1f} s")
         shelf = store.shelf(Space("w", 1, "t", "synthetic", "exact", ""))
-        seconds, peak = epoch(States(shelf, keys, ()), asked.batch)
+        seconds, peak = epoch(States(shelf, keys, {}), asked.batch)
         more = peak - base
         print(
             f"one epoch in {seconds:.1f} s ({size / 1e9 / seconds:.2f} GB/s); memory above the imports: "

@@ -350,6 +350,7 @@ def doctor() -> list[Mapping[str, str]]:
         ("torch", ""),
         ("timm", "image"),
         ("transformers", "text"),
+        ("rdkit", "graph"),
         ("onnxruntime", "onnx"),
         ("mlflow", "track"),
     ):

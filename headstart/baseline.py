@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from headstart.arms import Fitted, folds, score
-from headstart.core.dataset import Sample
+from headstart.core.dataset import Field, Sample
 from headstart.core.modality import Champion, Simple
 from headstart.job import Job, Lazy
 
@@ -33,7 +33,7 @@ def champion(job: Job) -> Fitted:
     places = np.concatenate([valid for _, valid in parts])
     order = np.argsort(places)
     places = places[order]
-    for model in job.modality.champion.CHAMPIONS:
+    for model in serving(job.modality.champion.CHAMPIONS, samples, job.dataset.fields):
         first, held = fit(model, every, 0), []
         for learn, valid in parts:
             ask = fit(model, learn, 0, first.settings)
@@ -58,6 +58,13 @@ def champion(job: Job) -> Fitted:
         seconds=time.perf_counter() - began,
         settings=dict(first.settings),
     )
+
+
+def serving(
+    champions: Sequence[Champion], samples: Sequence[Sample], fields: Sequence[Field]
+) -> list[Champion]:
+    """Those that read samples of this kind."""
+    return [c for c in champions if c.serves is None or c.serves(samples, fields)]
 
 
 def _fit(

@@ -248,8 +248,11 @@ def load(uri: str, modality: plugins.Modality, *, offline: bool) -> Loaded:
     if entry is None and scheme == "builtin":
         offer = nearest(uri, [str(e["uri"]) for e in modality.catalogue()])
         raise SourceError(f"There is no built-in source '{uri}' for {modality.name} data. {offer}")
-    provider = plugins.load("provider", scheme)
-    loaded: Loaded = provider.open(reference, dict(parse_qsl(query)), offline=offline, entry=entry)
+    provider: Any = plugins.load("provider", scheme)
+    settings = dict(parse_qsl(query))
+    needs = getattr(provider, "NEEDS", ())
+    own = {"build": getattr(modality.backbones, "build", None)} if "build" in needs else {}
+    loaded: Loaded = provider.open(reference, settings, offline=offline, entry=entry, **own)
     return loaded
 
 

@@ -84,7 +84,11 @@ class BatchFile(Protocol):
 
 
 class BackbonesFile(Protocol):
-    """`backbones.py`: pretrained networks and their stages."""
+    """`backbones.py`: pretrained networks and their stages.
+
+    Optional: `build(card)`, for networks of the modality's own: (seed -> module with random weights,
+    preprocessing) by the document beside weights in a file, or None for what it does not build.
+    """
 
     def stage(self, loaded: Loaded, transform: Transform | None = None) -> Backbone:
         """The staged network; one stage for a family nobody has staged. A network drawn by formula
@@ -103,8 +107,9 @@ class ShowFile(Protocol):
     def exhibit(self, sample: Sample, fields: Sequence[Field]) -> Mapping[str, str]:
         """{"kind": "picture", "data": "data:image/png;base64,..."} or {"kind": "text", "text": ...}
         or {"kind": "pairs", ...} or {"kind": "lines", "lines": JSON list of {"name", "x", "y"}} or
-        {"kind": "sound", "picture": a PNG, "sound": "data:audio/wav;base64,..."}. Text is raw: the report
-        escapes it."""
+        {"kind": "sound", "picture": a PNG, "sound": "data:audio/wav;base64,..."} or {"kind": "drawing",
+        "drawing": JSON of points [x, y, kind, marked] from 0 to 1, lines [point, point] and a note}. Text
+        is raw: the report escapes it."""
         ...
 
 
@@ -132,11 +137,13 @@ class Champion:
         name: "TF-IDF + logistic regression".
         fit: (samples, fields, encoded targets, *, outcome, seed, settings=None) -> `Simple`.
         seeded: whether the seed changes what is learned.
+        serves: (samples, fields) -> whether it reads samples of this kind; None: all of the modality.
     """
 
     name: str
     fit: Any
     seeded: bool = False
+    serves: Callable[[Sequence[Sample], Sequence[Field]], bool] | None = None
 
 
 class ChampionFile(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -22,12 +23,14 @@ class Backbone(nn.Module):
 
     A state maps names to tensors with the batch first. Names in `ragged` have a second axis whose
     length differs by row; the state then holds `mask`, (N, L) bool, true at real places, which come
-    first. Before a state is kept the padding is stripped and the mask dropped; both are rebuilt.
+    first. A state with more than one such axis (places, and pairs of places) names the mask of each
+    in `masks`. Before a state is kept the padding is stripped and the masks dropped; both are rebuilt.
 
     Attributes:
         width: features per sample.
         stages: names of the stages, input side first.
         ragged: names of state tensors whose axis 1 is ragged.
+        masks: ragged name -> name of its axis' mask, where that is not `mask`.
         source_head: what the source predicted, from features to its classes, or None.
         companions: False when a row's features depend on the padding its batch brings, so that the
             engine forms batches of equal length.
@@ -36,6 +39,7 @@ class Backbone(nn.Module):
     width: int
     stages: tuple[str, ...]
     ragged: tuple[str, ...] = ()
+    masks: Mapping[str, str] = MappingProxyType({})
     source_head: nn.Module | None
     companions: bool = True
 
@@ -54,6 +58,10 @@ class Backbone(nn.Module):
     def positions(self, state: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """State after the last stage -> (N, L, width) and mask (N, L): tokens, patches, places."""
         raise ContractError(f"{type(self).__name__} has no positions.")
+
+    def axes(self) -> dict[str, str]:
+        """Ragged name -> name of the mask of its axis 1."""
+        return {name: self.masks.get(name, MASK) for name in self.ragged}
 
     def adaptable(self) -> tuple[str, ...]:
         """Names of the linear and convolution modules that adapters may wrap."""

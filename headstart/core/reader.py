@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from headstart.core.dataset import Field, Sample
+from headstart.core.dataset import Field, Sample, SetAside
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Rows that a reader made of what is no table.
+
+    Attributes:
+        columns: name -> cells, all of one length; the reader claims one or more of them.
+        notes: sentences for a person.
+        set_aside: parts that are no rows, with reason and remedy.
+    """
+
+    columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    set_aside: tuple[SetAside, ...] = ()
 
 
 class Read(Protocol):
     """`read.py`: files and cells to samples. Light: loads no network library.
+
+    Two names are optional. `gather(thing, asked, named=False)` takes a path or an object in memory that only this
+    modality knows (several files that belong together, a library's own type) and gives `Gathered` rows,
+    or None for what it does not know; `asked` are the task's `Columns`, None where rows are to be
+    predicted; `named`: the person named this kind of data. `GROUPS` maps names to functions (sample, fields) -> text: groups that follow from a
+    sample, which `columns.group` may name where the data have no such column.
 
     Attributes:
         SUFFIXES: file endings that are one sample each in class folders, lower case; () for none.
@@ -23,9 +45,6 @@ class Read(Protocol):
 
     `claim` meets a column that orders the steps of a sample under a name with " as order per " in it.
 
-    A reader may offer two functions more, for files of a format of its own: `owns(path, asked)`, whether
-    it reads the file or folder (`asked`: the person named this kind of data), and `unpack(path)`, its
-    columns (name -> one value a row) and notes.
     """
 
     SUFFIXES: tuple[str, ...]

@@ -158,6 +158,7 @@ def _schema(order: Order) -> pa.Schema:
         if is_file(place, order.reader):
             columns += [(f"size:{place.name}", pa.int64()), (f"mtime:{place.name}", pa.int64())]
     columns += [(f"meta:{name}", table.field(name).type) for name in layout.metadata]
+    columns += [(f"meta:{layout.derived}", pa.large_string())] if layout.derived else []
     return pa.schema(columns)
 
 
@@ -179,6 +180,8 @@ def _batch(order: Order, part: Part, schema: pa.Schema, total: _Total) -> pa.Rec
     rows, layout = part.rows, order.layout
     places = pa.array([r.place for r in rows], pa.int64())
     metadata = [part.batch.column(name).take(places) for name in layout.metadata]
+    if layout.derived:
+        metadata.append(pa.array([r.group for r in rows], pa.large_string()))
     total.add(rows, [m.to_pylist() for m in metadata])
     columns: list[Any] = [
         [r.digest for r in rows],
@@ -240,7 +243,7 @@ def _made(
         target=layout.target,
         columns=dict(layout.columns),
         sensitive=layout.sensitive,
-        metadata=layout.metadata,
+        metadata=(*layout.metadata, layout.derived) if layout.derived else layout.metadata,
         notes=tuple(notes),
         set_aside=(*order.stray, *aside),
         total=order.table.rows + len(order.table.set_aside),

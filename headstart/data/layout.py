@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from headstart.core.dataset import Field
 from headstart.core.reader import Read
 from headstart.core.task import Columns, Task
+from headstart.data import containers
 from headstart.data.tables import Table
 from headstart.errors import DataError, nearest
 
@@ -34,6 +35,7 @@ class Layout:
         name: column whose cell names the row; "": rows are numbered.
         columns: "group", "time", "split" -> column, where there is one.
         metadata: columns that are neither input nor target nor dropped.
+        derived: name of a group that follows from each sample; "": none.
     """
 
     modality: str
@@ -45,6 +47,7 @@ class Layout:
     sensitive: tuple[str, ...] = ()
     metadata: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    derived: str = ""
 
 
 def arrange(
@@ -63,7 +66,9 @@ def arrange(
         fields: inputs where they are known already; `task.modality` is then a reader's name.
     """
     asked, notes = task.columns, list[str]()
-    _check_names(table, asked)
+    offered = {name for reader in readers.values() for name in containers.groups(reader)}
+    derived = asked.group if asked.group in offered - set(table.columns) else ""
+    _check_names(table, replace(asked, group="") if derived else asked)
     head = table.head()
     target = find_target(table, head, asked, notes) if labelled else ""
     split = asked.split or find_split(head, target, asked, notes)
@@ -73,6 +78,8 @@ def arrange(
         modality, chosen = task.modality, tuple(fields)
     else:
         modality, chosen = _inputs(table, head, task, readers, root, special, notes)
+    if derived and derived not in containers.groups(readers[modality]):
+        table.require(derived, "the group column")
     used = {f.name for f in chosen}
     metadata = [n for n in table.columns if n not in used | {target, *asked.drop}]
     parts = {"group": asked.group, "time": asked.time, "split": split}
@@ -84,6 +91,7 @@ def arrange(
         columns={part: name for part, name in parts.items() if name},
         sensitive=asked.sensitive,
         metadata=tuple(metadata),
+        derived=derived,
     )
     outcome = _outcome(table, target, task.outcome, notes) if target else ""
     return replace(layout, outcome=outcome, notes=tuple(notes))

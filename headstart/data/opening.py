@@ -12,7 +12,7 @@ from headstart.core.dataset import Field, SetAside
 from headstart.core.reader import Read
 from headstart.core.run import Watcher
 from headstart.core.task import Columns, Task
-from headstart.data import folders, formats, quality, reshape, storage, tags
+from headstart.data import containers, folders, quality, reshape, storage, tags
 from headstart.data.arrays import Inputs, as_columns, bare
 from headstart.data.build import FORMAT, Order, build, check_classes, reader_digest, reopen
 from headstart.data.dataset import ArrowDataset
@@ -78,6 +78,10 @@ def from_arrays(
         cache: folder of the Arrow file; None keeps it in memory.
     """
     task = task or Task()
+    own = containers.gather(inputs, readers, task.columns)
+    if own is not None:
+        readers = {own[0]: readers[own[0]]}
+        inputs = {n: own[1].head(own[1].rows).column(n).to_pylist() for n in own[1].columns}
     whole = getattr(readers.get(task.modality), "ARRAYS", False)
     columns, asked = _gathered(inputs, targets, metadata or {}, task, fields, whole=whole)
     known = replace(task, columns=asked)
@@ -86,6 +90,8 @@ def from_arrays(
             f"Fields were given for '{known.modality}'. {nearest(known.modality, readers)}"
         )
     table, known = tags.gathered(from_columns(columns), known)
+    if own is not None:
+        table = replace(table, notes=(*own[1].notes, *table.notes), set_aside=own[1].set_aside)
     hidden = set(metadata or {})
     layout = _shown(table, known, readers, hidden, labelled=bool(asked.target), fields=fields)
     reader = readers[layout.modality]
@@ -104,18 +110,18 @@ def _order(
     path: Path, task: Task, readers: Mapping[str, Read], cache: Path, watcher: Watcher | None
 ) -> Order:
     """What `open_data` builds: class folders, or a table."""
-    own = formats.owner(path, readers, task.modality)
-    file = folders.single_table(path) if path.is_dir() and not own else path
     stray: tuple[SetAside, ...] = ()
-    if file is None:
+    own = containers.gather(path, readers, task.columns)
+    file = folders.single_table(path) if own is None and path.is_dir() else path
+    if own is None and file is None:
         listing = folders.scan(path, readers, task.modality)
         table, root, stray = listing.table, path, listing.set_aside
         layout = _folder_layout(listing, task, readers, path)
     else:
-        table = formats.open_own(file, readers[own]) if own else open_table(file)
-        named = replace(task, modality=own) if own else task
-        table, task = reshape.reshaped(table, named, readers.get(named.modality))
-        (table, task), root = tags.gathered(table, task), file.parent
+        modality, table = own or (task.modality, open_table(file or path))
+        task, root = replace(task, modality=modality), (file or path).parent
+        table, task = reshape.reshaped(table, task, readers.get(modality))
+        table, task = tags.gathered(table, task)
         layout = arrange(table, task, readers, root)
     reader = readers[layout.modality]
     told = [FORMAT, table.stamp, layout, task.near_duplicates, reader_digest(reader)]

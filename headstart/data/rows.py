@@ -16,6 +16,7 @@ import pyarrow as pa
 from headstart.core import digest, machine
 from headstart.core.dataset import Field, SetAside
 from headstart.core.reader import Read
+from headstart.data import containers
 from headstart.data.layout import Layout
 from headstart.data.tables import Table
 from headstart.errors import BadRow, DataError
@@ -33,6 +34,7 @@ class Row:
 
     Attributes:
         stats: size in bytes and time of change in ns of every field that is a file.
+        group: where the layout asks for one that follows from the sample.
     """
 
     place: int
@@ -42,6 +44,7 @@ class Row:
     target: Any
     kept: tuple[Any, ...]
     stats: tuple[tuple[int, int], ...]
+    group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,9 @@ class Sieve:
         reader.check(sample, fields)
         content = digest.row(reader.content(sample, fields))
         signature = reader.signature(sample, fields) if self.signatures else b""
-        return Row(place, name, content, signature, target, tuple(kept), tuple(stats))
+        wanted = self.layout.derived
+        group = containers.groups(reader)[wanted](sample, fields) if wanted else None
+        return Row(place, name, content, signature, target, tuple(kept), tuple(stats), group)
 
     def _check_target(self, target: Any) -> None:
         """Raises BadRow where there is no label, or no finite number to regress."""

@@ -11,7 +11,7 @@ import pyarrow as pa
 from headstart.core.dataset import Field
 from headstart.core.reader import Read
 from headstart.core.run import Watcher
-from headstart.data import folders, formats, reshape
+from headstart.data import containers, folders, reshape
 from headstart.data.arrays import Inputs, as_columns
 from headstart.data.build import Order, build
 from headstart.data.dataset import ArrowDataset
@@ -74,11 +74,15 @@ def _came(inputs: Inputs, fields: Sequence[Field], reader: Read, root: Path | No
     single = fields[0].name if len(fields) == 1 else ""
     if isinstance(inputs, (str, Path)):
         return _place(Path(inputs).expanduser(), single, reader, root)
+    own = containers.gather(inputs, {"": reader}, None)
+    if own is not None:
+        return Came(own[1], root or Path())
     listed = _listed(inputs)
     start = root or Path()
     if len(listed) == 1 and isinstance(listed[0], (str, Path)):
         only = Path(listed[0])
-        if _exists(only) and (only.is_dir() or is_table(only) or _own(only, reader)):
+        known = _exists(only) and containers.gather(only, {"": reader}, None) is not None
+        if _exists(only) and (only.is_dir() or is_table(only) or known):
             return _place(only, single, reader, root)
     if single and reader.SUFFIXES and listed and all(_is_file(v, start) for v in listed):
         return Came(_files(listed, single, reader), start, files=True)
@@ -103,17 +107,14 @@ def _place(path: Path, single: str, reader: Read, root: Path | None) -> Came:
         raise DataError(
             f"There is nothing at '{path}'. Expected a file, a folder or a table; check the path."
         )
-    if _own(path, reader):
-        return Came(formats.open_own(path, reader), root or path.parent)
+    own = containers.gather(path, {"": reader}, None)
+    if own is not None:
+        return Came(own[1], root or path.parent)
     if path.is_dir():
         return Came(_below(path, single, reader), path, files=True)
     if is_table(path) and path.suffix.lower() not in reader.SUFFIXES:
         return Came(open_table(path), root or path.parent)
     return Came(_files([path.absolute()], single, reader), Path(), files=True)
-
-
-def _own(path: Path, reader: Read) -> bool:
-    return bool(formats.owner(path, {"own": reader}, "own"))
 
 
 def _exists(path: Path) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headstart.core.network import FEATURES, MASK, Backbone
+from headstart.core.network import FEATURES, Backbone
 
 _BRIEF = ":bf16"  # such an array holds the upper half of float32 numbers, as uint16
 
@@ -33,18 +33,19 @@ class Trunk(nn.Module):
 
 
 def to_rows(
-    outputs: Mapping[str, Tensor], ragged: Sequence[str], brief: bool
+    outputs: Mapping[str, Tensor], ragged: Mapping[str, str], brief: bool
 ) -> list[dict[str, np.ndarray]]:
-    """Tensors with the batch first -> one mapping a sample, without padding and without mask.
+    """Tensors with the batch first -> one mapping a sample, without padding and without masks.
 
     Args:
-        ragged: names whose axis 1 is cut to the sample's true length.
+        ragged: names whose axis 1 is cut to the sample's true length -> names of their masks.
         brief: floating-point tensors are kept as bfloat16 (half the size), except pooled features.
     """
-    lengths = outputs[MASK].sum(1).tolist() if ragged and MASK in outputs else None
+    held = {mask for mask in ragged.values() if mask in outputs}
+    lengths = {mask: outputs[mask].sum(1).tolist() for mask in held}
     arrays: dict[str, np.ndarray] = {}
     for name, tensor in outputs.items():
-        if lengths is not None and name == MASK:
+        if name in held:
             continue
         tensor = tensor.detach()
         if brief and name != FEATURES and tensor.is_floating_point():
@@ -52,26 +53,26 @@ def to_rows(
             arrays[name + _BRIEF] = halves.numpy().view(np.uint16)
         else:
             arrays[name] = tensor.numpy()
+    cut = {name: lengths.get(ragged.get(name.removesuffix(_BRIEF), "")) for name in arrays}
     count = len(next(iter(arrays.values())))
     return [
-        {
-            name: a[i, : lengths[i]] if lengths and name.removesuffix(_BRIEF) in ragged else a[i]
-            for name, a in arrays.items()
-        }
+        {name: a[i] if (n := cut[name]) is None else a[i, : n[i]] for name, a in arrays.items()}
         for i in range(count)
     ]
 
 
-def to_batch(rows: Sequence[Mapping[str, np.ndarray]], ragged: Sequence[str]) -> dict[str, Tensor]:
+def to_batch(
+    rows: Sequence[Mapping[str, np.ndarray]], ragged: Mapping[str, str]
+) -> dict[str, Tensor]:
     """Rows of some samples -> tensors with the batch first; ragged ones padded with zeros at the end,
-    `mask` (N, L) bool true at real places."""
+    their masks (N, L) bool true at real places."""
     batch: dict[str, Tensor] = {}
     for stored in rows[0]:
         name = stored.removesuffix(_BRIEF)
         arrays = [row[stored] for row in rows]
         if name in ragged:
             lengths = torch.tensor([len(a) for a in arrays])
-            batch[MASK] = torch.arange(int(lengths.max()))[None] < lengths[:, None]
+            batch[ragged[name]] = torch.arange(int(lengths.max()))[None] < lengths[:, None]
             arrays = _padded(arrays, int(lengths.max()))
         tensor = torch.from_numpy(
             np.stack(arrays).view(np.int16) if stored != name else np.stack(arrays)

@@ -94,17 +94,17 @@ class Late:
 class States:
     """Kept states by place, read lazily: nothing is held between two batches."""
 
-    def __init__(self, shelf: Shelf, keys: Sequence[bytes], ragged: Sequence[str]) -> None:
+    def __init__(self, shelf: Shelf, keys: Sequence[bytes], ragged: Mapping[str, str]) -> None:
         self._shelf = shelf
         self._keys = keys
-        self._ragged = tuple(ragged)
+        self._ragged = dict(ragged)
 
     def __len__(self) -> int:
         return len(self._keys)
 
     def batch(self, places: Sequence[int] | np.ndarray) -> dict[str, Tensor]:
         """State of some places (0 .. len - 1, in the order of `Extraction.rows`): tensors with the
-        batch first, ragged ones padded with zeros, `mask` (N, L) bool where there are any.
+        batch first, ragged ones padded with zeros, and their masks (N, L) bool.
 
         Raises:
             StorageError: a row has gone or was damaged since; the next extraction computes it.
@@ -341,7 +341,7 @@ class _Job:
             for handle in handles:
                 handle.remove()
         outputs = {n: t.cpu() for n, t in outputs.items()}
-        rows = to_rows(outputs, self.trunk.backbone.ragged, self.how.profile == "fast")
+        rows = to_rows(outputs, self.trunk.backbone.axes(), self.how.profile == "fast")
         lengths = [i.length for i in (items[:2] if len(items) > 1 else [items[0]] * 2)]
         mean = sum(i.length for i in items) / len(items)
         self.row_bytes = sum(nbytes(r) for r in rows) / sum(lengths) * mean
@@ -433,7 +433,7 @@ class _Job:
             self.batch(items[:half], runner, writer)
             self.batch(items[half:], runner, writer)
             return
-        rows = to_rows(outputs, self.trunk.backbone.ragged, self.how.profile == "fast")
+        rows = to_rows(outputs, self.trunk.backbone.axes(), self.how.profile == "fast")
         writer.put([(i.key, r) for i, r in zip(items, rows, strict=True)])
         with self.lock:
             self.forwards += len(items)
@@ -452,7 +452,7 @@ class _Job:
             made.features = chosen.shelf.matrix(keys)
             made.bytes = made.features.nbytes
         else:
-            made.states = States(chosen.shelf, keys, self.trunk.backbone.ragged)
+            made.states = States(chosen.shelf, keys, self.trunk.backbone.axes())
             if keys and not self.row_bytes:
                 some = chosen.shelf.get(keys[:16])
                 self.row_bytes = sum(nbytes(r) for r in some) / len(some)

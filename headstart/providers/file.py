@@ -3,6 +3,8 @@
     file:weights/mobilenet.safetensors?architecture=mobilenetv2_100&pad_type=same&input_size=160
     file:my-model/            config.json + model.safetensors, as timm or transformers save them
 
+The architecture is one of timm's, or one that the modality builds itself from what the document says.
+
 The JSON document beside `x.safetensors` is `x.json`; it may hold `architecture`, `arguments`,
 `num_classes`, `input_size`, `mean`, `std` (or `input_mean`, `input_std`), `interpolation`, `crop_pct`,
 `licence`, `trained_on`, `paper`, `revision`, and `sha256` of the file, which is then checked.
@@ -12,20 +14,20 @@ Settings in the URI win.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import timm
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from headstart.core import digest
-from headstart.core.source import UNKNOWN, Loaded
+from headstart.core.source import UNKNOWN, Loaded, Source
 from headstart.errors import SourceError, nearest
-from headstart.providers.timm import document, rebuilder, sealed, separate
 
+NEEDS = ("build",)
+Build = Callable[[Mapping[str, Any]], tuple[Callable[[int], nn.Module], Mapping[str, Any]] | None]
 _PICKLES = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt", ".joblib")
 
 
@@ -35,8 +37,12 @@ def open(
     *,
     offline: bool,
     entry: Mapping[str, Any] | None = None,
+    build: Build | None = None,
 ) -> Loaded:
     """Loads a safetensors file or a model folder; see the module's text.
+
+    Args:
+        build: the modality's own `build`, where it has one.
 
     Raises:
         SourceError: missing, no safetensors, unknown architecture, weights that do not fit.
@@ -56,6 +62,14 @@ def open(
         )
     card = _card(path)
     _intact(path, str((entry or card).get("sha256", "")))
+    own = build({**card, **settings}) if build is not None else None
+    if own is not None:
+        rebuild, preprocessing = own
+        module = rebuild(0)
+        fill(module, weights(path), path.name)
+        return _own(f"file:{reference}", module, card, preprocessing, rebuild)
+    from headstart.providers.timm import document, rebuilder, sealed, separate
+
     inputs, arguments = separate({k: v for k, v in settings.items() if k != "architecture"})
     architecture = settings.get("architecture") or str(card.get("architecture", ""))
     arguments = {**_arguments(card), **arguments}
@@ -66,6 +80,27 @@ def open(
     return document(
         uri, module, made, sealed(_config(card), inputs), rebuilder(architecture, arguments)
     )
+
+
+def _own(
+    uri: str,
+    module: nn.Module,
+    card: Mapping[str, Any],
+    preprocessing: Mapping[str, Any],
+    rebuild: Callable[[int], nn.Module],
+) -> Loaded:
+    """A network that the modality built."""
+    architecture = str(card.get("architecture", "")).partition(",")[0]
+    source = Source(
+        uri=uri,
+        name=Path(uri.partition(":")[2]).stem,
+        family=architecture,
+        sha256=digest.tensors(module.state_dict().items()),
+        parameters=sum(p.numel() for p in module.parameters()),
+        preprocessing=preprocessing,
+        **_facts(card),
+    )
+    return Loaded(source, module, {"library": "headstart", "architecture": architecture}, rebuild)
 
 
 def _folder(path: Path, settings: Mapping[str, str], *, offline: bool) -> Loaded:
@@ -80,6 +115,8 @@ def _folder(path: Path, settings: Mapping[str, str], *, offline: bool) -> Loaded
         from headstart.providers import hf
 
         return hf.open(str(path), settings, offline=offline)
+    from headstart.providers.timm import document, rebuilder, sealed, separate
+
     inputs, arguments = separate(settings)
     architecture = str(known.get("architecture", ""))
     arguments = {"num_classes": known.get("num_classes", 1000), **arguments}
@@ -124,6 +161,10 @@ def _create(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
             "The weights come without an architecture. Name it: file:PATH?architecture=resnet18, or "
             'put {"architecture": "resnet18"} into a .json file beside the weights.'
         )
+    import timm
+
+    from headstart.providers.timm import rebuilder
+
     if not timm.is_model(architecture):
         offer = nearest(architecture, timm.list_models())
         raise SourceError(f"timm knows no architecture '{architecture}'. {offer}")

@@ -270,6 +270,8 @@ def _processor(folder: Path) -> dict[str, Any]:
     """Settings of the feature extractor of a network that reads no token numbers; {} where none is."""
     said = _json(folder / "preprocessor_config.json") or _json(folder / "processor_config.json")
     return dict(said.get("feature_extractor", said))
+
+
 def _numbers(config: PreTrainedConfig) -> bool:
     """Whether the network reads numbers over time, not tokens and no pictures."""
     return str(MODEL_MAPPING[type(config)].main_input_name) in NUMBERS

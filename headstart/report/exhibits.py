@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 
 from headstart.core.evidence import Exhibit, Measure
 from headstart.report import charts, sketch, text
+from headstart.report.drawing import drawing
 
 Samples = Mapping[int, Mapping[str, Any]]
 PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/]+={0,2}")
@@ -77,8 +78,8 @@ def _card(row: Mapping[str, Any], samples: Samples) -> Markup:
 
 
 def _sample(sample: Mapping[str, Any] | None) -> Markup:
-    """A picture, a sound under its picture, a text, pairs or lines; pictures only as inline PNG, sounds only
-    as inline WAV."""
+    """A picture, a sound under its picture, a text, pairs, lines or a drawing; pictures only as inline PNG,
+    sounds only as inline WAV."""
     kind = sample.get("kind") if sample else None
     if sample and kind == "sound" and SOUND.fullmatch(str(sample.get("sound", ""))):
         player = charts.tag("audio", controls="", preload="metadata", src=sample["sound"])
@@ -92,6 +93,8 @@ def _sample(sample: Mapping[str, Any] | None) -> Markup:
         return charts.tag(
             "blockquote", charts.tag("bdi", escape(sample.get("text", ""))), class_="seen"
         )
+    if sample and kind == "drawing":
+        return charts.tag("div", drawing(sample["drawing"]), class_="seen drawing")
     if sample and kind == "pairs":
         listed = sample["pairs"]
         pairs = json.loads(listed) if isinstance(listed, str) else listed

@@ -56,7 +56,7 @@ ROOMS = (
         "Where it goes wrong",
         "Each row of the matrix is a true class and adds up to all its test rows; what lies off the "
         "diagonal was taken for something else.",
-        "accuracy confusion scores mistakes errors quality performance regression residuals",
+        "accuracy ranking confusion scores mistakes errors quality performance regression residuals",
     ),
     _room(
         "trust",
@@ -117,7 +117,7 @@ def render(record: Record, *, samples: Samples) -> str:
     Args:
         record: the finished run.
         samples: by row place (as exhibits of kind "samples" name it), what to show: "picture" (a PNG
-            data URI), "text", "pairs" or "lines".
+            data URI), "text", "pairs", "lines", "sound" or "drawing".
     """
     context = {
         "record": record,

@@ -47,6 +47,8 @@ def prepare(trunk: nn.Module, example: Mapping[str, Tensor], device: str, cache:
     Raises:
         ContractError: the trunk cannot be exported, or the export computes something else.
     """
+    if getattr(getattr(trunk, "backbone", None), "masks", None):
+        raise ContractError("ONNX Runtime serves states with one ragged axis; these have several.")
     wrapped = _Positional(trunk, tuple(example))
     with torch.no_grad():
         wrapped(*example.values())  # learns the names of the outputs

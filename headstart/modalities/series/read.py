@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from headstart.core.dataset import Field, Sample
+from headstart.core.reader import Gathered
+from headstart.core.task import Columns
 from headstart.errors import BadRow
 from headstart.modalities.series import _signal
 from headstart.modalities.series._signal import TIME, VALUES
@@ -145,19 +147,18 @@ def _planes(size: int) -> np.ndarray:
     return np.random.RandomState(0).standard_normal((BITS, size)).astype(np.float32)
 
 
-def owns(path: Path, asked: bool) -> bool:
-    """Whether the file, or the folder of a TRAIN and a TEST file, is of an archive of series.
+def gather(thing: Any, asked: Columns | None, *, named: bool = False) -> Gathered | None:
+    """Rows of a file, or of a folder of a TRAIN and a TEST file, of an archive of series; None for others.
 
     Args:
-        asked: whether the person named this kind of data; without, only endings that nothing else has.
+        named: whether the person named this kind of data; without, only endings that nothing else has.
+
+    Raises:
+        DataError: it is such a file, but cannot be read.
     """
     from headstart.modalities.series import _archives
 
-    return _archives.owns(path, asked)
-
-
-def unpack(path: Path) -> tuple[Mapping[str, Any], tuple[str, ...]]:
-    """Columns of such a file, and notes. Raises DataError."""
-    from headstart.modalities.series import _archives
-
-    return _archives.unpack(path)
+    if not isinstance(thing, Path) or not _archives.owns(thing, named):
+        return None
+    columns, notes = _archives.unpack(thing)
+    return Gathered(columns, notes)

@@ -144,17 +144,19 @@ def test_such_a_file_can_be_predicted(tmp_path: Path) -> None:
 def test_a_table_with_a_header_is_none_of_them(tmp_path: Path) -> None:
     path = tmp_path / "a.tsv"
     path.write_text("a\tb\tc\td\n1\t2\t3\t4\n")
-    assert not read.owns(path, True)
+    assert read.gather(path, None, named=True) is None
     (tmp_path / "b.tsv").write_text("1\t2\t3\t4\n")
-    assert read.owns(tmp_path / "b.tsv", True)
-    assert not read.owns(tmp_path / "b.tsv", False)
+    assert read.gather(tmp_path / "b.tsv", None, named=True) is not None
+    assert read.gather(tmp_path / "b.tsv", None) is None
 
 
 def test_the_published_files_are_read_whole() -> None:
     folder = Path(os.environ.get("HEADSTART_DATA", "")) / "ucr"
     if not os.environ.get("HEADSTART_DATA") or not folder.is_dir():
         pytest.skip("HEADSTART_DATA names no folder with ucr")
-    columns, _ = read.unpack(folder / "JapaneseVowels.npz")
+    found = read.gather(folder / "JapaneseVowels.npz", None)
+    assert found is not None
+    columns = found.columns
     lengths = {len(v) for v in columns["channel 12"]}
     assert (min(lengths), max(lengths)) == (7, 29)
     assert columns["split"].count("test") == 370

@@ -113,7 +113,9 @@ def test_gunpoint_is_learned_as_published() -> None:
     path = Path(os.environ.get("HEADSTART_DATA", "")) / "ucr" / "GunPoint.npz"
     if not os.environ.get("HEADSTART_DATA") or not path.is_file():
         pytest.skip("HEADSTART_DATA names no folder with ucr")
-    columns, _ = read.unpack(path)
+    found = read.gather(path, None)
+    assert found is not None
+    columns = found.columns
     train = np.array([p == "train" for p in columns["split"]])
     rows = [{"a": read.load(v, A, path)} for v in columns["values"]]
     labels = (np.array(columns["label"]) == "2").astype(int)

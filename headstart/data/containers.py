@@ -1,0 +1,47 @@
+"""What is no table, as one: rows that a modality's reader gathers from files or objects of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from headstart.core.dataset import Field, Sample
+from headstart.core.reader import Gathered, Read
+from headstart.core.task import Columns
+from headstart.data import folders
+from headstart.data.tables import Table, from_columns
+
+Group = Callable[[Sample, Sequence[Field]], str]
+
+
+def gather(
+    thing: Any, readers: Mapping[str, Read], asked: Columns | None
+) -> tuple[str, Table] | None:
+    """The first modality that knows `thing`, and its rows as a table; None where none does.
+
+    Args:
+        thing: a path, or inputs in memory.
+        asked: the task's columns; None for rows that are to be predicted.
+    """
+    for modality, reader in readers.items():
+        ask = getattr(reader, "gather", None)
+        found: Gathered | None = ask(thing, asked, named=len(readers) == 1) if ask else None
+        if found is None:
+            continue
+        called = thing.name if isinstance(thing, Path) else "the arrays"
+        made = from_columns(found.columns, called)
+        stamp = _stamp(thing) if isinstance(thing, Path) else ""
+        return modality, replace(made, notes=found.notes, set_aside=found.set_aside, stamp=stamp)
+    return None
+
+
+def _stamp(path: Path) -> str:
+    beside = folders.walk(path) if path.is_dir() else path.parent.glob(f"*{path.suffix}")
+    return folders.stamp(path, sorted(beside))
+
+
+def groups(reader: Read) -> Mapping[str, Group]:
+    """Groups that follow from a sample of this reader, by name."""
+    return getattr(reader, "GROUPS", {})

@@ -1,0 +1,297 @@
+"""Graphs to arrays: codes of atoms and bonds, or features whose vocabulary and scale are fitted."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from headstart.core import digest
+from headstart.core.dataset import Field, Sample
+from headstart.core.modality import Arrays
+from headstart.errors import BadRow, DataError, SourceError
+from headstart.modalities.graph import graphs, molecules
+from headstart.modalities.graph.gather import HOPS
+from headstart.modalities.graph.graphs import Graph
+
+AUGMENTATIONS = ("edge_dropping", "node_masking")
+
+DROPPED = 0.05
+"""Share of edges that `edge_dropping` leaves out on average (DropEdge, arXiv:1907.10903)."""
+MASKED = 0.1
+"""Share of nodes of which `node_masking` hides what is known (GraphCL, arXiv:2010.13902)."""
+MASK_ATOM = 119
+"""Code of an atom that is hidden, in the published vocabulary."""
+DEGREES = 8
+"""Neighbours that are told apart where nothing else is known of a node."""
+MOST_KINDS = 512
+SPARSE = 0.8
+"""Numbers of which more than this share are zero are counts of words and the like: each row is brought
+to unit length. Others are standardised by column."""
+CLIP = 3.0  # numbers are bent smoothly into (-CLIP, CLIP)
+
+CODES, FEATURES = "codes", "features"
+
+
+class Transform:
+    """One graph to arrays of nodes and edges.
+
+    Attributes:
+        width: columns of a node; edge_width: columns of an edge, 0 for none.
+        marks: nodes the question is about, as `Graph.marks`.
+        hops: depth of the neighbourhoods, where the question is about nodes; 0: whole graphs.
+        digest: of the vocabulary and all fitted constants.
+        counts: "unseen kind of node", "unseen kind of edge": how many came.
+        fitted: whether there are constants from training rows.
+    """
+
+    def __init__(self, state: Mapping[str, Any]) -> None:
+        self._state = dict(state)
+        self.field, self.smiles = str(state["field"]), bool(state["smiles"])
+        self.coded = state["kind"] == CODES
+        self.fitted = not self.coded
+        self.marks = int(state.get("marks", 0))
+        self.hops = HOPS if self.marks else 0
+        self._labels = {v: i for i, v in enumerate(state.get("labels", ()))}
+        self._bonds = {v: i for i, v in enumerate(state.get("bonds", ()))}
+        self._numbers = state.get("numbers")
+        self._measures = state.get("measures")
+        self.width, self.edge_width = 2, 2
+        if not self.coded:
+            self.width = _kinds_width(self._labels) + _numbers_width(self._numbers) + self.marks
+            self.width += 0 if self._labels or self._numbers else DEGREES + 1
+            self.edge_width = _kinds_width(self._bonds) + _numbers_width(self._measures)
+        self.digest = digest.value(self._state)
+        self.counts: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, sample: Sample, rng: np.random.Generator | None = None) -> Arrays:
+        """{"atoms" (n, 2) int64 or "nodes" (n, width) float32, "edges" (E, 2) int64, and "bonds" (E, 2)
+        int64 or (E, edge_width) float32 where edges are told apart}. With `rng`, edges dropped and nodes
+        masked. Raises BadRow."""
+        value = sample[self.field]
+        arrays: dict[str, np.ndarray]
+        if self.coded:
+            atoms, edges, bonds = molecules.coded(value)
+            arrays = {"atoms": atoms, "edges": edges, "bonds": bonds}
+        else:
+            graph = molecules.described(value) if self.smiles else graphs.unpack(value)
+            arrays = {"nodes": self._nodes(graph), "edges": graph.edges}
+            if self.edge_width:
+                arrays["bonds"] = self._edges(graph)
+        return arrays if rng is None else self._augmented(arrays, rng)
+
+    def _nodes(self, graph: Graph) -> np.ndarray:
+        """(n, width): kinds, numbers, neighbours where nothing else is known, marks."""
+        if graph.marks != self.marks:
+            raise BadRow(
+                f"the question is about {graph.marks} nodes; the model's is about {self.marks}",
+                "give rows of the kind that it was trained on",
+            )
+        parts = [np.zeros((graph.nodes, 0), np.float32)]
+        if self._labels:
+            parts.append(self._kinds(graph.labels, self._labels, graph.nodes, what="node"))
+        if self._numbers:
+            parts.append(_scaled(graph.numbers, self._numbers, graph.nodes, what="node"))
+        if not self._labels and not self._numbers:
+            degrees = graph.degrees
+            known = np.eye(DEGREES, dtype=np.float32)[np.minimum(degrees, DEGREES - 1)]
+            parts += [known, np.log1p(degrees).astype(np.float32)[:, None]]
+        parts.append(np.eye(graph.nodes, self.marks, dtype=np.float32))
+        return np.concatenate(parts, axis=1)
+
+    def _edges(self, graph: Graph) -> np.ndarray:
+        """(E, edge_width)."""
+        parts = [np.zeros((len(graph.edges), 0), np.float32)]
+        if self._bonds:
+            parts.append(self._kinds(graph.bonds, self._bonds, len(graph.edges), what="edge"))
+        if self._measures:
+            parts.append(_scaled(graph.measures, self._measures, len(graph.edges), what="edge"))
+        return np.concatenate(parts, axis=1)
+
+    def _kinds(
+        self, values: np.ndarray | None, known: Mapping[int, int], rows: int, *, what: str
+    ) -> np.ndarray:
+        """(rows, kinds + 1): one 1 each, in the last column for a kind that training did not have."""
+        found = np.full(rows, len(known))
+        if values is not None:
+            found = np.array([known.get(int(v), len(known)) for v in values], np.int64)
+        unseen = int((found == len(known)).sum())
+        if unseen:
+            with self._lock:
+                name = f"unseen kind of {what}"
+                self.counts[name] = self.counts.get(name, 0) + unseen
+        return np.eye(len(known) + 1, dtype=np.float32)[found]
+
+    def _augmented(self, arrays: dict[str, np.ndarray], rng: np.random.Generator) -> Arrays:
+        name = "atoms" if self.coded else "nodes"
+        nodes, edges = arrays[name].copy(), arrays["edges"]
+        hidden = rng.random(len(nodes)) < MASKED
+        hidden[: self.marks] = False
+        nodes[hidden] = (MASK_ATOM, 0) if self.coded else 0
+        # one draw for both directions of an edge
+        draws = rng.random((len(nodes), len(nodes)) if len(nodes) <= 64 else 1 << 12)
+        low, high = edges.min(1, initial=1 << 40), edges.max(1, initial=0)
+        drawn = draws[low, high] if draws.ndim == 2 else draws[(low * 40_503 + high) % len(draws)]
+        kept = drawn >= DROPPED
+        made = {name: nodes, "edges": edges[kept]}
+        if "bonds" in arrays:
+            made["bonds"] = arrays["bonds"][kept]
+        return made
+
+    def length(self, arrays: Arrays) -> int:
+        """Nodes."""
+        return len(arrays["atoms" if self.coded else "nodes"])
+
+    def collate(self, items: Sequence[Arrays]) -> dict[str, Tensor]:
+        """Arrays padded with zeros, and "mask" (N, nodes), "edge_mask" (N, edges) bool."""
+        batch: dict[str, Tensor] = {}
+        for name in items[0]:
+            mask = "edge_mask" if name in ("edges", "bonds") else "mask"
+            batch[name], batch[mask] = _padded([item[name] for item in items])
+        return batch
+
+    def state(self) -> Mapping[str, Any]:
+        """Vocabulary and constants, as JSON can hold them."""
+        return dict(self._state)
+
+    def profile(self, name: str) -> Transform:
+        """Itself: there is no fast variant."""
+        return self
+
+
+def _kinds_width(known: Mapping[int, int]) -> int:
+    return len(known) + 1 if known else 0
+
+
+def _numbers_width(scale: Mapping[str, Any] | None) -> int:
+    return int(scale["width"]) if scale else 0
+
+
+def _padded(arrays: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
+    """(N, longest, ...) with zeros at the end, and (N, longest) bool true at real places."""
+    lengths = np.array([len(a) for a in arrays])
+    made = np.zeros((len(arrays), lengths.max(), *arrays[0].shape[1:]), arrays[0].dtype)
+    for row, array in enumerate(arrays):
+        made[row, : len(array)] = array
+    mask = np.arange(lengths.max())[None] < lengths[:, None]
+    return torch.from_numpy(made), torch.from_numpy(mask)
+
+
+def _scaled(
+    values: np.ndarray | None, scale: Mapping[str, Any], rows: int, *, what: str
+) -> np.ndarray:
+    """(rows, width) float32. Raises BadRow where the graph knows other things than training's."""
+    width = int(scale["width"])
+    if values is None or values.shape != (rows, width):
+        came = "none" if values is None else values.shape[1]
+        raise BadRow(
+            f"the graph has {came} numbers for each {what}; the model reads {width}",
+            "give graphs as in training",
+        )
+    if scale["unit"]:
+        length = np.linalg.norm(values, axis=1, keepdims=True)
+        return np.asarray(values / np.maximum(length, 1e-12), np.float32)
+    made = (values - np.array(scale["center"])) / np.array(scale["scale"])
+    return np.asarray(made / np.sqrt(1.0 + (made / CLIP) ** 2), np.float32)
+
+
+def make(
+    preprocessing: Mapping[str, Any], fields: Sequence[Field], samples: Sequence[Sample]
+) -> Transform:
+    """Codes where the source was pretrained on them; otherwise features, fitted on training rows.
+
+    Raises:
+        SourceError: the source reads molecules, and the data are none.
+        DataError: no training rows.
+    """
+    field = fields[0]
+    head = {"field": field.name, "smiles": field.kind == "smiles"}
+    if preprocessing.get("kind") == CODES:
+        if field.kind != "smiles":
+            raise SourceError(
+                "The source was pretrained on molecules and reads SMILES, but the data hold other graphs. "
+                "Choose builtin:random-gin."
+            )
+        return Transform({"kind": CODES, **head})
+    if not samples:
+        raise DataError("A graph's vocabulary is fitted on training rows, and there are none.")
+    return Transform({"kind": FEATURES, **head, **_fitted(field, samples)})
+
+
+def _fitted(field: Field, samples: Sequence[Sample]) -> dict[str, Any]:
+    labels, bonds = dict[int, int](), dict[int, int]()
+    numbers, measures = _Moments(), _Moments()
+    marks = 0
+    for sample in samples:
+        value = sample[field.name]
+        try:
+            graph = molecules.described(value) if field.kind == "smiles" else graphs.unpack(value)
+        except BadRow:
+            continue
+        marks = graph.marks
+        for kinds, known in ((graph.labels, labels), (graph.bonds, bonds)):
+            if kinds is not None:
+                for kind, count in zip(*np.unique(kinds, return_counts=True), strict=True):
+                    known[int(kind)] = known.get(int(kind), 0) + int(count)
+        numbers.add(graph.numbers)
+        measures.add(graph.measures)
+    return {
+        "labels": _frequent(labels),
+        "bonds": _frequent(bonds),
+        "numbers": numbers.scale(),
+        "measures": measures.scale(),
+        "marks": marks,
+    }
+
+
+def _frequent(counts: Mapping[int, int]) -> list[int]:
+    """The most frequent kinds, sorted."""
+    return sorted(sorted(counts, key=lambda k: (-counts[k], k))[:MOST_KINDS])
+
+
+class _Moments:
+    """Mean and spread of the columns of many tables, in double precision."""
+
+    def __init__(self) -> None:
+        self.rows, self.filled, self.least = 0, 0, 0.0
+        self.sum: Any = 0.0
+        self.squares: Any = 0.0
+        self.width = 0
+
+    def add(self, values: np.ndarray | None) -> None:
+        """Takes a table (rows, D) in; tables of another width than the first are left to the transform."""
+        if values is None or not values.size or (self.width and values.shape[1] != self.width):
+            return
+        self.width = values.shape[1]
+        exact = values.astype(np.float64)
+        self.rows += len(exact)
+        self.filled += int(np.count_nonzero(exact))
+        self.least = min(self.least, float(exact.min()))
+        self.sum = self.sum + exact.sum(0)
+        self.squares = self.squares + (exact**2).sum(0)
+
+    def scale(self) -> dict[str, Any] | None:
+        """What `_scaled` reads; None where no table came."""
+        if not self.width:
+            return None
+        if (
+            self.least >= 0
+            and self.filled < (1 - SPARSE) * self.rows * self.width
+            and self.width > 8
+        ):
+            return {"width": self.width, "unit": True}
+        center = self.sum / self.rows
+        spread = np.sqrt(np.maximum(self.squares / self.rows - center**2, 0.0))
+        spread[spread < 1e-9] = 1.0
+        scale = {"center": center.tolist(), "scale": spread.tolist()}
+        return {"width": self.width, "unit": False, **scale}
+
+
+def restore(state: Mapping[str, Any]) -> Transform:
+    """The transform whose `state` this is."""
+    return Transform(state)
