@@ -18,6 +18,11 @@ class Read(Protocol):
         NEAR: near-duplicate radius in bits between two signatures.
         MANY: whether a sample is made of all columns that this modality claims (a table's row), or
             of the first one only (an image, a text).
+        GAPS: whether a sample may lack a field, so that a column that does not come is one of missing
+            values; absent means no.
+
+    A reader may also offer `refused(name, values) -> str`: why a column that it did not claim is no input,
+    for a person; "" where there is no more to say.
     """
 
     SUFFIXES: tuple[str, ...]

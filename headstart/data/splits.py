@@ -13,8 +13,8 @@ from headstart.core.dataset import SetAside, Split
 from headstart.core.task import Task
 from headstart.data import near, partition
 from headstart.data.dataset import ArrowDataset
-from headstart.data.layout import PARTS
-from headstart.errors import DataError, PlanError
+from headstart.data.layout import PARTS, split_rule
+from headstart.errors import DataError, PlanError, nearest
 
 CHAIN = 0.1
 """A cluster of near-duplicates that holds more than this share of rows, of several classes, says that
@@ -226,7 +226,13 @@ def _choose(
     """Mask of the test rows, and in words how they were chosen."""
     rows = np.arange(len(dataset))
     if column := dataset.columns.get("split"):
-        return _given(dataset.metadata(rows)[column], column, notes), f"given by '{column}'"
+        values = dataset.metadata(rows)[column]
+        if task.columns.split not in ("", column):
+            wanted = split_rule(task.columns.split, ())[1]
+            return _held_out(
+                values, column, wanted
+            ), f"tested where '{column}' is {_listed(wanted)}"
+        return _given(values, column, notes), f"given by '{column}'"
     share = task.test_share
     told = f"{100 * (1 - share):g}/{100 * share:g}"
     if column := dataset.columns.get("time"):
@@ -257,6 +263,29 @@ def _choose(
 def _named(dataset: ArrowDataset) -> str:
     column = dataset.columns.get("group")
     return f" in '{column}'" if column else ""
+
+
+def _listed(values: Sequence[str]) -> str:
+    return " or ".join(f"'{v}'" for v in values)
+
+
+def _held_out(values: Sequence[Any], column: str, wanted: Sequence[str]) -> np.ndarray:
+    """Mask of the rows with one of the values. Raises DataError where a value does not occur."""
+    plain = [str(v) for v in values]
+    known = sorted(set(plain))
+    for value in wanted:
+        if value not in known:
+            raise DataError(
+                f"The test rows should be those where '{column}' is '{value}', but it is that nowhere. "
+                f"{nearest(value, known)}"
+            )
+    mask = np.isin(plain, wanted)
+    if not wanted or mask.all():
+        raise DataError(
+            f"The split '{column}={','.join(wanted)}' leaves one part empty. Expected "
+            f"{column}=VALUE with a value of some rows: {', '.join(known[:8])}."
+        )
+    return mask
 
 
 def _given(values: Sequence[Any], column: str, notes: list[str]) -> np.ndarray:
