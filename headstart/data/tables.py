@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -165,9 +165,8 @@ def _united(tables: Mapping[str, Table]) -> tuple[pa.Schema, list[str]]:
         for field in table.schema:
             before = kinds.get(field.name, field.type)
             kinds[field.name] = _wider(before, field.type)
-            if kinds[field.name] not in (before, field.type) and pa.types.is_string(
-                kinds[field.name]
-            ):
+            mixed = before != field.type and pa.types.is_string(kinds[field.name])
+            if mixed and not _empty(tables.values(), field.name):
                 notes.append(f"The column '{field.name}' has several types; it was read as text.")
     for part, table in tables.items():
         lacking = [n for n in kinds if n not in table.columns]
@@ -177,6 +176,12 @@ def _united(tables: Mapping[str, Table]) -> tuple[pa.Schema, list[str]]:
                 f"'{part}' has no column {shown}; in its {table.rows} rows that is missing."
             )
     return pa.schema(kinds.items()), list(dict.fromkeys(notes))
+
+
+def _empty(tables: Iterable[Table], name: str) -> bool:
+    """Whether one of the tables has the column without a value, so that its type says nothing."""
+    heads = (t.head().column(name) for t in tables if name in t.columns)
+    return any(head.null_count == len(head) for head in heads)
 
 
 def _wider(first: pa.DataType, second: pa.DataType) -> pa.DataType:

@@ -38,6 +38,9 @@ _DAYS = ("%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d.%m.%Y", "%Y/%m/%d",
 _NAMED = ("%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%B %d %Y", "%d-%b-%Y")
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 DATES = tuple(day + time for day in (*_DAYS, *_NAMED) for time in _TIMES)
+_LIKE_A_DATE = re.compile(
+    r"^\s*(\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}\b|\d{1,2}[ -][A-Za-z]{3}|[A-Za-z]{3,9} \d)"
+)
 _ISO = re.compile(r"^\d{4}-\d{2}(-\d{2}([T ]\d{2}:\d{2}.*)?)?$")
 _EPOCH = datetime(1970, 1, 1)
 
@@ -52,8 +55,8 @@ def number_form(texts: Sequence[str]) -> str:
 
 def twofold(texts: Sequence[str]) -> str:
     """Why numbers or dates could be read in two ways, for a person; "" where they could not."""
-    found = [values for form in DATES if (values := _all(texts, form)) is not None]
-    if found and any(values != found[0] for values in found):
+    found = list(_readings(texts).values())
+    if any(values != found[0] for values in found):
         return f"day and month could be exchanged, as in '{texts[0]}'; write dates as 2026-03-31"
     digits, units = _parts(texts)
     if len(units) > 1:
@@ -123,9 +126,18 @@ def date_form(texts: Sequence[str]) -> str:
     day and month could be exchanged."""
     if all(_ISO.match(t.strip()) for t in texts):
         return ISO if _all(texts, ISO) else ""
-    found = {f: values for f in DATES if (values := _all(texts, f)) is not None}
+    found = _readings(texts)
     first = next(iter(found), "")
     return first if all(values == found[first] for values in found.values()) else ""
+
+
+def _readings(texts: Sequence[str]) -> dict[str, list[float]]:
+    """Format of strptime -> days, for every format that reads all the cells."""
+    if not all(
+        _LIKE_A_DATE.match(t) for t in texts[:5]
+    ):  # trying all formats takes some milliseconds
+        return {}
+    return {f: values for f in DATES if (values := _all(texts, f)) is not None}
 
 
 def _all(texts: Sequence[str], form: str) -> list[float] | None:
