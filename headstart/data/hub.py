@@ -139,7 +139,7 @@ def _fetched(name: str, asked: Sequence[str], offline: bool) -> Set:
     except DataError:
         raise
     except Exception as error:  # the hub's errors share no base class
-        raise _worded(error, name) from error
+        raise _worded(hub, error, name) from error
     return replace(told, folder=folder)
 
 
@@ -177,6 +177,7 @@ def _hub() -> Any:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
         import huggingface_hub
+        import huggingface_hub.errors
     except ModuleNotFoundError as error:
         raise MissingExtra(
             "Data sets of the hub need the library 'huggingface_hub', which is not installed. "
@@ -185,23 +186,23 @@ def _hub() -> Any:
     return huggingface_hub
 
 
-def _worded(error: Exception, name: str) -> DataError:
-    kind = type(error).__name__
-    if kind == "GatedRepoError":
+def _worded(hub: Any, error: Exception, name: str) -> DataError:
+    """The hub's error in plain words."""
+    if isinstance(error, hub.errors.GatedRepoError):
         return DataError(
             f"The hub gives '{name}' only to people who accepted its terms. Accept them on the hub's page of "
             "the data set and log in with 'hf auth login'."
         )
-    if kind in ("RepositoryNotFoundError", "HFValidationError"):
-        return DataError(f"The hub knows no data set '{name}'. Check the spelling (OWNER/NAME).")
-    if kind in ("RevisionNotFoundError", "EntryNotFoundError"):
+    if isinstance(error, (hub.errors.RevisionNotFoundError, hub.errors.EntryNotFoundError)):
         return DataError(
             f"The data set '{name}' holds no Parquet files, and the hub has not converted it. Export it as "
             "CSV or Parquet and give that file."
         )
+    if isinstance(error, (hub.errors.RepositoryNotFoundError, hub.errors.HFValidationError)):
+        return DataError(f"The hub knows no data set '{name}'. Check the spelling (OWNER/NAME).")
     return DataError(
-        f"The hub could not be reached for the data set '{name}' ({kind}). Check the network, or copy the "
-        "data set here and name its folder: hf:FOLDER."
+        f"The hub could not be reached for the data set '{name}' ({type(error).__name__}). Check the network, "
+        "or copy the data set here and name its folder: hf:FOLDER."
     )
 
 
