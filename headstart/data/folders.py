@@ -94,7 +94,7 @@ def several_tables(root: Path) -> Table | None:
     columns = {name for table in parts.values() for name in table.columns}
     named = {name.lower() for name in parts}
     fixed = named <= TRAIN | TEST | VALIDATION and named & TRAIN and len(parts) > 1
-    wanted = ("split", "subset") if fixed else ("file", "table", "origin")
+    wanted = ("split", "subset") if fixed else ("file", "origin")
     column = next((name for name in wanted if name not in columns), "")
     if not column:
         raise DataError(

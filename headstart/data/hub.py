@@ -201,8 +201,8 @@ def _worded(hub: Any, error: Exception, name: str) -> DataError:
     if isinstance(error, (hub.errors.RepositoryNotFoundError, hub.errors.HFValidationError)):
         return DataError(f"The hub knows no data set '{name}'. Check the spelling (OWNER/NAME).")
     return DataError(
-        f"The hub could not be reached for the data set '{name}' ({type(error).__name__}). Check the network, "
-        "or copy the data set here and name its folder: hf:FOLDER."
+        f"The hub could not be reached for the data set '{name}' ({type(error).__name__}). Check the "
+        "network, or copy the data set here and name its folder: hf:FOLDER."
     )
 
 
