@@ -169,9 +169,9 @@ def _columns(
                 f"The column '{place.name}' is constant or empty in training; it tells nothing."
             )
             continue
-        gives = len(full) >= LEAST and _tells(
-            [cells[i] for i in full], [seen[i] for i in full], place.base, dataset.outcome
-        )
+        values, beside = [cells[i] for i in full], [seen[i] for i in full]
+        many = len(full) >= LEAST and len(set(beside)) > 1
+        gives = many and _tells(values, beside, place.base, dataset.outcome)
         absent = not gives and _absence_tells(cells, full, seen, dataset.outcome)
         if gives or absent:
             how = ", by where it is missing" if absent else ""
