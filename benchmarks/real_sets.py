@@ -13,9 +13,10 @@ import os
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 from typing import Any
 
-from benchmarks._data import RealSet, root, sets
+from benchmarks._data import RealSet, file, sets
 
 # Columns that give the target away, or that are not to be learned from.
 DROPPED = {
@@ -27,18 +28,18 @@ DROPPED = {
 
 def plan(one: RealSet, per_class: int, seed: int, folder: str) -> str:
     """A plan for one set, as TOML in `folder`; returns its path."""
-    drop = json.dumps(DROPPED.get(one.name, []))
+    drop = json.dumps(DROPPED.get("heart_disease" if "site=" in one.split else one.name, []))
     inputs = json.dumps([one.field] if one.field else [])
     text = f"""seed = {seed}
 output = "{folder}"
 [task]
-data = "{root() / one.file}"
+data = "{file(one, Path(folder))}"
 outcome = "classify"
 per_class = {per_class}
 [task.columns]
 target = "label"
 inputs = {inputs}
-split = "split"
+split = "{one.split}"
 drop = {drop}
 [source]
 uri = "{one.source}"

@@ -165,7 +165,7 @@ def _united(tables: Mapping[str, Table]) -> tuple[pa.Schema, list[str]]:
         for field in table.schema:
             before = kinds.get(field.name, field.type)
             kinds[field.name] = _wider(before, field.type)
-            mixed = before != field.type and pa.types.is_string(kinds[field.name])
+            mixed = _text(kinds[field.name]) and not (_text(before) and _text(field.type))
             if mixed and not _empty(tables.values(), field.name):
                 notes.append(f"The column '{field.name}' has several types; it was read as text.")
     for part, table in tables.items():
@@ -176,6 +176,10 @@ def _united(tables: Mapping[str, Table]) -> tuple[pa.Schema, list[str]]:
                 f"'{part}' has no column {shown}; in its {table.rows} rows that is missing."
             )
     return pa.schema(kinds.items()), list(dict.fromkeys(notes))
+
+
+def _text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _empty(tables: Iterable[Table], name: str) -> bool:
