@@ -85,7 +85,7 @@ def test_a_run_ends_with_a_verdict(added: str, tmp_path: Path) -> None:
     assert run.verdict in ("helped", "no evidence", "harmed")
     assert run.sentence
     assert [one["reason"] for one in run.record.set_aside] == ["'orange' is no colour"]
-    assert "image/svg+xml" in run.report().read_text("utf-8")
+    assert "random colour mix" in run.report().read_text("utf-8")
     said = run.predict(["#f01010", "#1010f0", "mauve"])
     assert [str(label) for label in said.labels] == ["red", "blue"]
     assert [one.reason for one in said.bad] == ["'mauve' is no colour"]

@@ -86,7 +86,7 @@ def test_texts_of_gpt2_are_the_same_alone_and_in_company(causal: Path) -> None:
     transform = batch.make(loaded.source.preprocessing, (Field("t", "text"),), [])
     items = [transform({"t": t}) for t in ("roses", "the old oven and the new pan", "soil rain")]
     inputs = transform.collate(items)
-    backbone = backbones.stage(loaded)
+    backbone = backbones.stage(loaded).eval()
     staging.verify(backbone, backbones.reference(loaded, inputs), inputs)
     with torch.no_grad():
         mixed = backbone.pool(backbone.run(inputs))

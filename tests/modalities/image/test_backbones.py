@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import pytest
 import timm
 import torch
-from timm.models import (
-    convnext,
-    inception_resnet_v2,
-    inception_v3,
-    inception_v4,
-    vgg,
-    vision_transformer,
-)
+from timm.models import convnext, vgg, vision_transformer
 from torch import nn
 
 from headstart.core import staging
@@ -23,6 +17,11 @@ from headstart.core.source import Loaded
 from headstart.modalities.image import backbones, tiny
 
 Make = Callable[[], nn.Module]
+# timm.models.inception_v3 is a function of the module's name
+INCEPTION = {
+    name: import_module(f"timm.models.{name}")
+    for name in ("inception_v3", "inception_v4", "inception_resnet_v2")
+}
 
 
 def small_vgg(norm: Any) -> nn.Module:
@@ -32,14 +31,14 @@ def small_vgg(norm: Any) -> nn.Module:
 
 def small_inception_v4() -> nn.Module:
     """The stem and one block of each kind."""
-    net = inception_v4.InceptionV4(num_classes=7)
+    net = INCEPTION["inception_v4"].InceptionV4(num_classes=7)
     net.features = nn.Sequential(*(net.features[i] for i in (0, 1, 2, 3, 4, 5, 6, 10, 11, 18, 19)))
     return net
 
 
 def small_inception_resnet_v2() -> nn.Module:
     """One block of each kind."""
-    net = inception_resnet_v2.InceptionResnetV2(num_classes=7)
+    net = INCEPTION["inception_resnet_v2"].InceptionResnetV2(num_classes=7)
     for name in ("repeat", "repeat_1", "repeat_2"):
         setattr(net, name, getattr(net, name)[:1])
     return net
@@ -63,7 +62,7 @@ FAMILIES: dict[str, tuple[Make, int, int]] = {  # how it is made, side of its pi
     ),
     "VGG": (lambda: small_vgg(None), 64, 5),
     "VGG with norms": (lambda: small_vgg(nn.BatchNorm2d), 64, 5),
-    "InceptionV3": (lambda: inception_v3.InceptionV3(num_classes=7), 75, 16),
+    "InceptionV3": (lambda: INCEPTION["inception_v3"].InceptionV3(num_classes=7), 75, 16),
     "InceptionV4": (small_inception_v4, 80, 11),
     "InceptionResnetV2": (small_inception_resnet_v2, 80, 13),
 }
@@ -132,7 +131,7 @@ def test_vgg_s_wide_layers_are_a_stage_of_their_own() -> None:
 def test_the_auxiliary_classifier_of_inception_is_taken_off() -> None:
     """Weights that were trained with it load, its scores are no features, and nothing of it is kept."""
     torch.manual_seed(0)
-    net = inception_v3.InceptionV3(num_classes=7, aux_logits=True)
+    net = INCEPTION["inception_v3"].InceptionV3(num_classes=7, aux_logits=True)
     made, inputs = loaded(net), pixels(299)
     with torch.no_grad():
         said = backbones.reference(made, inputs)
@@ -153,4 +152,4 @@ def test_dropout_before_the_classifier_acts_in_training_only() -> None:
         assert torch.equal(backbone.pool(state), still)
         backbone.net.head_drop.train()
         dropped = backbone.pool(state)
-    assert 0.3 < float((dropped == 0).float().mean() - (still == 0).float().mean()) < 0.7
+    assert 0.4 < float((dropped[still > 0] == 0).float().mean()) < 0.6

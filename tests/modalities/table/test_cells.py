@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
@@ -78,14 +79,18 @@ def test_a_cell_of_another_form_is_a_bad_row_that_says_the_form() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(some.lists(some.floats(-1e9, 1e9, allow_nan=False), min_size=3, max_size=20))
+@given(
+    some.lists(
+        some.floats(-1e9, 1e9, allow_nan=False, allow_subnormal=False), min_size=3, max_size=20
+    )
+)
 def test_grouped_numbers_come_back(values: list[float]) -> None:
     texts = [f"{v:,.2f}" for v in values]
     if kind(list(texts)) is not None:
         assert loaded(list(texts)) == pytest.approx([round(v, 2) for v in values], abs=1e-6)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(some.lists(some.dates(date(1900, 1, 1), date(2100, 1, 1)), min_size=1, max_size=30))
 def test_dates_come_back_or_are_refused_never_mistaken(days: list[date]) -> None:
     expected = [float((d - date(1970, 1, 1)).days) for d in days]
@@ -163,7 +168,7 @@ def test_a_nested_cell_is_a_bad_row() -> None:
 
 
 def test_columns_of_many_levels_are_read_and_columns_of_names_are_not() -> None:
-    towns = [f"t{(i * i * 7919) % 401}" for i in range(200)]
+    towns = [f"t{i}" for i in np.random.default_rng(0).integers(0, 400, 200)]
     assert 100 < len(set(towns)) < 180
     assert kind(list(towns)) == "category"
     assert kind([f"name{i}" for i in range(200)]) is None
