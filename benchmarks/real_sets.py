@@ -74,12 +74,17 @@ def line(one: RealSet, told: dict[str, Any]) -> str:
 
     score, gain = find("accuracy", "accuracy"), find("transfer gain")
     facts = told["facts"]
+    champion = next(
+        (m for m in told["measures"] if str(m.get("group", "")).startswith("simple champion")), {}
+    )
+    beside = f"{champion.get('value', float('nan')):.3f} [{champion.get('low', float('nan')):.3f}, "
+    beside += f"{champion.get('high', float('nan')):.3f}]"
     interval = f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
     against = f"{gain.get('value', float('nan')):+.1f} [{gain.get('low', float('nan')):+.1f}, "
     against += f"{gain.get('high', float('nan')):+.1f}]"
     return (
         f"{one.name:20} {facts['train_rows']:6} {score['n']:6} {interval:24} {told['verdict']:12} "
-        f"{against:22} {gain.get('baseline', '')[:34]:34} {facts['strategy']:13} "
+        f"{against:22} {gain.get('baseline', '')[:34]:34} {beside:24} {facts['strategy']:13} "
         f"{facts['seconds_model']:7.1f} {facts['seconds_verdict']:8.1f} "
         f"{facts['flops_transfer'] / 1e12:8.3f} {facts.get('flops_scratch', 0) / 1e12:8.3f}"
     )
@@ -93,7 +98,8 @@ def main() -> None:
     asked = parser.parse_args()
     print(
         f"{'set':20} {'train':>6} {'test':>6} {'accuracy':24} {'verdict':12} {'gain, points':22} "
-        f"{'against':34} {'strategy':13} {'model s':>7} {'verdict s':>8} {'TFLOP':>8} {'twin':>8}"
+        f"{'against':34} {'champion':24} {'strategy':13} {'model s':>7} "
+        f"{'verdict s':>8} {'TFLOP':>8} {'twin':>8}"
     )
     for name in asked.sets:
         one = sets()[name]

@@ -25,6 +25,8 @@ FEW = 5
 CELLS = ("number", "category", "date")
 """Kinds of fields that are single cells of a row."""
 MOST_GROUPS = 50
+SPARSE = 0.05
+"""A column with a value in at most this share of a group's rows is as good as missing there."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def conflict_note(dataset: ArrowDataset) -> tuple[str, ...]:
 
 
 def gap_note(dataset: ArrowDataset) -> tuple[str, ...]:
-    """Sentences on columns that have no value at all in a group, a part or a file."""
+    """Sentences on columns that have (next to) no value in a group, a part or a file, and have elsewhere."""
     told = []
     named = {dataset.columns.get(part) for part in ("group", "split", "origin")} - {None}
     inputs = [f.name for f in dataset.fields if f.base in CELLS]
@@ -98,14 +100,17 @@ def gap_note(dataset: ArrowDataset) -> tuple[str, ...]:
         groups = dataset.filled(column) if inputs else []
         if len(groups) > MOST_GROUPS:
             continue
-        some = {n for _, _, cells in groups for n in inputs if cells[n]}
+        usual = {n for _, rows, cells in groups for n in inputs if cells[n] > SPARSE * rows}
         for value, rows, cells in groups:
-            empty = [n for n in inputs if n in some and not cells[n]]
+            empty = [n for n in inputs if n in usual and cells[n] <= SPARSE * rows]
             if empty and rows >= FEW:
-                shown = ", ".join(map(repr, empty[:8])) + (" ..." if len(empty) > 8 else "")
+                shown = ", ".join(
+                    f"'{n}' ({cells[n]})" if cells[n] else f"'{n}'" for n in empty[:8]
+                )
+                little = "next to nothing" if any(cells[n] for n in empty) else "nothing"
                 told.append(
-                    f"Where '{column}' is '{value}' ({rows} rows), nothing is known of {shown}: these are "
-                    "missing values there."
+                    f"Where '{column}' is '{value}' ({rows} rows), {little} is known of {shown}"
+                    f"{' ...' if len(empty) > 8 else ''}: missing values there."
                 )
     return tuple(told)
 
