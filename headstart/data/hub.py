@@ -399,7 +399,8 @@ def _with_names(table: Table, classes: Mapping[str, Sequence[str]]) -> Table:
             columns = [name(batch, n) if n in here else batch.column(n) for n in schema.names]
             yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
-    return replace(table, schema=schema, stream=stream, lead=None)
+    stamp = f"{table.stamp}|{json.dumps({c: list(classes[c]) for c in here})}"
+    return replace(table, schema=schema, stream=stream, lead=None, stamp=stamp)
 
 
 def _unlabelled(table: Table, classes: Mapping[str, Sequence[str]]) -> str:

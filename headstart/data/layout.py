@@ -69,7 +69,10 @@ def arrange(
     target = _target(table, head, asked, notes) if labelled else ""
     told = _guess_split(head, target, asked, [] if asked.split else notes)
     split = asked.split or told
-    hidden = {*asked.drop, told if told != split else ""}  # names of parts are no input
+    hidden = {*asked.drop}
+    if told and told != split:
+        notes.append(f"The column '{told}' holds names of parts and is no input.")
+        hidden.add(told)
     special = {target, split, asked.group, asked.time, table.origin, *asked.sensitive, *hidden}
     special -= {""}
     if fields:

@@ -229,15 +229,16 @@ def _choose(
         values = dataset.metadata(rows)[column]
         if task.columns.split not in ("", column):
             wanted = split_rule(task.columns.split, ())[1]
-            return _held_out(
-                values, column, wanted
-            ), f"tested where '{column}' is {_listed(wanted)}"
+            told = " or ".join(f"'{v}'" for v in wanted)
+            return _held_out(values, column, wanted), f"tested where '{column}' is {told}"
         return _given(values, column, notes), f"given by '{column}'"
     share = task.test_share
-    told = f"{100 * (1 - share):g}/{100 * share:g}"
+    shares = f"{100 * (1 - share):g}/{100 * share:g}"
     if column := dataset.columns.get("time"):
         times = partition.moments(dataset.metadata(rows)[column], column)
-        return partition.latest(times, share), f"by '{column}' {told}: the latest rows are the test"
+        return partition.latest(
+            times, share
+        ), f"by '{column}' {shares}: the latest rows are the test"
     if len(np.unique(linked)) < 2:
         raise DataError(
             "All rows belong to one group, so none can be kept apart to test on. Expected two groups "
@@ -257,16 +258,12 @@ def _choose(
     real = 100 * float(test.mean())
     if abs(real - 100 * share) > 5:
         notes.append(f"The test part holds {real:.0f} % of the rows, as groups were kept whole.")
-    return test, f"{kind} {told}, seed {seed}{grouped}"
+    return test, f"{kind} {shares}, seed {seed}{grouped}"
 
 
 def _named(dataset: ArrowDataset) -> str:
     column = dataset.columns.get("group")
     return f" in '{column}'" if column else ""
-
-
-def _listed(values: Sequence[str]) -> str:
-    return " or ".join(f"'{v}'" for v in values)
 
 
 def _held_out(values: Sequence[Any], column: str, wanted: Sequence[str]) -> np.ndarray:

@@ -164,7 +164,7 @@ def _united(tables: Mapping[str, Table]) -> tuple[pa.Schema, list[str]]:
     for table in tables.values():
         for field in table.schema:
             before = kinds.get(field.name, field.type)
-            kinds[field.name] = _wider(before, field.type)
+            kinds[field.name] = _wider(before, field)
             mixed = _text(kinds[field.name]) and not (_text(before) and _text(field.type))
             if mixed and not _empty(tables.values(), field.name):
                 notes.append(f"The column '{field.name}' has several types; it was read as text.")
@@ -188,18 +188,21 @@ def _empty(tables: Iterable[Table], name: str) -> bool:
     return any(head.null_count == len(head) for head in heads)
 
 
-def _wider(first: pa.DataType, second: pa.DataType) -> pa.DataType:
-    """A type that both can be cast to. Raises DataError."""
+def _wider(first: pa.DataType, field: pa.Field) -> pa.DataType:
+    """A type that `first` and the field's own can be cast to. Raises DataError."""
+    second, binary = field.type, (pa.binary(), pa.large_binary())
+    if first in binary and second in binary:
+        return pa.large_binary()
     if first == second or pa.types.is_null(second):
         return first
     if pa.types.is_null(first):
         return second
     if all(pa.types.is_integer(t) or pa.types.is_floating(t) for t in (first, second)):
         return pa.float64()
-    if any(pa.types.is_nested(t) or pa.types.is_binary(t) for t in (first, second)):
+    if any(pa.types.is_nested(t) or t in binary for t in (first, second)):
         raise DataError(
-            f"A column is {first} in one file and {second} in another. Expected one kind in all files; "
-            "convert it, or give one file."
+            f"The column '{field.name}' is {first} in one file and {second} in another. Expected one kind in "
+            "all files; convert it, or give one file."
         )
     return pa.string()
 

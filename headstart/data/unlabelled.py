@@ -76,9 +76,9 @@ def _completed(
     lacking = [f.name for f in fields if f.name not in table.columns]
     extra = [n for n in table.columns if n not in {f.name for f in fields}]
     alike = {n: get_close_matches(n.lower(), [e.lower() for e in extra], 1, 0.8) for n in lacking}
-    few = 2 * len(lacking) > len(fields)
+    most = 2 * len(lacking) > len(fields)
     for name in lacking:
-        if few or alike[name] or not getattr(reader, "GAPS", False):
+        if most or alike[name] or not getattr(reader, "GAPS", False):
             raise DataError(
                 f"{table.name} has no column '{name}', which the model was trained on "
                 f"({', '.join(f.name for f in fields)}). {nearest(name, table.columns)}"

@@ -63,6 +63,7 @@ class Transform:
         self._columns: list[Mapping[str, Any]] = list(state["columns"])
         self._levels = [{v: i for i, v in enumerate(c.get("levels", ()))} for c in self._columns]
         self._rare = [frozenset(c.get("rare", ())) for c in self._columns]
+        self._most = [max(c.get("often", {"": 1}).values()) for c in self._columns]
         self._widths = [_width(c) for c in self._columns]
         self._starts = np.concatenate([[0], np.cumsum(self._widths)]).astype(int)
         self.width = int(self._starts[-1])
@@ -96,7 +97,7 @@ class Transform:
             return
         often = column.get("often")
         if often is not None:
-            part[-3] = np.log1p(often.get(value, 0)) / np.log1p(max(often.values()))
+            part[-3] = np.log1p(often.get(value, 0)) / np.log1p(self._most[place])
         if value in levels:
             part[levels[value]] = 1.0
             return
