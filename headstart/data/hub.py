@@ -131,6 +131,8 @@ def _fetched(name: str, asked: Sequence[str], offline: bool) -> Set:
             known = _parquet(
                 hub.HfApi().list_repo_files(name, repo_type="dataset", revision=revision)
             )
+        if not known:
+            raise _without_parquet(name)
         readme = Path(_snapshot(hub, name, ["README.md"], None))
         told = _listed(readme, known)
         config, split = _asked(told, asked, f"{PREFIX}{name}")
@@ -194,15 +196,19 @@ def _worded(hub: Any, error: Exception, name: str) -> DataError:
             "the data set and log in with 'hf auth login'."
         )
     if isinstance(error, (hub.errors.RevisionNotFoundError, hub.errors.EntryNotFoundError)):
-        return DataError(
-            f"The data set '{name}' holds no Parquet files, and the hub has not converted it. Export it as "
-            "CSV or Parquet and give that file."
-        )
+        return _without_parquet(name)
     if isinstance(error, (hub.errors.RepositoryNotFoundError, hub.errors.HFValidationError)):
         return DataError(f"The hub knows no data set '{name}'. Check the spelling (OWNER/NAME).")
     return DataError(
         f"The hub could not be reached for the data set '{name}' ({type(error).__name__}). Check the "
         "network, or copy the data set here and name its folder: hf:FOLDER."
+    )
+
+
+def _without_parquet(name: str) -> DataError:
+    return DataError(
+        f"The data set '{name}' holds no Parquet files, and the hub has not converted it. Export it as "
+        "CSV or Parquet and give that file."
     )
 
 

@@ -292,6 +292,14 @@ def test_a_set_of_other_files_is_taken_from_the_hub_s_conversion(remote: Hub, re
     assert ("list", hub.CONVERTED) in remote.asked
 
 
+def test_a_set_that_nobody_converted_is_told(remote: Hub, read: Any) -> None:
+    for revision in ("main", "refs_convert_parquet"):
+        (remote.remote / revision).mkdir(parents=True)
+        (remote.remote / revision / "data.csv").write_text("text,label\n")
+    with pytest.raises(DataError, match="holds no Parquet files, and the hub has not converted it"):
+        read("hf:someone/reviews")
+
+
 def test_an_unknown_name_is_told(remote: Hub, read: Any) -> None:
     with pytest.raises(DataError, match="knows no data set 'someone/nothing'"):
         read("hf:someone/nothing")
