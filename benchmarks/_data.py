@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
+from PIL import Image
 
 IMAGENET = "weights/mobilenetv2_100_imagenet.safetensors"
 
@@ -18,6 +22,7 @@ class RealSet:
 
     Attributes:
         field: the input column that peers read; "" for tables.
+        split: column of parts, or COLUMN=VALUE.
     """
 
     name: str
@@ -25,6 +30,7 @@ class RealSet:
     field: str
     source: str
     options: dict[str, Any]
+    split: str = "split"
 
 
 def root() -> Path:
@@ -57,8 +63,39 @@ def sets() -> dict[str, RealSet]:
         ),
         RealSet("heart_disease", "heart_disease/heart_disease.parquet", "", rows, {}),
         RealSet("adult", "adult/adult.parquet", "", rows, {}),
+        RealSet("coil20", "coil20/coil20_32x32.npz", "image", "builtin:formula", {}),
+        RealSet("mnist", "mnist/mnist_t10k.npz", "image", "builtin:formula", {}),
+    ]
+    heart = next(one for one in made if one.name == "heart_disease")
+    made += [
+        replace(heart, name=f"heart_{site}", split=f"site={site}")
+        for site in ("cleveland", "hungarian", "switzerland", "va")
     ]
     return {one.name: one for one in made}
+
+
+def file(one: RealSet, folder: Path) -> Path:
+    """The set as a table: its own file, or its arrays as PNG pictures in a Parquet file in `folder`."""
+    path = root() / one.file
+    if path.suffix != ".npz":
+        return path
+    held = np.load(path)
+    if "coil1_x" in held:  # two halves of the poses: learn from one, test on the other
+        pictures = np.concatenate([held["coil1_x"], held["coil2_x"]])
+        labels = np.concatenate([held["coil1_y"], held["coil2_y"]])
+        parts = ["train"] * len(held["coil1_y"]) + ["test"] * len(held["coil2_y"])
+    else:
+        pictures, labels, parts = held["x"], held["y"], held["split"].tolist()
+    columns = {"image": [_png(p) for p in pictures], "label": labels.tolist(), "split": parts}
+    made = folder / f"{one.name}.parquet"
+    pq.write_table(pa.table(columns), made)
+    return made
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    held = io.BytesIO()
+    Image.fromarray(pixels).save(held, "PNG")
+    return held.getvalue()
 
 
 def table(one: RealSet) -> list[dict[str, Any]]:

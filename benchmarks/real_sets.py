@@ -13,9 +13,10 @@ import os
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 from typing import Any
 
-from benchmarks._data import RealSet, root, sets
+from benchmarks._data import RealSet, file, sets
 
 # Columns that give the target away, or that are not to be learned from.
 DROPPED = {
@@ -27,18 +28,18 @@ DROPPED = {
 
 def plan(one: RealSet, per_class: int, seed: int, folder: str) -> str:
     """A plan for one set, as TOML in `folder`; returns its path."""
-    drop = json.dumps(DROPPED.get(one.name, []))
+    drop = json.dumps(DROPPED.get("heart_disease" if "site=" in one.split else one.name, []))
     inputs = json.dumps([one.field] if one.field else [])
     text = f"""seed = {seed}
 output = "{folder}"
 [task]
-data = "{root() / one.file}"
+data = "{file(one, Path(folder))}"
 outcome = "classify"
 per_class = {per_class}
 [task.columns]
 target = "label"
 inputs = {inputs}
-split = "split"
+split = "{one.split}"
 drop = {drop}
 [source]
 uri = "{one.source}"
@@ -73,12 +74,17 @@ def line(one: RealSet, told: dict[str, Any]) -> str:
 
     score, gain = find("accuracy", "accuracy"), find("transfer gain")
     facts = told["facts"]
+    champion = next(
+        (m for m in told["measures"] if str(m.get("group", "")).startswith("simple champion")), {}
+    )
+    beside = f"{champion.get('value', float('nan')):.3f} [{champion.get('low', float('nan')):.3f}, "
+    beside += f"{champion.get('high', float('nan')):.3f}]"
     interval = f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
     against = f"{gain.get('value', float('nan')):+.1f} [{gain.get('low', float('nan')):+.1f}, "
     against += f"{gain.get('high', float('nan')):+.1f}]"
     return (
         f"{one.name:20} {facts['train_rows']:6} {score['n']:6} {interval:24} {told['verdict']:12} "
-        f"{against:22} {gain.get('baseline', '')[:34]:34} {facts['strategy']:13} "
+        f"{against:22} {gain.get('baseline', '')[:34]:34} {beside:24} {facts['strategy']:13} "
         f"{facts['seconds_model']:7.1f} {facts['seconds_verdict']:8.1f} "
         f"{facts['flops_transfer'] / 1e12:8.3f} {facts.get('flops_scratch', 0) / 1e12:8.3f}"
     )
@@ -92,7 +98,8 @@ def main() -> None:
     asked = parser.parse_args()
     print(
         f"{'set':20} {'train':>6} {'test':>6} {'accuracy':24} {'verdict':12} {'gain, points':22} "
-        f"{'against':34} {'strategy':13} {'model s':>7} {'verdict s':>8} {'TFLOP':>8} {'twin':>8}"
+        f"{'against':34} {'champion':24} {'strategy':13} {'model s':>7} "
+        f"{'verdict s':>8} {'TFLOP':>8} {'twin':>8}"
     )
     for name in asked.sets:
         one = sets()[name]

@@ -21,6 +21,7 @@ from headstart.core.dataset import SetAside
 from headstart.core.evidence import Arm, Case, Finding, serves
 from headstart.core.plan import Plan
 from headstart.core.run import Record, Watcher
+from headstart.errors import DataError
 from headstart.job import Given, Job
 from headstart.registry import document, packs, runs
 from headstart.registry.packs import Base, PackParts, Probe
@@ -177,7 +178,7 @@ def _judge(made: Job, transfer: Fitted, strategy: str, features: np.ndarray, run
     """Trains what transfer is compared with, opens the test split once, and measures."""
     baselines = _baselines(made, transfer)
     curve = learning_curve(made, features) if made.plan.evidence.learning_curve else None
-    rows = made.seal.open(f"run {run_id}")
+    rows = _judgeable(made, made.seal.open(f"run {run_id}"))
     tested = made.extract(rows)
     late = [SetAside(b.name, b.reason, b.remedy) for b in tested.set_aside]
     made.set_aside.extend(late)
@@ -202,6 +203,32 @@ def _judge(made: Job, transfer: Fitted, strategy: str, features: np.ndarray, run
     )
     findings = check(case, made.plan.evidence.checks)
     return _record(made, case, findings, tested.rows, run_id)
+
+
+def _judgeable(made: Job, rows: np.ndarray) -> np.ndarray:
+    """Test rows whose target can be predicted; those of a class without a training row are set aside.
+
+    Raises:
+        DataError: none is left.
+    """
+    kept, lost = [], []
+    for row, target in zip(rows, made.dataset.targets(rows), strict=True):
+        try:
+            made.targets.encode([target])
+            kept.append(row)
+        except DataError:
+            lost.append(row)
+    reason, remedy = "no training row has its class", "add examples of the class to learn from"
+    names = made.dataset.names(np.asarray(lost, np.int64)) if lost else []
+    made.set_aside.extend(SetAside(name, reason, remedy) for name in names)
+    if lost:
+        made.say(
+            f"{len(lost)} of {len(rows)} test rows have a class that no training row has; they were set "
+            "aside, and the scores speak of the others."
+        )
+    if not kept:
+        raise DataError(f"No training row has a class of the {len(rows)} test rows: {remedy}.")
+    return np.asarray(kept, np.int64)
 
 
 def _baselines(made: Job, transfer: Fitted) -> dict[str, Fitted]:

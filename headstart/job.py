@@ -208,7 +208,9 @@ def open_dataset(plan: Plan, given: Given | None, watcher: Watcher | None) -> Ar
     known = readers(plan.task.modality)
     cache = cache_root() / "data"
     if given is None:
-        return opening.open_data(plan.task, known, cache=cache, watcher=watcher)
+        return opening.open_data(
+            plan.task, known, cache=cache, watcher=watcher, offline=offline(plan.source)
+        )
     return opening.from_arrays(
         given.inputs,
         given.targets,

@@ -123,6 +123,32 @@ def test_a_pickle_is_refused_with_the_safe_way(
     assert "weights_only=True" in capfd.readouterr().err
 
 
+def test_test_rows_of_a_class_never_learned_are_set_aside(tmp_path: Path) -> None:
+    """The run ends with scores of the others and says so; it does not fail after the training."""
+    from headstart import api
+
+    path = tmp_path / "rows.csv"
+    lines = ["size,weight,split,label"]
+    for i in range(80):
+        part = "train" if i < 50 else "test"
+        label = "c" if i in (60, 70) else "ab"[i % 2]
+        lines.append(f"{i % 2 + i % 7 / 10},{i * 13 % 29},{part},{label}")
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+    run = api.adapt(
+        path,
+        output=str(tmp_path / "runs"),
+        seeds=1,
+        champion=False,
+        strategy="linear_probe",
+        learning_curve=False,
+        near_duplicates=False,
+    )
+    assert [s["name"] for s in run.record.set_aside] == ["row 61", "row 71"]
+    assert "no training row" in run.record.set_aside[0]["reason"]
+    assert any("2 of 30 test rows have a class" in n for n in run.record.notes)
+    assert len(run.record.predictions["names"]) == 28
+
+
 def test_a_few_bad_pictures_are_set_aside_by_name(tmp_path: Path) -> None:
     from headstart import api
 

@@ -49,7 +49,12 @@ def as_document(found: Any) -> dict[str, Any]:
         for entry, row in zip(listed, rows, strict=True):
             entry["probabilities"] = dict(zip(found.classes, row[3:], strict=True))
     bad = [{"name": b.name, "reason": b.reason, "remedy": b.remedy} for b in found.bad]
-    return {"classes": list(found.classes), "predictions": listed, "bad": bad}
+    return {
+        "classes": list(found.classes),
+        "predictions": listed,
+        "bad": bad,
+        "notes": list(found.notes),
+    }
 
 
 def harmless(cell: Any) -> Any:

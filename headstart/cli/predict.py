@@ -105,7 +105,9 @@ def _word(value: Any) -> str:
 
 
 def _complain(found: Any, aside: Path | None) -> None:
-    """Says which rows could not be read. Raises DataError where none could."""
+    """Says what was odd, and which rows could not be read. Raises DataError where none could."""
+    for note in found.notes:
+        console.remark(note)
     if not found.bad:
         return
     told = "; ".join(f"{b.name}: {b.reason} ({b.remedy})" for b in found.bad[:3])

@@ -21,7 +21,8 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA|PLAN.toml",
-        help="A folder of class folders, a CSV, Parquet or JSONL file, or a plan.",
+        help="A folder of class folders, a CSV, Parquet or JSONL file, a folder of such files, a data set "
+        "of the hub as hf:NAME[:CONFIG][:SPLIT], or a plan.",
     ),
 ]
 

@@ -17,11 +17,18 @@ class Field:
 
     Attributes:
         name: column name.
-        kind: what the modality's reader called it ("path", "bytes", "text", "number", "category").
+        kind: what the modality's reader called it ("path", "bytes", "text", "number", "category",
+            "date"). What follows a colon says how its cells are written ("number:comma:kg"); only that
+            reader knows what it means.
     """
 
     name: str
     kind: str
+
+    @property
+    def base(self) -> str:
+        """The kind without how it is written."""
+        return self.kind.partition(":")[0]
 
 
 @dataclass(frozen=True)

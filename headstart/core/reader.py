@@ -28,11 +28,12 @@ class Gathered:
 class Read(Protocol):
     """`read.py`: files and cells to samples. Light: loads no network library.
 
-    Two names are optional. `gather(thing, asked, named=False)` takes a path or an object in memory that only this
-    modality knows (several files that belong together, a library's own type) and gives `Gathered` rows,
-    or None for what it does not know; `asked` are the task's `Columns`, None where rows are to be
-    predicted; `named`: the person named this kind of data. `GROUPS` maps names to functions (sample, fields) -> text: groups that follow from a
-    sample, which `columns.group` may name where the data have no such column.
+    Two names are optional. `gather(thing, asked, named=False)` takes a path or an object in memory that
+    only this modality knows (several files that belong together, a library's own type) and gives
+    `Gathered` rows, or None for what it does not know; `asked` are the task's `Columns`, None where rows
+    are to be predicted; `named`: the person named this kind of data.
+    `GROUPS` maps names to functions (sample, fields) -> text: groups that follow from a sample, which
+    `columns.group` may name where the data have no such column.
 
     Attributes:
         SUFFIXES: file endings that are one sample each in class folders, lower case; () for none.
@@ -42,9 +43,13 @@ class Read(Protocol):
             of the first one only (an image, a text).
         ARRAYS: whether a sample is an array of numbers, so that an array (N, ...) is N samples, and
             numbers in many columns of a table are one input; absent means no.
+        GAPS: whether a sample may lack a field, so that a column that does not come is one of missing
+            values; absent means no.
 
     `claim` meets a column that orders the steps of a sample under a name with " as order per " in it.
 
+    A reader may also offer `refused(name, values) -> str`: why a column that it did not claim is no input,
+    for a person; "" where there is no more to say.
     """
 
     SUFFIXES: tuple[str, ...]

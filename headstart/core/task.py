@@ -15,7 +15,8 @@ class Columns:
         group: rows of one value never straddle a split.
         time: the test split is the latest part.
         sensitive: looked at by slices and audits, never an input.
-        split: a column with the values "train" and "test" that fixes the split.
+        split: a column with the values "train" and "test" that fixes the split, or COLUMN=VALUE: the rows
+            with that value (or one of several, with commas between) are the test split.
         drop: columns that are neither inputs nor metadata.
         sample: rows of one value are the steps of one sample (a long table).
         order: column, beside `sample`, that orders a sample's rows and becomes an input.
@@ -48,7 +49,8 @@ class Task:
     """What is to be learned.
 
     Attributes:
-        data: folder of class folders, or a CSV, Parquet or JSONL file; "" for arrays in memory.
+        data: folder of class folders, a CSV, Parquet or JSONL file, a folder of such files, or
+            "hf:NAME[:CONFIG][:SPLIT]", a data set of the hub; "" for arrays in memory.
         outcome: a file name of `heads/`: "classify", "regress", "tag"; "auto" reads it off the targets.
         modality: a folder name of `modalities/`, or "auto".
         per_class: labelled rows per class to learn from (drawn with the plan's seed); 0: all.

@@ -51,9 +51,9 @@ def as_columns(
         keys = list(dict.fromkeys(k for row in values for k in row))
         return {k: [row.get(k) for row in values] for k in keys}
     if isinstance(values[0], (np.ndarray, list, tuple)):
-        if whole or len({len(v) for v in values if hasattr(v, "__len__")}) > 1:
+        if whole:
             return {names[0] if len(names) == 1 else "input": values}
-        values = np.asarray(values)
+        values = _even(values)
     if isinstance(values, np.ndarray) and values.ndim == 2:
         named = list(names) if len(names) == values.shape[1] else []
         return {(named[i] if named else f"x{i}"): values[:, i] for i in range(values.shape[1])}
@@ -63,3 +63,20 @@ def as_columns(
             "pictures as PNG bytes, or give their paths; name the modality where a sample is an array."
         )
     return {names[0] if len(names) == 1 else "input": values}
+
+
+def _even(rows: Any) -> np.ndarray:
+    """Rows of equal length as one array. Raises DataError for the first that differs."""
+    try:
+        sizes = [np.shape(row) for row in rows]
+    except ValueError:
+        raise DataError(
+            "A row holds lists of different lengths. Expected one number a cell; spread lists over columns."
+        ) from None
+    for place, size in enumerate(sizes):
+        if size != sizes[0]:
+            raise DataError(
+                f"Row {place + 1} came with the shape {size}, the first with {sizes[0]}. Expected rows of "
+                "equal length; fill what is missing with NaN."
+            )
+    return np.asarray(rows)

@@ -154,7 +154,7 @@ def _schema(order: Order) -> pa.Schema:
         ("_signature", pa.large_binary()),
     ]
     for place in layout.fields:
-        columns.append((f"in:{place.name}", KEPT.get(place.kind, table.field(place.name).type)))
+        columns.append((f"in:{place.name}", KEPT.get(place.base, table.field(place.name).type)))
         if is_file(place, order.reader):
             columns += [(f"size:{place.name}", pa.int64()), (f"mtime:{place.name}", pa.int64())]
     columns += [(f"meta:{name}", table.field(name).type) for name in layout.metadata]
@@ -230,7 +230,7 @@ def _made(
     if source is None:
         raise ContractError("An Arrow file was written nowhere; expected a path or a buffer.")
     notes = [*order.table.notes, *layout.notes]
-    if aside:
+    if aside and layout.target:  # of a prediction they are listed one by one
         said = "row was" if len(aside) == 1 else "rows were"
         notes.append(f"{len(aside)} {said} set aside, each with its reason.")
     if order.stray:

@@ -53,7 +53,7 @@ class ArrowDataset:
         notes: sentences about what was guessed or found.
         outcome: a file name of `heads/`; "" without targets.
         target: name of the target column; "" without targets.
-        columns: metadata columns that play a part: "group", "time", "split" -> column name.
+        columns: metadata columns that play a part: "group", "time", "split", "origin" -> column name.
         sensitive: names of the sensitive metadata columns.
         near: near-duplicate radius of the signatures in bits.
         total: rows that were there before any was set aside.
@@ -112,6 +112,19 @@ class ArrowDataset:
         """Columns that are neither input nor target."""
         return {name: self._take(f"meta:{name}", rows) for name in self._about.metadata}
 
+    def filled(self, by: str) -> list[tuple[Any, int, dict[str, int]]]:
+        """Every value of a metadata column, its rows, and by field the cells there that are not missing."""
+        names = [f.name for f in self.fields]
+        counts: Any = [(f"in:{n}", "count") for n in names]
+        whole = pa.Table.from_batches(self._batches)
+        made = whole.group_by(f"meta:{by}", use_threads=False).aggregate(
+            [*counts, ([], "count_all")]
+        )
+        return [
+            (row[f"meta:{by}"], row["count_all"], {n: row[f"in:{n}_count"] for n in names})
+            for row in made.to_pylist()
+        ]
+
     def signatures(self) -> np.ndarray | None:
         """(n, bytes) uint8 of all rows, or None where near-duplicates were not asked for.
 
@@ -154,7 +167,7 @@ class ArrowDataset:
     def _values(self, place: Field, rows: np.ndarray, names: Sequence[str]) -> list[Any]:
         """One field's raw values; what is not kept in the file is loaded now."""
         cells = self._take(f"in:{place.name}", rows)
-        if place.kind in KEPT and not is_file(place, self._reader):
+        if place.base in KEPT and not is_file(place, self._reader):
             return cells
         known: Sequence[tuple[int, int] | None] = [None] * len(cells)
         if is_file(place, self._reader):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from headstart.core import digest
 from headstart.core.dataset import SetAside
 from headstart.core.reader import Read
-from headstart.data.tables import Table, from_columns, is_table
+from headstart.data.tables import Table, from_columns, is_table, join, open_table
 from headstart.errors import DataError, nearest
 
 IGNORED = {"thumbs.db", "desktop.ini", "ehthumbs.db", "__macosx"}
@@ -74,6 +74,36 @@ def single_table(root: Path) -> Path | None:
     """The one table at the top of a folder that holds its list of examples, if there is one."""
     tables = [f for f in _files(root) if is_table(f)]
     return tables[0] if len(tables) == 1 and len(_folders(root)) <= 1 else None
+
+
+def several_tables(root: Path) -> Table | None:
+    """The tables at the top of a folder that holds nothing else to learn from, as one.
+
+    Files called train and test (and validation) fix the split; otherwise the column "file" tells which rows
+    came from which file. None where there is one table, or class folders.
+    """
+    found = [f for f in _files(root) if is_table(f)]
+    if len(found) < 2 or len(_folders(root)) > 1:
+        return None
+    parts = {f.stem: open_table(f) for f in found}
+    if len(parts) < len(found):
+        raise DataError(
+            f"{root} holds tables of one name ({', '.join(f.name for f in found)}). Expected every table "
+            "once; rename or remove one."
+        )
+    columns = {name for table in parts.values() for name in table.columns}
+    named = {name.lower() for name in parts}
+    fixed = named <= TRAIN | TEST | VALIDATION and named & TRAIN and len(parts) > 1
+    wanted = ("split", "subset") if fixed else ("file", "origin")
+    column = next((name for name in wanted if name not in columns), "")
+    if not column:
+        raise DataError(
+            f"The tables in {root} have columns called {' and '.join(wanted)}. Expected one of these names "
+            "to be free for the file's own name; rename a column."
+        )
+    made = join(parts, column, str(root))
+    told = f"{len(parts)} tables were read as one: {', '.join(f.name for f in found)}."
+    return replace(made, notes=(told, *made.notes), origin="" if fixed else column)
 
 
 def stamp(root: Path, files: list[Path]) -> str:

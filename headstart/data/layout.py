@@ -33,7 +33,7 @@ class Layout:
 
     Attributes:
         name: column whose cell names the row; "": rows are numbered.
-        columns: "group", "time", "split" -> column, where there is one.
+        columns: "group", "time", "split", "origin" -> column, where there is one.
         metadata: columns that are neither input nor target nor dropped.
         derived: name of a group that follows from each sample; "": none.
     """
@@ -65,15 +65,21 @@ def arrange(
         root: folder that relative paths in cells start from.
         fields: inputs where they are known already; `task.modality` is then a reader's name.
     """
-    asked, notes = task.columns, list[str]()
+    notes = list[str]()
+    asked = replace(task.columns, split=split_rule(task.columns.split, table.columns)[0])
     offered = {name for reader in readers.values() for name in containers.groups(reader)}
     derived = asked.group if asked.group in offered - set(table.columns) else ""
     _check_names(table, replace(asked, group="") if derived else asked)
     head = table.head()
     target = find_target(table, head, asked, notes) if labelled else ""
-    split = asked.split or find_split(head, target, asked, notes)
-    special = {target, split, asked.group, asked.time, *asked.sensitive, *asked.drop}
-    special = (special | {asked.sample}) - {""}
+    told = find_split(head, target, asked, [] if asked.split else notes)
+    split = asked.split or told
+    hidden = {*asked.drop}
+    if told and told != split:
+        notes.append(f"The column '{told}' holds names of parts and is no input.")
+        hidden.add(told)
+    special = {target, split, asked.group, asked.time, asked.sample, table.origin}
+    special = (special | {*asked.sensitive, *hidden}) - {""}
     if fields:
         modality, chosen = task.modality, tuple(fields)
     else:
@@ -81,8 +87,8 @@ def arrange(
     if derived and derived not in containers.groups(readers[modality]):
         table.require(derived, "the group column")
     used = {f.name for f in chosen}
-    metadata = [n for n in table.columns if n not in used | {target, *asked.drop}]
-    parts = {"group": asked.group, "time": asked.time, "split": split}
+    metadata = [n for n in table.columns if n not in used | {target, *hidden}]
+    parts = {"group": asked.group, "time": asked.time, "split": split, "origin": table.origin}
     layout = Layout(
         modality=modality,
         fields=chosen,
@@ -210,7 +216,7 @@ def _inputs(
         fields = tuple(Field(n, claimed[n]) for n in chosen)
         rest = [n for n in free if n not in claimed and n not in ids]
         if reader.MANY and rest:
-            notes.append(f"Not read as {modality}, so no input: {_told(rest)}.")
+            notes += _refused(modality, reader, {n: cells[n] for n in rest})
         if not wanted or task.modality == "auto":
             notes.append(f"Inputs: {_told(chosen)}, read as {modality}.")
         return modality, fields
@@ -226,8 +232,25 @@ def _inputs(
     )
 
 
+def _refused(modality: str, reader: Read, cells: Mapping[str, list[Any]]) -> list[str]:
+    """Which columns are no input, and why where the reader tells."""
+    tell = getattr(reader, "refused", None)
+    why = {n: tell(n, values) if tell else "" for n, values in cells.items()}
+    plain = [n for n, reason in why.items() if not reason]
+    told = [f"Not read as {modality}, so no input: {_told(plain)}."] if plain else []
+    return told + [f"The column '{n}' is no input: {r}." for n, r in why.items() if r]
+
+
 def _blank(cells: Sequence[Any]) -> bool:
     return all(c is None or c != c for c in cells)
+
+
+def split_rule(asked: str, columns: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """Column and test values of "COLUMN=VALUE[,VALUE...]"; no values where it is a column's name."""
+    name, equals, values = asked.partition("=")
+    if asked in columns or not equals:
+        return asked, ()
+    return name.strip(), tuple(v.strip() for v in values.split(",") if v.strip())
 
 
 def _forced(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from headstart.core.dataset import Field, SetAside
 from headstart.core.reader import Read
 from headstart.core.run import Watcher
 from headstart.core.task import Columns, Task
-from headstart.data import containers, folders, quality, reshape, storage, tags
+from headstart.data import containers, folders, hub, quality, reshape, storage, tags
 from headstart.data.arrays import Inputs, as_columns, bare
 from headstart.data.build import FORMAT, Order, build, check_classes, reader_digest, reopen
 from headstart.data.dataset import ArrowDataset
@@ -25,29 +25,37 @@ __all__ = ["from_arrays", "open_data", "open_samples"]
 
 
 def open_data(
-    task: Task, readers: Mapping[str, Read], *, cache: Path, watcher: Watcher | None = None
+    task: Task,
+    readers: Mapping[str, Read],
+    *,
+    cache: Path,
+    watcher: Watcher | None = None,
+    offline: bool = False,
 ) -> ArrowDataset:
-    """The dataset that `task.data` names: class folders, CSV, TSV, Parquet or JSONL.
+    """The dataset that `task.data` names: class folders, CSV, TSV, Parquet or JSONL, a folder of several
+    tables, or a data set of the hub ("hf:NAME").
 
     Args:
         readers: modality name -> its reader, in the order in which they are asked.
         cache: folder where the Arrow file and the list of rows set aside are kept.
+        offline: whether the network is forbidden; the environment may forbid it too.
 
     Raises:
         DataError: the data cannot be read or used as asked.
+        OfflineError: they would have to be fetched, and the network is forbidden.
         StorageError: the cache cannot be written.
     """
     path = Path(task.data).expanduser()
-    if not task.data or not path.exists():
+    if not task.data or not (hub.named(task.data) or path.exists()):
         raise DataError(
             f"There is no data at '{task.data}'. Expected a folder of class folders, or a CSV, TSV, "
-            "Parquet or JSONL file; check the path."
+            "Parquet or JSONL file; check the path. A data set of the hub is named hf:OWNER/NAME."
         )
     storage.folder(cache)
-    order = _order(path, task, readers, cache, watcher)
+    order = _order(_found(path, task, readers, offline), task, readers, cache, watcher)
     made = _again(order) or build(order)
     check_classes(made)
-    made.notes += quality.conflict_note(made)
+    made.notes += quality.gap_note(made) + quality.conflict_note(made)
     if watcher:
         for note in made.notes:
             watcher.say(note)
@@ -102,25 +110,50 @@ def from_arrays(
         )
     )
     check_classes(made)
-    made.notes += quality.conflict_note(made)
+    made.notes += quality.gap_note(made) + quality.conflict_note(made)
     return made
 
 
+@dataclass(frozen=True)
+class _Found:
+    """Rows, the folder that paths in cells start from, class folders where the rows are files, and the
+    modality where its reader gathered them."""
+
+    table: Table
+    root: Path
+    listing: folders.Listing | None = None
+    modality: str = ""
+
+
+def _found(path: Path, task: Task, readers: Mapping[str, Read], offline: bool) -> _Found:
+    """Tells a data set of the hub, one table, several tables and class folders apart."""
+    if hub.named(task.data):
+        return _Found(*hub.open_set(task.data, offline=offline))
+    if own := containers.gather(path, readers, task.columns):
+        return _Found(own[1], path.parent, modality=own[0])
+    if not path.is_dir():
+        return _Found(open_table(path), path.parent)
+    if hub.is_copy(path):
+        return _Found(*hub.open_set(f"{hub.PREFIX}{path}", offline=True))
+    if file := folders.single_table(path):
+        return _Found(open_table(file), path)
+    if several := folders.several_tables(path):
+        return _Found(several, path)
+    listing = folders.scan(path, readers, task.modality)
+    return _Found(listing.table, path, listing)
+
+
 def _order(
-    path: Path, task: Task, readers: Mapping[str, Read], cache: Path, watcher: Watcher | None
+    found: _Found, task: Task, readers: Mapping[str, Read], cache: Path, watcher: Watcher | None
 ) -> Order:
     """What `open_data` builds: class folders, or a table."""
-    stray: tuple[SetAside, ...] = ()
-    own = containers.gather(path, readers, task.columns)
-    file = folders.single_table(path) if own is None and path.is_dir() else path
-    if own is None and file is None:
-        listing = folders.scan(path, readers, task.modality)
-        table, root, stray = listing.table, path, listing.set_aside
-        layout = _folder_layout(listing, task, readers, path)
+    table, root, stray = found.table, found.root, tuple[SetAside, ...]()
+    if found.listing is not None:
+        stray = found.listing.set_aside
+        layout = _folder_layout(found.listing, task, readers, root)
     else:
-        modality, table = own or (task.modality, open_table(file or path))
-        task, root = replace(task, modality=modality), (file or path).parent
-        table, task = reshape.reshaped(table, task, readers.get(modality))
+        task = replace(task, modality=found.modality or task.modality)
+        table, task = reshape.reshaped(table, task, readers.get(task.modality))
         table, task = tags.gathered(table, task)
         layout = arrange(table, task, readers, root)
     reader = readers[layout.modality]

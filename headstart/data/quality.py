@@ -16,10 +16,17 @@ from headstart.data.dataset import ArrowDataset
 LEAK_ROWS = 20_000
 LEAK = 0.01
 """A column that leaves at most this share of the target unexplained gives it away."""
+LEAST = 20
+"""Cells that a column must have before it can be said to tell."""
 REPEATS = 5
 """A category must have so many rows per value on average before it can be said to explain anything."""
 IMBALANCE = 10
 FEW = 5
+CELLS = ("number", "category", "date")
+"""Kinds of fields that are single cells of a row."""
+MOST_GROUPS = 50
+SPARSE = 0.05
+"""A column with a value in at most this share of a group's rows is as good as missing there."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,30 @@ def conflict_note(dataset: ArrowDataset) -> tuple[str, ...]:
     )
 
 
+def gap_note(dataset: ArrowDataset) -> tuple[str, ...]:
+    """Sentences on columns that have (next to) no value in a group, a part or a file, and have elsewhere."""
+    told = []
+    named = {dataset.columns.get(part) for part in ("group", "split", "origin")} - {None}
+    inputs = [f.name for f in dataset.fields if f.base in CELLS]
+    for column in sorted(str(n) for n in named):
+        groups = dataset.filled(column) if inputs else []
+        if len(groups) > MOST_GROUPS:
+            continue
+        usual = {n for _, rows, cells in groups for n in inputs if cells[n] > SPARSE * rows}
+        for value, rows, cells in groups:
+            empty = [n for n in inputs if n in usual and cells[n] <= SPARSE * rows]
+            if empty and rows >= FEW:
+                shown = ", ".join(
+                    f"'{n}' ({cells[n]})" if cells[n] else f"'{n}'" for n in empty[:8]
+                )
+                little = "next to nothing" if any(cells[n] for n in empty) else "nothing"
+                told.append(
+                    f"Where '{column}' is '{value}' ({rows} rows), {little} is known of {shown}"
+                    f"{' ...' if len(empty) > 8 else ''}: missing values there."
+                )
+    return tuple(told)
+
+
 def _conflicts(same: np.ndarray, targets: Sequence[Any]) -> list[np.ndarray]:
     """Row places of every group of equal rows whose targets differ."""
     order = np.argsort(same, kind="stable")
@@ -140,7 +171,7 @@ def _columns(
     warnings: list[str],
 ) -> None:
     """Missing, constant and telling columns of a table."""
-    table = [f for f in dataset.fields if f.kind in ("number", "category")]
+    table = [f for f in dataset.fields if f.base in CELLS]
     if not table:
         return
     step = max(1, -(-len(train) // LEAK_ROWS))
@@ -152,28 +183,42 @@ def _columns(
         full = [i for i, c in enumerate(cells) if c is not None and c == c]
         if share := 1 - len(full) / max(1, len(cells)):
             missing[place.name] = share
-        if len({cells[i] for i in full}) <= 1:
+        if len({cells[i] for i in full}) <= 1 and not 0 < len(full) < len(cells):
             warnings.append(
                 f"The column '{place.name}' is constant or empty in training; it tells nothing."
             )
             continue
-        if len(full) >= 20 and _tells(
-            [cells[i] for i in full], [seen[i] for i in full], place.kind, dataset.outcome
-        ):
+        values, beside = [cells[i] for i in full], [seen[i] for i in full]
+        many = len(full) >= LEAST and len(set(beside)) > 1
+        gives = many and _tells(values, beside, place.base, dataset.outcome)
+        absent = not gives and _absence_tells(cells, full, seen, dataset.outcome)
+        if gives or absent:
+            how = ", by where it is missing" if absent else ""
             warnings.append(
-                f"The column '{place.name}' alone gives the target away (all but {LEAK:.0%}). If it is not "
-                "known when predictions are made, drop it: the figures would not hold."
+                f"The column '{place.name}' alone gives the target away (all but {LEAK:.0%}){how}. If it is "
+                "not known when predictions are made, drop it: the figures would not hold."
             )
     facts["missing"] = missing
 
 
+def _absence_tells(
+    cells: Sequence[Any], full: Sequence[int], targets: Sequence[Any], outcome: str
+) -> bool:
+    """Whether a cell's absence gives the class away: a date of discharge, say, or of a repair."""
+    if outcome != "classify" or min(len(full), len(cells) - len(full)) < LEAST:
+        return False
+    there = set(full)
+    return _tells([i in there for i in range(len(cells))], list(targets), "category", outcome)
+
+
 def _tells(cells: list[Any], targets: list[Any], kind: str, outcome: str) -> bool:
-    """Whether one column predicts the target almost surely."""
-    if kind == "number":
+    """Whether one column predicts the target almost surely: as a number, or as names for its values."""
+    if kind != "category":
         values = np.asarray(cells, np.float64)
-        if outcome == "regress":
-            return _correlated(values, np.asarray(targets, np.float64))
-        return outcome == "classify" and _cuts(values, partition.codes(targets)[0])
+        if outcome == "regress" and _correlated(values, np.asarray(targets, np.float64)):
+            return True
+        if outcome == "classify" and _cuts(values, partition.codes(targets)[0]):
+            return True
     codes, names = partition.codes(cells)
     if len(names) * REPEATS > len(cells):
         return False

@@ -21,7 +21,12 @@ from headstart.data.layout import Layout
 from headstart.data.tables import Table
 from headstart.errors import BadRow, DataError
 
-LIGHT = {"text": pa.large_string(), "category": pa.large_string(), "number": pa.float64()}
+LIGHT = {
+    "text": pa.large_string(),
+    "category": pa.large_string(),
+    "number": pa.float64(),
+    "date": pa.float64(),
+}
 """Kinds whose loaded value is kept in the file; "bytes" too. Others are loaded when asked for."""
 KEPT = LIGHT | {"bytes": pa.large_binary()}
 MISSING = {"", "nan", "null", "#n/a", "n/a", "na"}
@@ -82,7 +87,7 @@ class Sieve:
         self.layout, self.reader, self.root = layout, reader, root
         self.signatures = signatures
         self.files = tuple(is_file(f, reader) for f in layout.fields)
-        self.heavy = any(f.kind not in LIGHT for f in layout.fields)
+        self.heavy = any(f.base not in LIGHT for f in layout.fields)
 
     def parts(self, table: Table) -> Iterator[Part]:
         """All batches in order; files are read by a pool of threads."""
@@ -137,7 +142,7 @@ class Sieve:
                 stats.append(stat(cell, self.root))
             value = reader.load(cell, field, self.root)
             sample[field.name] = value
-            kept.append(value if field.kind in KEPT else cell)
+            kept.append(value if field.base in KEPT else cell)
         reader.check(sample, fields)
         content = digest.row(reader.content(sample, fields))
         signature = reader.signature(sample, fields) if self.signatures else b""

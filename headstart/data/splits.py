@@ -13,8 +13,8 @@ from headstart.core.dataset import SetAside, Split
 from headstart.core.task import Task
 from headstart.data import near, partition
 from headstart.data.dataset import ArrowDataset
-from headstart.data.layout import PARTS
-from headstart.errors import DataError, PlanError
+from headstart.data.layout import PARTS, split_rule
+from headstart.errors import DataError, PlanError, nearest
 
 CHAIN = 0.1
 """A cluster of near-duplicates that holds more than this share of rows, of several classes, says that
@@ -232,12 +232,19 @@ def _choose(
     """Mask of the test rows, and in words how they were chosen."""
     rows = np.arange(len(dataset))
     if column := dataset.columns.get("split"):
-        return _given(dataset.metadata(rows)[column], column, notes), f"given by '{column}'"
+        values = dataset.metadata(rows)[column]
+        if task.columns.split not in ("", column):
+            wanted = split_rule(task.columns.split, ())[1]
+            told = " or ".join(f"'{v}'" for v in wanted)
+            return _held_out(values, column, wanted), f"tested where '{column}' is {told}"
+        return _given(values, column, notes), f"given by '{column}'"
     share = task.test_share
-    told = f"{100 * (1 - share):g}/{100 * share:g}"
+    shares = f"{100 * (1 - share):g}/{100 * share:g}"
     if column := dataset.columns.get("time"):
         times = partition.moments(dataset.metadata(rows)[column], column)
-        return partition.latest(times, share), f"by '{column}' {told}: the latest rows are the test"
+        return partition.latest(
+            times, share
+        ), f"by '{column}' {shares}: the latest rows are the test"
     if len(np.unique(linked)) < 2:
         raise DataError(
             "All rows belong to one group, so none can be kept apart to test on. Expected two groups "
@@ -255,12 +262,31 @@ def _choose(
     real = 100 * float(test.mean())
     if abs(real - 100 * share) > 5:
         notes.append(f"The test part holds {real:.0f} % of the rows, as groups were kept whole.")
-    return test, f"{kind} {told}, seed {seed}{grouped}"
+    return test, f"{kind} {shares}, seed {seed}{grouped}"
 
 
 def _named(dataset: ArrowDataset) -> str:
     column = dataset.columns.get("group")
     return f" in '{column}'" if column else ""
+
+
+def _held_out(values: Sequence[Any], column: str, wanted: Sequence[str]) -> np.ndarray:
+    """Mask of the rows with one of the values. Raises DataError where a value does not occur."""
+    plain = [str(v) for v in values]
+    known = sorted(set(plain))
+    for value in wanted:
+        if value not in known:
+            raise DataError(
+                f"The test rows should be those where '{column}' is '{value}', but it is that nowhere. "
+                f"{nearest(value, known)}"
+            )
+    mask = np.isin(plain, wanted)
+    if not wanted or mask.all():
+        raise DataError(
+            f"The split '{column}={','.join(wanted)}' leaves one part empty. Expected "
+            f"{column}=VALUE with a value of some rows: {', '.join(known[:8])}."
+        )
+    return mask
 
 
 def _given(values: Sequence[Any], column: str, notes: list[str]) -> np.ndarray:

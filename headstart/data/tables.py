@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from headstart.data import delimited
 from headstart.errors import DataError, nearest
 
 BATCH = 1024
+HEAD = 2000
+"""Rows that columns are guessed from."""
 DELIMITED = (".csv", ".tsv", ".txt")
 SUFFIXES = (".csv", ".tsv", ".parquet", ".pq", ".jsonl", ".ndjson")
 
@@ -32,6 +34,8 @@ class Table:
         stream: a fresh pass over all rows, in batches of at most `BATCH`.
         set_aside: rows that are no rows (wrong number of cells).
         stamp: changes when the content may have changed; part of the cache's key.
+        origin: column that tells which file a row came from, where there are several; never an input.
+        lead: the rows that columns are guessed from, where the first ones are not typical.
     """
 
     name: str
@@ -41,15 +45,17 @@ class Table:
     notes: tuple[str, ...] = ()
     set_aside: tuple[SetAside, ...] = ()
     stamp: str = ""
+    origin: str = ""
+    lead: Callable[[], Iterator[pa.RecordBatch]] | None = None
 
     @property
     def columns(self) -> list[str]:
         return list(self.schema.names)
 
-    def head(self, rows: int = 2000) -> pa.Table:
+    def head(self, rows: int = HEAD) -> pa.Table:
         """The first rows."""
         taken, count = [], 0
-        for batch in self.stream():
+        for batch in (self.lead or self.stream)():
             taken.append(batch.slice(0, rows - count))
             count += len(taken[-1])
             if count >= rows:
@@ -103,6 +109,102 @@ def open_table(path: Path) -> Table:
     if not table.rows:
         raise DataError(f"{path.name} has a header but no rows. Expected one row per example.")
     return table
+
+
+def join(tables: Mapping[str, Table], column: str, name: str) -> Table:
+    """Rows of several tables, one after the other; what one of them lacks is missing there, which is said.
+
+    Args:
+        tables: what a person calls each part -> its rows.
+        column: a new column that holds these names; "": none.
+        name: what a person calls all of them.
+    """
+    schema, notes = _united(tables)
+    if column:
+        schema = schema.append(pa.field(column, pa.string()))
+
+    def fit(part: str, batch: pa.RecordBatch) -> pa.RecordBatch:
+        columns = []
+        for field in schema:
+            if field.name == column:
+                columns.append(pa.array([part] * len(batch), field.type))
+            elif field.name in batch.schema.names:
+                columns.append(batch.column(field.name).cast(field.type))
+            else:
+                columns.append(pa.nulls(len(batch), field.type))
+        return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+    def stream() -> Iterator[pa.RecordBatch]:
+        for part, table in tables.items():
+            yield from (fit(part, batch) for batch in table.stream())
+
+    def lead() -> Iterator[pa.RecordBatch]:
+        for part, table in tables.items():
+            for batch in table.head(max(1, HEAD // len(tables))).to_batches():
+                yield fit(part, batch)
+
+    every = list(tables.values())
+    return Table(
+        name,
+        schema,
+        sum(t.rows for t in every),
+        stream,
+        (*dict.fromkeys(n for t in every for n in t.notes), *notes),
+        tuple(s for t in every for s in t.set_aside),
+        "|".join(f"{part}:{t.stamp}" for part, t in tables.items()),
+        column,
+        lead,
+    )
+
+
+def _united(tables: Mapping[str, Table]) -> tuple[pa.Schema, list[str]]:
+    """All columns of all tables with a type that holds them, and sentences on what differs."""
+    kinds: dict[str, pa.DataType] = {}
+    notes = []
+    for table in tables.values():
+        for field in table.schema:
+            before = kinds.get(field.name, field.type)
+            kinds[field.name] = _wider(before, field)
+            mixed = _text(kinds[field.name]) and not (_text(before) and _text(field.type))
+            if mixed and not _empty(tables.values(), field.name):
+                notes.append(f"The column '{field.name}' has several types; it was read as text.")
+    for part, table in tables.items():
+        lacking = [n for n in kinds if n not in table.columns]
+        if lacking:
+            shown = ", ".join(f"'{n}'" for n in lacking[:8]) + (" ..." if len(lacking) > 8 else "")
+            notes.append(
+                f"'{part}' has no column {shown}; in its {table.rows} rows that is missing."
+            )
+    return pa.schema(kinds.items()), list(dict.fromkeys(notes))
+
+
+def _text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _empty(tables: Iterable[Table], name: str) -> bool:
+    """Whether one of the tables has the column without a value, so that its type says nothing."""
+    heads = (t.head().column(name) for t in tables if name in t.columns)
+    return any(head.null_count == len(head) for head in heads)
+
+
+def _wider(first: pa.DataType, field: pa.Field) -> pa.DataType:
+    """A type that `first` and the field's own can be cast to. Raises DataError."""
+    second, binary = field.type, (pa.binary(), pa.large_binary())
+    if first in binary and second in binary:
+        return pa.large_binary()
+    if first == second or pa.types.is_null(second):
+        return first
+    if pa.types.is_null(first):
+        return second
+    if all(pa.types.is_integer(t) or pa.types.is_floating(t) for t in (first, second)):
+        return pa.float64()
+    if any(pa.types.is_nested(t) or t in binary for t in (first, second)):
+        raise DataError(
+            f"The column '{field.name}' is {first} in one file and {second} in another. Expected one kind in "
+            "all files; convert it, or give one file."
+        )
+    return pa.string()
 
 
 def from_columns(columns: Mapping[str, Any], name: str = "the arrays") -> Table:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 
 import pyarrow as pa
@@ -50,23 +51,61 @@ def open_samples(
     """
     came = _came(inputs, fields, reader, root)
     table, naming = reshape.again(came.table, fields)
+    table, notes = _completed(table, fields, reader)
     head = table.head(200)
-    chosen = []
-    for place in fields:
-        if place.name not in table.columns:
-            raise DataError(
-                f"{table.name} has no column '{place.name}', which the model was trained on "
-                f"({', '.join(f.name for f in fields)}). {nearest(place.name, table.columns)}"
-            )
-        chosen.append(_kind(place, head, reader, files=came.files))
+    chosen = [_kind(place, head, reader, files=came.files) for place in fields]
     used = {f.name for f in chosen}
     layout = Layout(
         modality=modality,
         fields=tuple(chosen),
         name=naming or next((f.name for f in chosen if f.kind == reader.FILE_KIND and f.kind), ""),
         metadata=tuple(n for n in table.columns if n not in used),
+        notes=notes,
     )
     return build(Order(table, layout, reader, came.root, 1.0, False, cache=cache, watcher=watcher))
+
+
+def _completed(
+    table: Table, fields: Sequence[Field], reader: Read
+) -> tuple[Table, tuple[str, ...]]:
+    """The table with columns of missing values for those that did not come, where the reader takes that; and
+    sentences on them and on columns that training did not have.
+
+    Raises:
+        DataError: a column is missing that is needed, or that may only be written in another way.
+    """
+    lacking = [f.name for f in fields if f.name not in table.columns]
+    extra = [n for n in table.columns if n not in {f.name for f in fields}]
+    alike = {n: get_close_matches(n.lower(), [e.lower() for e in extra], 1, 0.8) for n in lacking}
+    most = 2 * len(lacking) > len(fields)
+    for name in lacking:
+        if most or alike[name] or not getattr(reader, "GAPS", False):
+            raise DataError(
+                f"{table.name} has no column '{name}', which the model was trained on "
+                f"({', '.join(f.name for f in fields)}). {nearest(name, table.columns)}"
+            )
+    notes = []
+    if lacking:
+        notes.append(
+            f"{table.name} has no column {', '.join(map(repr, lacking))}: missing in all {table.rows} rows."
+        )
+        table = _with_gaps(table, lacking)
+    if extra and reader.MANY:
+        shown = ", ".join(map(repr, extra[:8])) + (" ..." if len(extra) > 8 else "")
+        notes.append(f"Not used, as the model was not trained on it: {shown}.")
+    return table, tuple(notes)
+
+
+def _with_gaps(table: Table, names: Sequence[str]) -> Table:
+    """The table with further columns of missing values."""
+    schema = pa.schema([*table.schema, *(pa.field(n, pa.string()) for n in names)])
+
+    def stream() -> Iterator[pa.RecordBatch]:
+        for batch in table.stream():
+            gaps = [pa.nulls(len(batch), pa.string()) for _ in names]
+            yield pa.RecordBatch.from_arrays([*batch.columns, *gaps], schema=schema)
+
+    return replace(table, schema=schema, stream=stream)
 
 
 def _came(inputs: Inputs, fields: Sequence[Field], reader: Read, root: Path | None) -> Came:

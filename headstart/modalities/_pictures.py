@@ -1,7 +1,8 @@
 """timm networks as ordered stages; every other picture network as one stage.
 
 Staged families (timm class): ResNet, EfficientNet (also MobileNetV2), MobileNetV3, ConvNeXt,
-VisionTransformer. Whatever can be laid out as (N, C, H, W) may be read by them: photos, spectrograms.
+VisionTransformer, VGG (arXiv:1409.1556), InceptionV3 (arXiv:1512.00567), InceptionV4 and
+InceptionResnetV2 (arXiv:1602.07261). Whatever can be laid out as (N, C, H, W) may be read by them: photos, spectrograms.
 """
 
 from __future__ import annotations
@@ -83,20 +84,32 @@ def stage(loaded: Loaded, transform: Transform | None = None) -> PictureBackbone
             "Expected a network of the timm library; see `headstart sources`."
         )
     width = int(getattr(net, "head_hidden_size", None) or net.num_features)
-    plan_of = _FAMILIES.get(type(net).__name__)
+    family = type(net).__name__
+    plan_of = _FAMILIES.get(family)
     plan, key = plan_of(net) if plan_of else _one_stage(net)
-    backbone = PictureBackbone(net, plan, key, pooled=_forward_head, width=width)
+    pooled = _POOLED.get(family, _forward_head)
+    backbone = PictureBackbone(net, plan, key, pooled=pooled, width=width)
     return backbone.eval()
 
 
 def reference(loaded: Loaded, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """What the untouched network calls its features before the classifier."""
     net = loaded.module
-    return {"pool": net.forward_head(net.forward_features(inputs["pixels"]), pre_logits=True)}
+    features = _features(net, inputs["pixels"])
+    return {"pool": net.forward_head(features, pre_logits=True)}
+
+
+def _features(net: Any, pixels: Tensor) -> Tensor:
+    """`forward_features` without the scores of an auxiliary classifier, which InceptionV3 adds."""
+    found = net.forward_features(pixels)
+    return found[0] if isinstance(found, tuple) else found
 
 
 def _forward_head(net: nn.Module, value: Tensor) -> Tensor:
-    features = net.forward_head(value, pre_logits=True)  # type: ignore[operator]
+    return _flat(net.forward_head(value, pre_logits=True))  # type: ignore[operator]
+
+
+def _flat(features: Tensor) -> Tensor:
     return features.flatten(1) if features.ndim > 2 else features
 
 
@@ -153,6 +166,53 @@ def _vit(net: nn.Module) -> tuple[Plan, str]:
     return plan, "tokens"
 
 
+def _vgg(net: nn.Module) -> tuple[Plan, str]:
+    """One stage a convolution, with its norm, activation and pooling; then the two wide layers."""
+    groups: list[list[str]] = []
+    for place, layer in enumerate(net.get_submodule("features").children()):
+        if isinstance(layer, nn.Conv2d):
+            groups.append([])
+        groups[-1].append(f"features.{place}")
+    plan: Plan = [(names[0], tuple(names), _chain(*names)) for names in groups]
+    return [*plan, ("pre_logits", ("pre_logits",), _module("pre_logits"))], "maps"
+
+
+def _vgg_pooled(net: Any, value: Tensor) -> Tensor:
+    """timm counts the wide layers to the head; here they are a stage, and only the pooling is left."""
+    return _flat(net.head(value, pre_logits=True))
+
+
+_V3 = (
+    *(("Conv2d_1a_3x3",), ("Conv2d_2a_3x3",), ("Conv2d_2b_3x3", "Pool1")),
+    *(("Conv2d_3b_1x1",), ("Conv2d_4a_3x3", "Pool2")),
+    *((f"Mixed_{name}",) for name in ("5b", "5c", "5d", "6a", "6b", "6c", "6d", "6e")),
+    *((f"Mixed_{name}",) for name in ("7a", "7b", "7c")),
+)
+
+
+def _inception_v3(net: Any) -> tuple[Plan, str]:
+    """The auxiliary classifier only helped to train the source; no feature passes it, so it is taken off."""
+    net.AuxLogits, net.aux_logits = None, False
+    return [(names[0], names, _chain(*names)) for names in _V3], "maps"
+
+
+def _inception_v4(net: nn.Module) -> tuple[Plan, str]:
+    return _numbered(net, "features"), "maps"
+
+
+def _inception_resnet_v2(net: nn.Module) -> tuple[Plan, str]:
+    stem = (
+        *(("conv2d_1a",), ("conv2d_2a",), ("conv2d_2b", "maxpool_3a")),
+        *(("conv2d_3b",), ("conv2d_4a", "maxpool_5a"), ("mixed_5b",)),
+    )
+    plan: Plan = [(names[0], names, _chain(*names)) for names in stem]
+    plan += [*_numbered(net, "repeat"), ("mixed_6a", ("mixed_6a",), _module("mixed_6a"))]
+    plan += [*_numbered(net, "repeat_1"), ("mixed_7a", ("mixed_7a",), _module("mixed_7a"))]
+    plan += _numbered(net, "repeat_2")
+    plan += [(name, (name,), _module(name)) for name in ("block8", "conv2d_7b")]
+    return plan, "maps"
+
+
 def _numbered(net: nn.Module, parent: str) -> Plan:
     count = len(net.get_submodule(parent))  # type: ignore[arg-type]
     names = [f"{parent}.{i}" for i in range(count)]
@@ -160,7 +220,7 @@ def _numbered(net: nn.Module, parent: str) -> Plan:
 
 
 def _one_stage(net: nn.Module) -> tuple[Plan, str]:
-    return [("all", (), lambda net, value: net.forward_features(value))], "maps"  # type: ignore[operator]
+    return [("all", (), _features)], "maps"
 
 
 _FAMILIES: dict[str, Callable[[nn.Module], tuple[Plan, str]]] = {
@@ -169,4 +229,10 @@ _FAMILIES: dict[str, Callable[[nn.Module], tuple[Plan, str]]] = {
     "MobileNetV3": _mobilenetv3,
     "ConvNeXt": _convnext,
     "VisionTransformer": _vit,
+    "VGG": _vgg,
+    "InceptionV3": _inception_v3,
+    "InceptionV4": _inception_v4,
+    "InceptionResnetV2": _inception_resnet_v2,
 }
+_POOLED: dict[str, Step] = {"VGG": _vgg_pooled}
+"""What pools a family whose `forward_head` does more than that."""

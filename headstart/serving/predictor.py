@@ -39,6 +39,7 @@ class Predictions:
         probabilities: (rows, classes), or None for numbers.
         classes: in the order of the columns of `probabilities`.
         bad: rows that could not be read, with reason and remedy.
+        notes: sentences on the input: columns that did not come, cells that training never had.
     """
 
     names: list[str]
@@ -46,6 +47,7 @@ class Predictions:
     probabilities: np.ndarray | None
     classes: tuple[str, ...]
     bad: list[SetAside]
+    notes: tuple[str, ...] = ()
 
 
 class Predictor:
@@ -111,7 +113,10 @@ class Predictor:
         dataset = opening.open_samples(
             inputs, self.pack.fields, self.reader, modality=self.pack.modality, watcher=watcher
         )
+        before = dict(self.transform.counts)
         said, made = self.outputs(dataset, np.arange(len(dataset)), watcher)
+        told = {k: n - before.get(k, 0) for k, n in self.transform.counts.items()}
+        counted = tuple(f"Preprocessing: {what}, {n}." for what, n in told.items() if n)
         late = [SetAside(b.name, b.reason, b.remedy) for b in made.set_aside]
         return Predictions(
             names=dataset.names(made.rows),
@@ -119,6 +124,7 @@ class Predictor:
             probabilities=said if self.targets.classes else None,
             classes=self.targets.classes,
             bad=[*dataset.set_aside, *late],
+            notes=(*dataset.notes, *counted),
         )
 
 

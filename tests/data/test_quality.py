@@ -56,12 +56,34 @@ def test_repeated_rows_and_conflicts(judged):
         [float(c == "a") for c in CLASSES],
         [c + "!" for c in CLASSES],
         [(3 if c == "a" else 7) + float(v) for c, v in zip(CLASSES, RNG.random(ROWS), strict=True)],
+        # a code of the class in which both alternate
+        [float(2 * RNG.integers(0, 4) + (c == "a")) for c in CLASSES],
     ],
 )
 def test_a_column_that_gives_the_class_away(judged, leak):
     found = judged(CLEAN | {"leak": leak}, CLASSES)
     assert [w for w in found.warnings if "'leak' alone gives" in w]
     assert not [w for w in found.warnings if "'p'" in w or "'r'" in w]
+
+
+def test_a_column_that_is_missing_for_one_class_gives_it_away(judged):
+    day = [float(v) if c == "a" else None for c, v in zip(CLASSES, RNG.random(ROWS), strict=True)]
+    mark = ["discharged" if c == "a" else None for c in CLASSES]
+    found = judged(CLEAN | {"day": day, "mark": mark}, CLASSES)
+    for name in ("day", "mark"):
+        assert [w for w in found.warnings if f"'{name}' alone" in w and "where it is missing" in w]
+    assert not [w for w in found.warnings if "constant" in w]
+
+
+def test_gaps_that_fall_anywhere_give_nothing_away(judged):
+    day = [float(v) if v > 0.4 else None for v in RNG.random(ROWS)]
+    assert judged(CLEAN | {"day": day}, CLASSES).warnings == ()
+
+
+def test_a_bent_copy_of_few_numbers_gives_the_number_away(judged):
+    grade = RNG.integers(-3, 4, ROWS)
+    found = judged(CLEAN | {"leak": grade.astype(float)}, (grade**2).astype(float) + 0.0)
+    assert any("'leak' alone" in w for w in found.warnings)
 
 
 def test_a_rare_class_is_no_leak(judged):

@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from transformers import GPT2Config, GPT2LMHeadModel
 
-from headstart.core import digest
+from headstart.core import digest, staging
+from headstart.core.dataset import Field
 from headstart.errors import OfflineError, PlanError, SourceError
-from headstart.modalities.text import tiny
+from headstart.modalities.text import backbones, batch, tiny
 from headstart.providers import hf
 
 
@@ -51,6 +54,44 @@ def test_what_lies_beside_the_weights_is_read(made: Path) -> None:
     assert source.trained_on == "snli, s2orc"
     assert loaded.config["architecture"] == source.family == "bert"
     assert source.sha256 == digest.tensors(tiny.loaded(0).module.state_dict().items())
+
+
+@pytest.fixture(scope="module")
+def causal(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny GPT-2 as its library saves it: with its language head, and without a padding token."""
+    folder = tmp_path_factory.mktemp("gpt2")
+    words = Tokenizer.from_str(tiny.loaded(0).source.preprocessing["tokenizer_json"])
+    config = GPT2Config(
+        vocab_size=words.get_vocab_size(), n_embd=16, n_layer=2, n_head=2, n_positions=24
+    )
+    torch.manual_seed(0)
+    GPT2LMHeadModel(config).save_pretrained(folder)
+    (folder / "tokenizer.json").write_text(words.to_str(), "utf-8")
+    return folder
+
+
+def test_gpt2_is_read_with_its_places_and_its_pooling(causal: Path) -> None:
+    loaded = hf.open(str(causal), {}, offline=True)
+    sealed = loaded.source.preprocessing
+    assert loaded.config["architecture"] == loaded.source.family == "gpt2"
+    assert (sealed["max_length"], sealed["pooling"], sealed["pad_id"]) == (24, "mean", 0)
+    last = hf.open(str(causal), {"pooling": "last"}, offline=True)
+    assert last.source.preprocessing["pooling"] == "last"
+    twin = loaded.rebuild(1)
+    assert type(twin) is type(loaded.module) and type(twin).__name__ == "GPT2Model"
+
+
+def test_texts_of_gpt2_are_the_same_alone_and_in_company(causal: Path) -> None:
+    loaded = hf.open(str(causal), {}, offline=True)
+    transform = batch.make(loaded.source.preprocessing, (Field("t", "text"),), [])
+    items = [transform({"t": t}) for t in ("roses", "the old oven and the new pan", "soil rain")]
+    inputs = transform.collate(items)
+    backbone = backbones.stage(loaded).eval()
+    staging.verify(backbone, backbones.reference(loaded, inputs), inputs)
+    with torch.no_grad():
+        mixed = backbone.pool(backbone.run(inputs))
+        alone = [backbone.pool(backbone.run(transform.collate([i])))[0] for i in items]
+    assert torch.allclose(torch.stack(alone), mixed, atol=1e-5)
 
 
 def test_settings_overrule_and_unknown_ones_are_named(made: Path) -> None:

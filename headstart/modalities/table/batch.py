@@ -1,10 +1,16 @@
-"""Rows to numbers: robust scaling, one-hot levels, missing values marked; fitted on training rows."""
+"""Rows to numbers: robust scaling, one-hot levels, calendar parts, missing values marked; fitted on
+training rows.
+
+A date becomes the days since the middle date of training, its place in year, month, week and day where these
+differ, and the days between it and every other date of the row.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -15,6 +21,7 @@ from headstart.core import digest
 from headstart.core.dataset import Field, Sample
 from headstart.core.modality import Arrays
 from headstart.errors import DataError
+from headstart.modalities.table import cells
 
 AUGMENTATIONS = ("feature_noise", "column_dropout")
 
@@ -25,6 +32,12 @@ DROPOUT = 0.1
 CLIP = 3.0
 """Numbers are bent smoothly into (-CLIP, CLIP), as RealMLP does (arXiv:2407.04491)."""
 MOST_LEVELS = 50
+"""Levels with a column of their own, the most frequent ones; of a column with more, how often a level came
+in training is told beside them."""
+MOST_DATES = 4
+"""Dates of a row between which the days are counted."""
+WEEK = 7
+CYCLES = ("year", "month", "week", "day")
 NORMAL_IQR = 1.349
 """Distance between the quartiles of a standard normal."""
 PAIRS = 500
@@ -38,7 +51,7 @@ class Transform:
         width: D, columns after encoding.
         bandwidth: median distance between encoded training rows; random features scale by it.
         digest: of all fitted constants.
-        counts: "unseen level": cells with a level that training did not have; "missing": cells
+        counts: "unseen level in 'city'": cells with a level that training did not have; "missing": cells
             without a value.
         fitted: true, so that the constants are kept until they are asked to be fitted anew.
     """
@@ -48,10 +61,9 @@ class Transform:
     def __init__(self, state: Mapping[str, Any]) -> None:
         self._state = dict(state)
         self._columns: list[Mapping[str, Any]] = list(state["columns"])
-        self._levels = [
-            {v: i for i, v in enumerate(c["levels"])} if "levels" in c else {}
-            for c in self._columns
-        ]
+        self._levels = [{v: i for i, v in enumerate(c.get("levels", ()))} for c in self._columns]
+        self._rare = [frozenset(c.get("rare", ())) for c in self._columns]
+        self._most = [max(c.get("often", {"": 1}).values()) for c in self._columns]
         self._widths = [_width(c) for c in self._columns]
         self._starts = np.concatenate([[0], np.cumsum(self._widths)]).astype(int)
         self.width = int(self._starts[-1])
@@ -65,42 +77,33 @@ class Transform:
         row = np.zeros(self.width, np.float32)
         for i, column in enumerate(self._columns):
             part = row[self._starts[i] : self._starts[i + 1]]
+            value = _value(column, sample)
+            if value is None and "since" not in column:  # its dates are counted already
+                self._count("missing")
             if "levels" in column:
-                self._level(part, column, self._levels[i], sample[column["name"]])
+                self._level(part, i, value)
             else:
-                self._number(part, column, sample[column["name"]])
+                _number(part, column, value)
         if rng is not None:
             self._augment(row, rng)
         return {"row": row}
 
-    def _number(self, part: np.ndarray, column: Mapping[str, Any], value: float | None) -> None:
-        """part[0]: scaled and bent; part[1], where training had gaps: 1 for a missing value."""
+    def _level(self, part: np.ndarray, place: int, value: str | None) -> None:
+        """One 1: at the level, or at "other" (last but one), or at "missing" (last); before them, of a column
+        of many levels, how often the level came in training, from 0 to 1."""
+        column, levels = self._columns[place], self._levels[place]
         if value is None:
-            self._count("missing")
-            if len(part) > 1:
-                part[1] = 1.0
-            return  # the middle is 0
-        scaled = (float(value) - column["center"]) / column["scale"]
-        part[0] = scaled / np.sqrt(1.0 + (scaled / CLIP) ** 2)
-
-    def _level(
-        self,
-        part: np.ndarray,
-        column: Mapping[str, Any],
-        levels: Mapping[str, int],
-        value: str | None,
-    ) -> None:
-        """One 1: at the level, or at "other" (last but one), or at "missing" (last)."""
-        if value is None:
-            self._count("missing")
             part[-1] = 1.0
             return
-        if value not in levels:
-            if value not in column["rare"]:
-                self._count("unseen level")
-            part[-2] = 1.0
+        often = column.get("often")
+        if often is not None:
+            part[-3] = np.log1p(often.get(value, 0)) / np.log1p(self._most[place])
+        if value in levels:
+            part[levels[value]] = 1.0
             return
-        part[levels[value]] = 1.0
+        part[-2] = 1.0
+        if value not in self._rare[place]:
+            self._count(f"unseen level in '{column['name']}'")
 
     def _augment(self, row: np.ndarray, rng: np.random.Generator) -> None:
         for i, column in enumerate(self._columns):
@@ -109,7 +112,7 @@ class Transform:
             if drop and len(self._columns) > 1:
                 part[:] = 0.0
             elif "levels" not in column:
-                part[0] += noise
+                part[0] += noise  # of a date the days alone
 
     def _count(self, what: str) -> None:
         with self._lock:
@@ -132,10 +135,47 @@ class Transform:
         return self
 
 
+def _value(column: Mapping[str, Any], sample: Sample) -> Any:
+    """The cell of a column, or the days from one date to another."""
+    value = sample[column["name"]]
+    if "since" not in column:
+        return value
+    start = sample[column["since"]]
+    return None if value is None or start is None else value - start
+
+
+def _number(part: np.ndarray, column: Mapping[str, Any], value: float | None) -> None:
+    """part[0]: scaled and bent; of a date, its cycles behind; last, where training had gaps: 1 for a missing
+    value."""
+    if value is None:
+        if column["gaps"]:
+            part[-1] = 1.0
+        return  # the middle is 0
+    scaled = (float(value) - column["center"]) / column["scale"]
+    part[0] = scaled / np.sqrt(1.0 + (scaled / CLIP) ** 2)
+    if "cycles" in column:
+        turned = _turned(float(value), column["cycles"])
+        part[1 : 1 + len(turned)] = turned
+
+
+def _turned(value: float, cycles: Sequence[str]) -> list[float]:
+    """Sine and cosine of a date's place in year, month and day, and a 1 at its weekday."""
+    year, month, weekday, day = cells.calendar(value)
+    found: list[float] = []
+    for name in cycles:
+        if name == "week":
+            found += [float(weekday == i) for i in range(WEEK)]
+        else:
+            angle = 2 * np.pi * {"year": year, "month": month, "day": day}[name]
+            found += [float(np.sin(angle)), float(np.cos(angle))]
+    return found
+
+
 def _width(column: Mapping[str, Any]) -> int:
     if "levels" in column:
-        return len(column["levels"]) + 2
-    return 2 if column["gaps"] else 1
+        return len(column["levels"]) + (3 if column.get("often") else 2)
+    turned = sum(WEEK if name == "week" else 2 for name in column.get("cycles", ()))
+    return 1 + turned + (1 if column["gaps"] else 0)
 
 
 def make(
@@ -148,14 +188,15 @@ def make(
     """
     if not samples:
         raise DataError("A table's preprocessing is fitted on training rows, and there are none.")
-    cells: dict[str, list[Any]] = {f.name: [] for f in fields}
+    values: dict[str, list[Any]] = {f.name: [] for f in fields}
     some, step = [], max(1, len(samples) // PAIRS)
     for place, sample in enumerate(samples):
-        for name, column in cells.items():
+        for name, column in values.items():
             column.append(sample[name])
         if place % step == 0:
             some.append(sample)
-    columns = [c for f in fields if (c := _fit(f, cells[f.name])) is not None]
+    columns = [c for f in fields if (c := _fit(f, values[f.name])) is not None]
+    columns += _elapsed(fields, values)
     if not columns:
         names = ", ".join(f.name for f in fields)
         raise DataError(
@@ -169,9 +210,34 @@ def make(
 
 def _fit(field: Field, values: Sequence[Any]) -> dict[str, Any] | None:
     """Constants of one column; None where it says nothing."""
-    if field.kind == "number":
+    if field.base == "number":
         return _fit_number(field.name, values)
+    if field.base == "date":
+        return _fit_date(field.name, values)
     return _fit_levels(field.name, values)
+
+
+def _fit_date(name: str, values: Sequence[Any]) -> dict[str, Any] | None:
+    """Days as a number, and the cycles in which the training rows differ."""
+    days = _fit_number(name, values)
+    if days is None:
+        return None
+    seen = np.array([cells.calendar(v) for v in values if v is not None])  # (n, 4)
+    cycles = [c for c, place in zip(CYCLES, seen.T, strict=True) if np.ptp(place) > 0]
+    return {**days, "cycles": cycles}
+
+
+def _elapsed(fields: Sequence[Field], values: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Columns of days from one date of the row to another."""
+    found = []
+    dates = [f.name for f in fields if f.base == "date"]
+    for start, end in combinations(dates[:MOST_DATES], 2):
+        pairs = zip(values[start], values[end], strict=True)
+        between = [None if a is None or b is None else b - a for a, b in pairs]
+        column = _fit_number(end, between)
+        if column is not None:
+            found.append({**column, "since": start})
+    return found
 
 
 def _fit_number(name: str, values: Sequence[Any]) -> dict[str, Any] | None:
@@ -199,7 +265,8 @@ def _fit_levels(name: str, values: Sequence[Any]) -> dict[str, Any] | None:
         return None
     frequent = [v for v, n in sorted(counts.items(), key=lambda p: (-p[1], p[0])) if n > 1]
     levels = sorted(frequent[:MOST_LEVELS])
-    return {"name": name, "levels": levels, "rare": sorted(set(counts) - set(levels))}
+    made = {"name": name, "levels": levels, "rare": sorted(set(counts) - set(levels))}
+    return {**made, "often": dict(counts)} if len(frequent) > MOST_LEVELS else made
 
 
 def _median_distance(rows: np.ndarray) -> float:

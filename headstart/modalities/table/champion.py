@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from headstart.core.dataset import Field, Sample
 from headstart.core.modality import Champion, Simple
 from headstart.modalities import _simple
-from headstart.modalities.table import batch
+from headstart.modalities.table import batch, cells
 
 TREES = {"learning_rate": (0.03, 0.1), "max_leaf_nodes": (7, 31)}
 """What cross-validation chooses from for the trees."""
@@ -33,25 +34,41 @@ MOST_LEVELS = 250
 
 
 class _Columns:
-    """Raw cells to what trees read: numbers as they are, levels as codes, gaps as NaN."""
+    """Raw cells to what trees read: numbers as they are, levels as codes, gaps as NaN; of dates the days,
+    the places in year, month, week and day, and the days between them."""
 
     def __init__(self, samples: Sequence[Sample], fields: Sequence[Field]) -> None:
         self.fields = tuple(fields)
         self.codes: dict[str, dict[str, int]] = {}
         for field in self.fields:
-            if field.kind != "number":
+            if field.base == "category":
                 seen = [s[field.name] for s in samples if s[field.name] is not None]
                 levels, counts = np.unique(np.array(seen, object), return_counts=True)
                 kept = levels[np.argsort(-counts, kind="stable")][:MOST_LEVELS]
                 self.codes[field.name] = {str(v): i for i, v in enumerate(kept)}
+        self.dates = [f.name for f in self.fields if f.base == "date"]
+        self.pairs = list(combinations(self.dates[: batch.MOST_DATES], 2))
 
     @property
     def categorical(self) -> list[bool]:
-        return [f.name in self.codes for f in self.fields]
+        derived = 4 * len(self.dates) + len(self.pairs)
+        return [f.name in self.codes for f in self.fields] + [False] * derived
 
     def matrix(self, samples: Sequence[Sample]) -> np.ndarray:
-        """(N, fields) float64; a level never seen is a gap."""
-        return np.array([[self._cell(s, f) for f in self.fields] for s in samples], float)
+        """(N, fields and what dates add) float64; a level never seen is a gap."""
+        return np.array([self._row(s) for s in samples], float)
+
+    def _row(self, sample: Sample) -> list[float]:
+        row = [self._cell(sample, f) for f in self.fields]
+        for name in self.dates:
+            value = sample[name]
+            row += (
+                [float("nan")] * 4 if value is None else [float(v) for v in cells.calendar(value)]
+            )
+        for start, end in self.pairs:
+            a, b = sample[start], sample[end]
+            row.append(float("nan") if a is None or b is None else b - a)
+        return row
 
     def _cell(self, sample: Sample, field: Field) -> float:
         value = sample[field.name]
@@ -89,15 +106,15 @@ def fit_trees(
         random_state=seed,
     )
     threads = 1 if len(samples) < ALONE_BELOW else None
-    cells = columns.matrix(samples)
+    rows = columns.matrix(samples)
     with threadpool_limits(threads):
         model, found = _simple.chosen(
-            trees, TREES, cells, targets, outcome=outcome, seed=seed, settings=settings
+            trees, TREES, rows, targets, outcome=outcome, seed=seed, settings=settings
         )
 
-    def predict(rows: Sequence[Sample]) -> np.ndarray:
+    def predict(some: Sequence[Sample]) -> np.ndarray:
         with threadpool_limits(threads):
-            return _simple.said(model, columns.matrix(rows), outcome)
+            return _simple.said(model, columns.matrix(some), outcome)
 
     return Simple(predict, found)
 

@@ -1,4 +1,8 @@
-"""Table rows: cells of many columns to one sample {field name: number, level or None}."""
+"""Table rows: cells of many columns to one sample {field name: number, level or None}.
+
+Kinds: "number" and "number:FORM", "category" and "category:boolean", "date" and "date:FORM"; a date is the
+number of days since 1970-01-01. Forms are those of `cells.py`, one for a whole column.
+"""
 
 from __future__ import annotations
 
@@ -7,48 +11,85 @@ import json
 import math
 import numbers
 from collections.abc import Sequence
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from headstart.core.dataset import Field, Sample
 from headstart.errors import BadRow
+from headstart.modalities.table import cells
 
 SUFFIXES: tuple[str, ...] = ()
 FILE_KIND = ""
 NEAR = 0
 MANY = True
+GAPS = True
 
-NUMBER, CATEGORY = "number", "category"
+NUMBER, CATEGORY, DATE = "number", "category", "date"
+BOOLEAN = "category:boolean"
 MOST_LEVELS = 100
+REPEATED = 0.9
+"""Of the first cells, a category's levels may be so many; columns of names have more."""
+LONGEST = 60
+"""Characters of a level on average; longer ones are texts."""
+TRUE, FALSE = frozenset({"true", "1", "1.0"}), frozenset({"false", "0", "0.0"})
 MISSING_MARKS = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "?", "-"})
 ROW_NAMES = frozenset({"id", "index", "row", "rowid", "row_id", "uuid", "guid", "unnamed: 0"})
 
 
 def claim(name: str, values: Sequence[Any], root: Path) -> str | None:
-    """ "number" for numbers, "category" for short strings that repeat; None for texts and row names."""
+    """The kind of a column of numbers, dates, or short strings that repeat; None for texts, row names, nested
+    cells, and numbers or dates that could be read in two ways."""
     if name.strip().lower() in ROW_NAMES:
         return None
     present = [v for v in values if not _missing(v)]
     if not present:
         return None
     if all(isinstance(v, bool) or type(v).__name__ in ("bool_", "bool") for v in present):
-        return CATEGORY
+        return BOOLEAN
     if all(_is_number(v) for v in present):
         return NUMBER
-    if not all(isinstance(v, str) for v in present):
-        return None
-    if sum(_parses(v) for v in present) >= 0.95 * len(present):
+    if all(isinstance(v, date) for v in present):
+        return DATE
+    return _of_texts(present) if all(isinstance(v, str) for v in present) else None
+
+
+def _of_texts(texts: Sequence[str]) -> str | None:
+    """The kind of a column of strings."""
+    if sum(_parses(t) for t in texts) >= cells.MOST * len(texts):
         return NUMBER
-    return CATEGORY if _repeats(present) else None
+    if all(t.strip().lower() in ("true", "false") for t in texts):
+        return BOOLEAN
+    if form := cells.date_form(texts):
+        return DATE if form == cells.ISO else f"{DATE}:{form}"
+    if form := cells.number_form(texts):
+        return f"{NUMBER}:{form}"
+    if cells.twofold(texts):
+        return None
+    return CATEGORY if _repeats(texts) else None
+
+
+def refused(name: str, values: Sequence[Any]) -> str:
+    """Why a column is no input although a table could have it, for a person; "" where there is no more to
+    say."""
+    present = [v for v in values if not _missing(v)]
+    if any(isinstance(v, (list, tuple, dict)) for v in present):
+        return "holds lists or records; spread them over columns of one value a cell"
+    if present and all(isinstance(v, str) for v in present):
+        return cells.twofold(present)
+    return ""
 
 
 def _repeats(texts: Sequence[str]) -> bool:
-    """Whether short strings come again and again; a few rows cannot tell, so ten levels are allowed."""
+    """Whether short strings come again; a few rows cannot tell, so ten levels are allowed."""
     levels = len(set(texts))
     words = sum(len(t.split()) for t in texts) / len(texts)
-    few = levels <= MOST_LEVELS and levels <= 0.5 * len(texts)
-    return words < 6 and (few or (len(texts) <= 20 and levels <= 10 and words < 2))
+    if words >= 6 or sum(map(len, texts)) > LONGEST * len(texts):
+        return False
+    if len(texts) <= 20:
+        return levels <= 0.5 * len(texts) or (levels <= 10 and words < 2)
+    return levels <= REPEATED * len(texts) and (words < 3 or levels <= MOST_LEVELS)
 
 
 def _is_number(value: Any) -> bool:
@@ -72,18 +113,47 @@ def _missing(value: Any) -> bool:
 
 
 def load(cell: Any, field: Field, root: Path) -> float | str | None:
-    """A number, a level, or None where the cell is missing. Raises BadRow."""
+    """A number, a date in days, a level, or None where the cell is missing. Raises BadRow."""
+    if isinstance(cell, (list, tuple, dict)):
+        raise BadRow(
+            f"the cell in column '{field.name}' holds {len(cell)} values",
+            "write one value in a cell; spread the others over columns",
+        )
     if _missing(cell):
         return None
-    if field.kind != NUMBER:
-        return str(cell).strip()
+    form = field.kind.partition(":")[2]
+    if field.base == CATEGORY:
+        return _truth(cell, field) if form else str(cell).strip()
     try:
-        return float(cell)
-    except (TypeError, ValueError):
+        if field.base == DATE:
+            return cells.days(cell, form)
+        return cells.number(cell, form) if isinstance(cell, str) else float(cell)
+    except (TypeError, ValueError, OverflowError):
         raise BadRow(
-            f"'{str(cell)[:40]}' in column '{field.name}' is no number",
+            f"'{str(cell)[:40]}' in column '{field.name}' is {_told(field)}",
             "correct it, or leave the cell empty",
         ) from None
+
+
+def _told(field: Field) -> str:
+    """What a cell is not, in words."""
+    form = field.kind.partition(":")[2]
+    if field.base == DATE:
+        return "no date" + (f" of the form {form}" if form else " such as 2026-03-31")
+    mark, _, unit = form.partition(":")
+    like = {"": "", cells.POINT: " such as 1,234.5", cells.COMMA: " such as 1.234,5"}[mark]
+    return f"no number{like}" + (f" in {unit}" if unit else "")
+
+
+def _truth(cell: Any, field: Field) -> str:
+    """ "true" or "false", however it was written."""
+    text = str(cell).strip().lower()
+    if text not in TRUE | FALSE:
+        raise BadRow(
+            f"'{str(cell)[:40]}' in column '{field.name}' is neither true nor false",
+            "correct it, or leave the cell empty",
+        )
+    return "true" if text in TRUE else "false"
 
 
 def check(sample: Sample, fields: Sequence[Field]) -> None:
@@ -105,7 +175,7 @@ def content(sample: Sample, fields: Sequence[Field]) -> bytes:
 
 
 def _plain(value: Any, field: Field) -> Any:
-    if value is None or field.kind != NUMBER:
+    if value is None or field.base == CATEGORY:
         return value
     return float(value) + 0.0  # makes -0.0 the same as 0.0
 

@@ -1,7 +1,8 @@
-"""Text encoders as stages: embeddings, then one stage per transformer layer.
+"""Text networks as stages: embeddings, then one stage per transformer layer.
 
-BERT (arXiv:1810.04805), RoBERTa (arXiv:1907.11692), DistilBERT (arXiv:1910.01108) and MPNet
-(arXiv:2004.09297) are staged; any other encoder of transformers runs as one stage.
+BERT (arXiv:1810.04805), RoBERTa (arXiv:1907.11692), DistilBERT (arXiv:1910.01108), MPNet
+(arXiv:2004.09297) and GPT-2 (Radford et al., "Language models are unsupervised multitask learners", 2019)
+are staged; any other encoder of transformers runs as one stage.
 """
 
 from __future__ import annotations
@@ -162,6 +163,60 @@ class Layered(_Text):
         return len(self.stages) - 1
 
 
+class Causal(_Text):
+    """GPT-2: a token sees itself and what stands before it, never what follows.
+
+    Stages: the embeddings of tokens and places, one a layer, and the last norm. State: {"hidden":
+    (N, L, width), "mask": (N, L) bool}. Padding stands at the end, so no real token sees it and the causal
+    mask is enough; positions count from the first token. Pooling is the source's choice as for every text
+    network: the mean over all real tokens unless it says "last", the only token that has seen them all.
+    Its layers are transformers' own `Conv1D`, which no adapter wraps.
+    """
+
+    def __init__(self, loaded: Loaded) -> None:
+        super().__init__(loaded)
+        count = len(self.network.get_submodule("h"))  # type: ignore[arg-type]
+        self.stages = ("embeddings", *(f"layer.{i}" for i in range(count)), "norm")
+
+    def run(self, state: Mapping[str, Tensor], start: int = 0, stop: int | None = None) -> State:
+        """Inputs {"ids", "mask"} or a state in, state out."""
+        end = len(self.stages) if stop is None else stop
+        if end <= start:
+            return dict(state)
+        network: Any = self.network
+        hidden = self._embed(state["ids"]) if start == 0 else state[HIDDEN]
+        seen = self._seen(hidden)
+        last = len(self.stages) - 1
+        for layer in network.h[max(start, 1) - 1 : min(end, last) - 1]:
+            output = layer(hidden, attention_mask=seen)
+            hidden = output[0] if isinstance(output, tuple) else output
+        if end > last:
+            hidden = network.ln_f(hidden)
+        return {HIDDEN: hidden, MASK: state[MASK]}
+
+    def _embed(self, ids: Tensor) -> Tensor:
+        network: Any = self.network
+        places = torch.arange(ids.shape[1], device=ids.device)
+        hidden: Tensor = network.drop(network.wte(ids) + network.wpe(places)[None])
+        return hidden
+
+    def _seen(self, hidden: Tensor) -> Tensor:
+        """(1, 1, L, L): which key each query may read; boolean for fused attention, else to be added."""
+        places = torch.arange(hidden.shape[1], device=hidden.device)
+        seen = (places[:, None] >= places[None, :])[None, None]
+        config: Any = self.network.config
+        if config._attn_implementation == "sdpa":
+            return seen
+        return (~seen).to(hidden.dtype) * torch.finfo(hidden.dtype).min
+
+    def stage_of(self, name: str) -> int:
+        """Embeddings 0, layer k: k + 1, the norm last."""
+        found = re.search(r"network\.h\.(\d+)\.", name)
+        if found:
+            return int(found.group(1)) + 1
+        return 0 if name.startswith(("network.wte.", "network.wpe.")) else len(self.stages) - 1
+
+
 class Whole(_Text):
     """An encoder that nobody has staged: one stage, equal-length batches."""
 
@@ -199,7 +254,7 @@ def _last_hidden(module: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
 
 
 def stage(loaded: Loaded, transform: Transform | None = None) -> Backbone:
-    """The staged encoder.
+    """The staged network.
 
     Raises:
         SourceError: the network does not read token numbers.
@@ -213,6 +268,8 @@ def stage(loaded: Loaded, transform: Transform | None = None) -> Backbone:
     family = str(loaded.config.get("architecture", ""))
     if family in LAYERS and not getattr(config, "is_decoder", False):
         return Layered(loaded, family)
+    if family == "gpt2" and not getattr(config, "add_cross_attention", False):
+        return Causal(loaded)
     return Whole(loaded)
 
 

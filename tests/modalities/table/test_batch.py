@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -53,14 +55,27 @@ def test_levels_rare_unseen_and_missing() -> None:
     assert transform.counts == {}
     assert transform({"city": "Rome"})["row"].tolist() == [0, 0, 0, 1, 0]
     assert transform({"city": None})["row"].tolist() == [0, 0, 0, 0, 1]
-    assert transform.counts == {"unseen level": 1, "missing": 1}
+    assert transform.counts == {"unseen level in 'city'": 1, "missing": 1}
 
 
 def test_many_levels_keep_the_frequent_ones() -> None:
     rows = [{"city": f"c{i}"} for i in range(80) for _ in range(2 + i // 40)]
     transform = batch.make({}, (CITY,), rows)
-    assert transform.width == batch.MOST_LEVELS + 2
+    assert transform.width == batch.MOST_LEVELS + 3  # how often, other, missing
     assert transform({"city": "c79"})["row"][-2] == 0
+    often = [transform({"city": c})["row"][-3] for c in ("c79", "c0", "nowhere")]
+    assert often == pytest.approx([1.0, np.log(3) / np.log(4), 0.0])
+    again = batch.restore(json.loads(json.dumps(transform.state())))
+    assert again({"city": "c0"})["row"].tolist() == transform({"city": "c0"})["row"].tolist()
+
+
+def test_constants_of_an_earlier_version_are_read_as_they_were() -> None:
+    """Packs keep their preprocessing for ever: these constants were sealed before there were dates."""
+    number = {"name": "age", "center": 40.0, "scale": 10.0, "gaps": True}
+    levels = {"name": "city", "levels": ["Lima", "Oslo"], "rare": ["Perth"]}
+    transform = batch.restore({"columns": [number, levels], "bandwidth": 2.0})
+    assert transform({"age": None, "city": "Perth"})["row"].tolist() == [0, 1, 0, 0, 1, 0]
+    assert transform({"age": 40.0, "city": "Oslo"})["row"].tolist() == [0, 0, 0, 1, 0, 0]
 
 
 def test_columns_that_say_nothing_are_left_out() -> None:

@@ -13,6 +13,8 @@ from transformers import (
     DistilBertModel,
     ElectraConfig,
     ElectraModel,
+    GPT2Config,
+    GPT2Model,
     MPNetConfig,
     MPNetModel,
     RobertaConfig,
@@ -32,6 +34,7 @@ SMALL = {
     "intermediate_size": 24,
     "max_position_embeddings": 40,
 }
+CAUSAL = {"vocab_size": 90, "n_embd": 16, "n_layer": 3, "n_head": 2, "n_positions": 40}
 DISTIL = {
     "vocab_size": 90,
     "dim": 16,
@@ -46,13 +49,15 @@ FAMILIES = {
     "mpnet": (MPNetModel, MPNetConfig(**SMALL, pad_token_id=1), 1),
     "distilbert": (DistilBertModel, DistilBertConfig(**DISTIL, pad_token_id=0), 0),
     "electra": (ElectraModel, ElectraConfig(**SMALL, embedding_size=8, pad_token_id=0), 0),
+    "gpt2": (GPT2Model, GPT2Config(**CAUSAL), 0),
 }
+STAGES = {"electra": 1, "gpt2": 5}
 
 
 def loaded(family: str, **preprocessing: object) -> Loaded:
     kind, config, _ = FAMILIES[family]
     torch.manual_seed(0)
-    options = {} if family in ("distilbert", "electra") else {"add_pooling_layer": False}
+    options = {} if family in ("distilbert", "electra", "gpt2") else {"add_pooling_layer": False}
     module = kind(config, **options).eval()
     source = tiny.loaded(0).source
     sealed = {**source.preprocessing, **preprocessing}
@@ -74,8 +79,7 @@ def test_a_family_says_what_its_network_says(family: str) -> None:
     made, batch = loaded(family), inputs(family)
     backbone = backbones.stage(made)
     staging.verify(backbone, backbones.reference(made, batch), batch)
-    expected = 1 if family == "electra" else 4
-    assert len(backbone.stages) == expected
+    assert len(backbone.stages) == STAGES.get(family, 4)
     assert backbone.companions == (family != "electra")
 
 
@@ -97,7 +101,7 @@ def test_a_state_stripped_and_padded_anew_goes_on_alike(family: str) -> None:
     backbone, batch = backbones.stage(loaded(family)).eval(), inputs(family)
     with torch.no_grad():
         whole = backbone.pool(backbone.run(batch))
-        for cut in range(1, 5):
+        for cut in range(1, len(backbone.stages) + 1):
             kept = backbone.run(batch, stop=cut)
             wider = torch.full((5, 20, 16), 7.0)
             wider[:, :12] = torch.where(kept["mask"][..., None], kept["hidden"], 7.0)
@@ -164,3 +168,37 @@ def test_shared_position_bias_of_mpnet_is_frozen_with_its_first_layer() -> None:
     assert backbone.stage_of("network.encoder.relative_attention_bias.weight") == 1
     assert backbone.stage_of("network.embeddings.word_embeddings.weight") == 0
     assert backbone.stage_of("network.encoder.layer.2.output.dense.weight") == 3
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_a_token_of_gpt2_sees_nothing_that_follows(attention: str) -> None:
+    made, batch = loaded("gpt2", pooling="last"), inputs("gpt2")
+    made.module.config._attn_implementation = attention
+    backbone = backbones.stage(made).eval()
+    staging.verify(backbone, backbones.reference(made, batch), batch)
+    changed = {**batch, "ids": batch["ids"].clone()}
+    changed["ids"][:, 2] = (changed["ids"][:, 2] + 1) % 90
+    with torch.no_grad():
+        first, second = (backbone.run(b)["hidden"] for b in (batch, changed))
+    assert torch.equal(first[:, :2], second[:, :2])
+    assert not torch.allclose(first[:, 2:], second[:, 2:], atol=1e-5)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "last"])
+def test_gpt2_pools_real_tokens_whatever_stands_behind_them(pooling: str) -> None:
+    backbone, batch = backbones.stage(loaded("gpt2", pooling=pooling)).eval(), inputs("gpt2")
+    rubbish = torch.where(batch["mask"], batch["ids"], 77)
+    with torch.no_grad():
+        hidden = backbone.run(batch)["hidden"]
+        found = backbone.pool(backbone.run({**batch, "ids": rubbish}))
+    ends = batch["mask"].sum(1)
+    for row, end in enumerate(ends):
+        places = slice(0, end) if pooling == "mean" else slice(end - 1, end)
+        assert torch.allclose(found[row], hidden[row, places].mean(0), atol=1e-5)
+
+
+def test_every_tensor_of_gpt2_has_its_stage() -> None:
+    backbone = backbones.stage(loaded("gpt2"))
+    assert backbone.stage_of("network.wpe.weight") == 0
+    assert backbone.stage_of("network.h.1.attn.c_attn.weight") == 2
+    assert backbone.stage_of("network.ln_f.bias") == 4
