@@ -31,7 +31,7 @@ WINDOW = (0.1, 10.0)
 """Seconds that a picture shows, at least and at most; between them 95 % of the sounds fit whole."""
 MOST_RATE = 32_000
 DECADES = 3.0
-"""Decades of power that a picture tells apart. Among 2.5 to 8, three gave the probe of the built-in source
+"""Decades of power that a picture tells apart. Among 3 to 8, three gave the probe of the built-in source
 most on unknown speakers (69 % of digits; 48 % with eight)."""
 LONGEST = 20.0
 """Seconds of a waveform that a network reads, unless the source says otherwise."""
