@@ -135,8 +135,9 @@ class RandomGin(_Graphs):
     is a soft form of the Weisfeiler-Lehman subtree kernel, with the arc-cosine kernel of Cho and Saul
     2009 in the place of exact colours. Of whole graphs the sum over nodes is divided by the root of their
     number, which did better than the mean on samples of MUTAG, NCI109, BBBP and ESOL. Where the
-    question is about nodes, a layer adds the mean over neighbours of what the last one added so, from the
-    node's own features on, as in SGC (arXiv:1902.07153).
+    question is about nodes, neighbours are averaged, so that a node's degree does not drown what is known
+    of it, and a layer adds the plain mean of what the last one added so, from the node's own features on,
+    as in SGC (arXiv:1902.07153).
     """
 
     def __init__(
@@ -163,14 +164,17 @@ class RandomGin(_Graphs):
         if len(self.bonds):
             message = message + self.bonds[number](batch.known)
         around = gathered(message, batch.ends[:, 1], len(own))
-        told = torch.relu(self.mix[number](torch.cat([own, around], dim=1)))
-        told = told / math.sqrt(self.features)
         if not self.means:
-            return torch.cat([hidden, told], dim=1)
+            return torch.cat([hidden, self.mixed(number, own, around)], dim=1)
         last = hidden if number == 0 else hidden[:, -self.features - self.means : -self.features]
         total = gathered(last[batch.ends[:, 0]], batch.ends[:, 1], len(last))
-        mean = total / (degrees(batch.ends, last) - 1.0).clamp(min=1.0)
-        return torch.cat([hidden, mean, told], dim=1)
+        count = (degrees(batch.ends, own) - 1.0).clamp(min=1.0)
+        return torch.cat([hidden, total / count, self.mixed(number, own, around / count)], dim=1)
+
+    def mixed(self, number: int, own: Tensor, around: Tensor) -> Tensor:
+        """Rectified projections (M, features) of nodes beside what is around them."""
+        told: Tensor = self.mix[number](torch.cat([own, around], dim=1))
+        return torch.relu(told) / math.sqrt(self.features)
 
     def pool(self, state: Mapping[str, Tensor]) -> Tensor:
         """Sum over nodes by the root of their number; marked nodes as everywhere."""
