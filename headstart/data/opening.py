@@ -87,6 +87,8 @@ def from_arrays(
         )
     table = from_columns(columns)
     hidden = set(metadata or {})
+    if asked.target and not hidden and not fields:
+        table, known = reshape.reshaped(table, known, readers.get(known.modality))
     layout = _shown(table, known, readers, hidden, labelled=bool(asked.target), fields=fields)
     reader = readers[layout.modality]
     signatures = task.near_duplicates
