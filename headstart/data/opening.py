@@ -101,6 +101,8 @@ def from_arrays(
     if own is not None:
         table = replace(table, notes=(*own[1].notes, *table.notes), set_aside=own[1].set_aside)
     hidden = set(metadata or {})
+    if asked.target and not hidden and not fields:
+        table, known = reshape.reshaped(table, known, readers.get(known.modality))
     layout = _shown(table, known, readers, hidden, labelled=bool(asked.target), fields=fields)
     reader = readers[layout.modality]
     signatures = task.near_duplicates

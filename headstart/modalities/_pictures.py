@@ -2,7 +2,8 @@
 
 Staged families (timm class): ResNet, EfficientNet (also MobileNetV2), MobileNetV3, ConvNeXt,
 VisionTransformer, VGG (arXiv:1409.1556), InceptionV3 (arXiv:1512.00567), InceptionV4 and
-InceptionResnetV2 (arXiv:1602.07261). Whatever can be laid out as (N, C, H, W) may be read by them: photos, spectrograms.
+InceptionResnetV2 (arXiv:1602.07261). Whatever can be laid out as (N, C, H, W) may be read by them: photos,
+spectrograms.
 """
 
 from __future__ import annotations

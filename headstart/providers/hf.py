@@ -234,9 +234,7 @@ def _config(folder: Path) -> PreTrainedConfig:
     try:
         raw = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
-        raise SourceError(
-            f"{folder} has no config.json, so its architecture is not known."
-        ) from None
+        raise SourceError(f"{folder} has no config.json; its architecture is not known.") from None
     except (OSError, ValueError) as error:
         raise SourceError(f"{path} cannot be read: {error}. Fetch it again.") from error
     kind = str(raw.get("model_type", ""))
@@ -260,10 +258,8 @@ def _config(folder: Path) -> PreTrainedConfig:
 
 def _reads_tokens(config: PreTrainedConfig) -> bool:
     """Whether the network reads token numbers, and not waveforms, spectrograms or pixels."""
-    kind: Any = MODEL_MAPPING[type(config)]
-    return isinstance(getattr(config, "vocab_size", None), int) and (
-        kind.main_input_name == "input_ids"
-    )
+    tokens = isinstance(getattr(config, "vocab_size", None), int)
+    return tokens and MODEL_MAPPING[type(config)].main_input_name == "input_ids"
 
 
 def _processor(folder: Path) -> dict[str, Any]:
