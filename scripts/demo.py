@@ -16,6 +16,7 @@ from sklearn.datasets import load_digits
 
 HERE = Path("demo")
 PER_CLASS = 10
+SOURCE = "builtin:formula?input_size=32"  # for scans of 8 pixels; half the operations of 48
 
 
 def write_digits(folder: Path) -> int:
@@ -38,7 +39,16 @@ def main() -> int:
         f"{count} handwritten digits lie in {folder}/; {PER_CLASS} labels a class are learned from."
     )
     command = [sys.executable, "-m", "headstart", "run", str(folder)]
-    command += ["--per-class", str(PER_CLASS), "--seeds", "2", "--output", str(HERE / "runs")]
+    command += [
+        "--source",
+        SOURCE,
+        "--per-class",
+        str(PER_CLASS),
+        "--seeds",
+        "2",
+        "--output",
+        str(HERE / "runs"),
+    ]
     command += ["--question", "Which digit is written here?"]
     command += ["--decision", "Whether the reader may sort letters without a person"]
     return subprocess.run(command, check=False).returncode

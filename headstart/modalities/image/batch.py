@@ -99,7 +99,7 @@ class PictureTransform:
         if resized[0] * resized[1] > _MOST_RESIZED or (
             inside and (quick or self._alike(picture.size))
         ):
-            return self._cut(picture)
+            return self._cut(picture, 0 if quick else MARGIN)
         left, top = self._corner(resized)
         whole = picture.resize(resized, _FILTERS[self.interpolation])
         return whole.crop((left, top, left + wide, top + high))
@@ -109,15 +109,15 @@ class PictureTransform:
         cheaper one first; in upright pictures that may be another one for the centre alone."""
         return min(size) >= 2 * min(self._resized(size)) and 4 * size[0] >= 3 * size[1]
 
-    def _cut(self, picture: Image.Image) -> Image.Image:
+    def _cut(self, picture: Image.Image, margin: int) -> Image.Image:
         """The centre in one call that reads its box alone: sooner, and a few pixels in a hundred thousand
-        differ by one level, because Pillow keeps boxes in single precision. Some lines more are
-        resized and cut off again, so that the box's ends come to lie where that rounds least."""
+        differ by one level, because Pillow keeps boxes in single precision. Up to `margin` lines more
+        are resized and cut off again, so that the box's ends come to lie where that rounds least."""
         (high, wide), (width, height) = self.side, picture.size
         resized = self._resized(picture.size)
         left, top = self._corner(resized)
-        first, last = _ends(left, wide, resized[0], width)
-        upper, lower = _ends(top, high, resized[1], height)
+        first, last = _ends(left, wide, resized[0], width, margin)
+        upper, lower = _ends(top, high, resized[1], height, margin)
         x, y = width / resized[0], height / resized[1]
         made = picture.resize(
             (last - first, lower - upper),
@@ -177,17 +177,17 @@ class PictureTransform:
         return dataclasses.replace(self, reduced=name == "fast", counts={})
 
 
-def _ends(begin: int, count: int, resized: int, size: int) -> tuple[int, int]:
-    """First line of `count` from `begin` on and the one behind the last, both up to MARGIN further out,
+def _ends(begin: int, count: int, resized: int, size: int, margin: int) -> tuple[int, int]:
+    """First line of `count` from `begin` on and the one behind the last, both up to `margin` further out,
     where a line's place among `size` loses least in single precision."""
 
     def lost(line: int) -> float:
         place = line * size / resized
         return abs(float(np.float32(place)) - place)
 
-    before = range(max(0, begin - MARGIN), max(0, begin) + 1)
+    before = range(max(0, begin - margin), max(0, begin) + 1)
     end = min(resized, begin + count)
-    return min(before, key=lost), min(range(end, min(resized, end + MARGIN) + 1), key=lost)
+    return min(before, key=lost), min(range(end, min(resized, end + margin) + 1), key=lost)
 
 
 def _affine(
