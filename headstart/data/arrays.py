@@ -23,14 +23,21 @@ def bare(inputs: Inputs) -> bool:
     return not (len(inputs) and isinstance(inputs[0], Mapping))
 
 
+def uneven(inputs: Inputs) -> bool:
+    """Whether the inputs are rows of different length."""
+    if not isinstance(inputs, (list, tuple)):
+        return False
+    sizes = {len(v) if isinstance(v, (list, tuple, np.ndarray)) else -1 for v in inputs}
+    return len(sizes) > 1 and -1 not in sizes
+
+
 def as_columns(
     inputs: Inputs, names: Sequence[str] = (), *, whole: bool = False
 ) -> Mapping[str, Any]:
     """Arrays, records, frames as columns. Raises DataError.
 
     Args:
-        whole: whether an array in a sequence, or a row of a larger one, is one value; those of unequal
-            length always are.
+        whole: whether an array in a sequence, or a row of a larger one, is one value.
     """
     if isinstance(inputs, (str, Path)):
         raise DataError(

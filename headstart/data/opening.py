@@ -13,7 +13,7 @@ from headstart.core.reader import Read
 from headstart.core.run import Watcher
 from headstart.core.task import Columns, Task
 from headstart.data import containers, folders, hub, quality, reshape, storage, tags
-from headstart.data.arrays import Inputs, as_columns, bare
+from headstart.data.arrays import Inputs, as_columns, bare, uneven
 from headstart.data.build import FORMAT, Order, build, check_classes, reader_digest, reopen
 from headstart.data.dataset import ArrowDataset
 from headstart.data.layout import Layout, arrange
@@ -90,7 +90,8 @@ def from_arrays(
     if own is not None:
         readers = {own[0]: readers[own[0]]}
         inputs = {n: own[1].head(own[1].rows).column(n).to_pylist() for n in own[1].columns}
-    whole = getattr(readers.get(task.modality), "ARRAYS", False)
+    arrays = [name for name, reader in readers.items() if getattr(reader, "ARRAYS", False)]
+    whole = task.modality in arrays or (bool(arrays) and uneven(inputs))
     columns, asked = _gathered(inputs, targets, metadata or {}, task, fields, whole=whole)
     known = replace(task, columns=asked)
     if fields and known.modality not in readers:

@@ -27,7 +27,7 @@ class Poems(Words):
     def __init__(self) -> None:
         self.asked: list[Columns | None] = []
 
-    def gather(self, thing: Any, asked: Columns | None) -> Gathered | None:
+    def gather(self, thing: Any, asked: Columns | None, *, named: bool = False) -> Gathered | None:
         if isinstance(thing, Poem):
             return Gathered({"line": thing.lines}, ("From memory.",))
         if not (isinstance(thing, Path) and thing.suffix == ".poem"):

@@ -103,7 +103,7 @@ def test_a_fixed_split_may_be_dropped(photos, opened, tmp_path):
 def test_columns_of_class_folders_are_refused(photos, opened):
     with pytest.raises(DataError, match=r"'patient' was named, but .* holds class folders"):
         opened(photos, {"group": "patient"})
-    with pytest.raises(DataError, match="no numbers to regress"):
+    with pytest.raises(DataError, match="whose names are classes"):
         opened(photos, outcome="regress")
 
 
