@@ -100,9 +100,10 @@ class BackbonesFile(Protocol):
 class ShowFile(Protocol):
     """`show.py`: samples to something a person can look at."""
 
-    def exhibit(self, sample: Sample, fields: Sequence[Field]) -> Mapping[str, str]:
+    def exhibit(self, sample: Sample, fields: Sequence[Field]) -> Mapping[str, Any]:
         """{"kind": "picture", "data": "data:image/png;base64,..."} or {"kind": "text", "text": ...}
-        or {"kind": "pairs", ...}. Text is raw: the report escapes it."""
+        or {"kind": "pairs", ...}, or {"kind": "units", "units": [...]}, what carries labels one after
+        another (words). Text is raw: the report escapes it."""
         ...
 
 
@@ -130,11 +131,14 @@ class Champion:
         name: "TF-IDF + logistic regression".
         fit: (samples, fields, encoded targets, *, outcome, seed, settings=None) -> `Simple`.
         seeded: whether the seed changes what is learned.
+        each: whether it labels each position: targets are (N, L) with -1 where there is no label, and its
+            predictions (N, L, classes) with NaN behind a row's end.
     """
 
     name: str
     fit: Any
     seeded: bool = False
+    each: bool = False
 
 
 class ChampionFile(Protocol):

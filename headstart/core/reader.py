@@ -18,6 +18,9 @@ class Read(Protocol):
         NEAR: near-duplicate radius in bits between two signatures.
         MANY: whether a sample is made of all columns that this modality claims (a table's row), or
             of the first one only (an image, a text).
+        UNITS: kind of a field whose units (words) carry a label each; "" or absent: no field has any.
+            Then there is `places` too: a cell as the table holds it -> (start, end) of every unit, in the
+            measure in which spans are given (characters of a text).
     """
 
     SUFFIXES: tuple[str, ...]

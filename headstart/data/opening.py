@@ -27,7 +27,7 @@ __all__ = ["from_arrays", "open_data", "open_samples"]
 def open_data(
     task: Task, readers: Mapping[str, Read], *, cache: Path, watcher: Watcher | None = None
 ) -> ArrowDataset:
-    """The dataset that `task.data` names: class folders, CSV, TSV, Parquet or JSONL.
+    """The dataset that `task.data` names: class folders, CSV, TSV, Parquet, JSONL or CoNLL.
 
     Args:
         readers: modality name -> its reader, in the order in which they are asked.

@@ -16,11 +16,13 @@ import pyarrow as pa
 from headstart.core import digest, machine
 from headstart.core.dataset import Field, SetAside
 from headstart.core.reader import Read
+from headstart.data import positions
 from headstart.data.layout import Layout
 from headstart.data.tables import Table
 from headstart.errors import BadRow, DataError
 
 LIGHT = {"text": pa.large_string(), "category": pa.large_string(), "number": pa.float64()}
+LIGHT |= {"words": positions.KEPT}
 """Kinds whose loaded value is kept in the file; "bytes" too. Others are loaded when asked for."""
 KEPT = LIGHT | {"bytes": pa.large_binary()}
 MISSING = {"", "nan", "null", "#n/a", "n/a", "na"}
@@ -136,9 +138,16 @@ class Sieve:
             sample[field.name] = value
             kept.append(value if field.kind in KEPT else cell)
         reader.check(sample, fields)
+        if self.layout.outcome == positions.OUTCOME and self.layout.target:
+            target = positions.labelled(target, self._labelled(cells), reader)
         content = digest.row(reader.content(sample, fields))
         signature = reader.signature(sample, fields) if self.signatures else b""
         return Row(place, name, content, signature, target, tuple(kept), tuple(stats))
+
+    def _labelled(self, cells: tuple[Any, ...]) -> Any:
+        """The cell whose units are labelled, as the table holds it."""
+        kinds = [f.kind for f in self.layout.fields]
+        return cells[kinds.index(self.reader.UNITS)]  # type: ignore[attr-defined]
 
     def _check_target(self, target: Any) -> None:
         """Raises BadRow where there is no label, or no finite number to regress."""
