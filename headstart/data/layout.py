@@ -264,8 +264,7 @@ def _best(
         return next(iter(claimed))
 
     def size(name: str) -> float:
-        lengths = [len(c) for c in cells[name] if isinstance(c, (str, bytes))]
-        lengths += [sum(map(len, c)) for c in cells[name] if isinstance(c, list)]
+        lengths = [len(c) for c in cells[name] if isinstance(c, (str, bytes, list))]
         return sum(lengths) / max(1, len(lengths))
 
     best = next((n for n in claimed if n.lower() == modality), "") or max(claimed, key=size)
