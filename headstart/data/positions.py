@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from headstart.core import spans
 from headstart.core.reader import Read
+from headstart.core.spans import names as named
 from headstart.errors import BadRow
 
 OUTCOME = "label_each"
@@ -39,12 +39,16 @@ def alike(first: Sequence[Any], second: Sequence[Any]) -> bool:
     return bool(pairs) and same >= 0.9 * len(pairs) and any(a > 1 for a, _ in pairs)
 
 
-def labelled(target: Any, cell: Any, reader: Read) -> list[str | None]:
-    """One label for each unit of the cell. Raises BadRow where the target does not fit it."""
+def labelled(target: Any, cell: Any, reader: Read, *, spans: bool) -> list[str | None]:
+    """One label for each unit of the cell. Raises BadRow where the target does not fit it.
+
+    Args:
+        target: a label for each unit, or `spans` {start, end, label}.
+    """
     places = reader.places(cell)  # type: ignore[attr-defined]
     if not isinstance(target, list):
         raise BadRow(f"the target is {target!r}", "give a list with one label for each unit")
-    if target and isinstance(target[0], Mapping):
+    if spans:
         return _named(target, places)
     if len(target) != len(places):
         raise BadRow(
@@ -71,5 +75,5 @@ def _named(target: Sequence[Mapping[str, Any]], places: Sequence[tuple[float, fl
         if found and inside[0] <= found[-1][1]:
             raise BadRow(f"{told} overlaps another", "keep one label for each unit")
         found.append((inside[0], inside[-1], str(label)))
-    names: list[Any] = list(spans.names(found, len(places)))
+    names: list[Any] = list(named(found, len(places)))
     return names

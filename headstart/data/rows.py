@@ -79,13 +79,15 @@ class Sieve:
 
     def __init__(self, layout: Layout, reader: Read, root: Path, *, signatures: bool) -> None:
         self.layout, self.reader, self.root = layout, reader, root
-        self.signatures = signatures
+        self.signatures, self.spans = signatures, False
         self.files = tuple(is_file(f, reader) for f in layout.fields)
         self.heavy = any(f.kind not in LIGHT for f in layout.fields)
 
     def parts(self, table: Table) -> Iterator[Part]:
         """All batches in order; files are read by a pool of threads."""
         start = 0
+        if self.layout.target:
+            self.spans = positions.is_spans(table.schema.field(self.layout.target).type)
         with ExitStack() as stack:
             workers = min(THREADS, 2 * machine.cores())
             pool = stack.enter_context(ThreadPoolExecutor(workers)) if self.heavy else None
@@ -139,7 +141,8 @@ class Sieve:
             kept.append(value if field.kind in KEPT else cell)
         reader.check(sample, fields)
         if self.layout.outcome == positions.OUTCOME and self.layout.target:
-            target = positions.labelled(target, self._labelled(cells), reader)
+            cell = self._labelled(cells)
+            target = positions.labelled(target, cell, reader, spans=self.spans)
         content = digest.row(reader.content(sample, fields))
         signature = reader.signature(sample, fields) if self.signatures else b""
         return Row(place, name, content, signature, target, tuple(kept), tuple(stats))

@@ -69,7 +69,7 @@ def test_tags_that_do_not_fit_the_words_are_set_aside(tmp_path: Path) -> None:
 
 def spanned(**changed: Any) -> dict[str, Any]:
     whole = {"start": 0, "end": 12, "label": "per"}
-    return {"text": "Ada Lovelace, of London.", "spans": [{**whole, **changed}]}
+    return {"text": "Ada Lovelace, of London. She wrote it.", "spans": [{**whole, **changed}]}
 
 
 def test_spans_become_labels_of_the_words_that_they_cover(tmp_path: Path) -> None:
@@ -78,18 +78,20 @@ def test_spans_become_labels_of_the_words_that_they_cover(tmp_path: Path) -> Non
     rows[2]["spans"] = []
     made = opened(lines(tmp_path / "t.jsonl", rows), "spans", near_duplicates=False)
     assert made.outcome == "label_each"
-    assert made.samples(np.array([0]))[0]["text"] == ["Ada", "Lovelace", ",", "of", "London", "."]
+    assert made.samples(np.array([0]))[0]["text"] == [
+        *("Ada", "Lovelace", ",", "of", "London", ".", "She", "wrote", "it", "."),
+    ]
     assert made.targets(np.arange(3)) == [
-        ("B-per", "I-per", "O", "O", "O", "O"),
-        ("B-per", "I-per", "O", "O", "B-loc", "O"),
-        ("O",) * 6,
+        ("B-per", "I-per", *["O"] * 8),
+        ("B-per", "I-per", "O", "O", "B-loc", *["O"] * 5),
+        ("O",) * 10,
     ]
 
 
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"end": 99}, "0 to 99 ('per') lies outside the sample, which ends at 24"),
+        ({"end": 99}, "0 to 99 ('per') lies outside the sample, which ends at 38"),
         ({"start": -1}, "lies outside"),
         ({"start": 12, "end": 12}, "lies outside"),
         ({"start": 2}, "cuts through a unit"),
