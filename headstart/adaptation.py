@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 
 from headstart import arms, baseline, job, select
-from headstart.arms import Fitted
+from headstart.arms import Features, Fitted
 from headstart.core import digest, plugins
 from headstart.core.dataset import SetAside
 from headstart.core.evidence import Arm, Case, Finding, serves
 from headstart.core.plan import Plan
+from headstart.core.ragged import joined
 from headstart.core.run import Record, Watcher
+from headstart.engine import streams
 from headstart.errors import DataError
 from headstart.job import Given, Job
 from headstart.registry import document, packs, runs
@@ -63,7 +65,7 @@ def adapt(plan: Plan, given: Given | None = None, watcher: Watcher | None = None
     return folder
 
 
-def _features(made: Job) -> tuple[np.ndarray, float]:
+def _features(made: Job) -> tuple[Features, float]:
     """Stored features of the training rows; rows that cannot be read are taken out."""
     if made.plan.engine.profile == "fast":
         _keep_fast_only_if_as_good(made)
@@ -174,7 +176,7 @@ def licences(made: Job) -> list[dict[str, str]]:
     ]
 
 
-def _judge(made: Job, transfer: Fitted, strategy: str, features: np.ndarray, run_id: str) -> Record:
+def _judge(made: Job, transfer: Fitted, strategy: str, features: Features, run_id: str) -> Record:
     """Trains what transfer is compared with, opens the test split once, and measures."""
     baselines = _baselines(made, transfer)
     curve = learning_curve(made, features) if made.plan.evidence.learning_curve else None
@@ -195,7 +197,7 @@ def _judge(made: Job, transfer: Fitted, strategy: str, features: np.ndarray, run
         arms=read,
         validation_targets=made.labels[transfer.held_out[0]],
         validation_outputs=transfer.held_out[1],
-        score=made.heads.SCORE,
+        score=made.score,
         groups=_groups(made, tested.rows),
         metadata=_metadata(made, tested.rows),
         facts=made.facts,
@@ -240,7 +242,9 @@ def _baselines(made: Job, transfer: Fitted) -> dict[str, Fitted]:
     elif asked.scratch:
         made.say("This source has no pretrained weights, so there is no from-scratch twin.")
     if asked.champion:
-        found["champion"] = baseline.champion(made)
+        best = baseline.champion(made)
+        if best is not None:
+            found["champion"] = best
     return found
 
 
@@ -254,14 +258,14 @@ def check(case: Case, asked: Sequence[str]) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def learning_curve(made: Job, features: np.ndarray) -> dict[str, Any]:
+def learning_curve(made: Job, features: Features) -> dict[str, Any]:
     """Held-out score of the probe at 10, 20, 50 and 100 % of the training rows, from the store."""
     parts = arms.folds(made, made.labels, made.groups, made.plan.seed)
     rng = np.random.default_rng(made.plan.seed)
     head: Any = made.network(made.backbone).heads[made.outcome]
     curve: dict[str, list[float]] = {k: [] for k in ("labels", "score", "low", "high", "n")}
     for share in CURVE_SHARES:
-        held, used = None, []
+        said, used = [], []
         for fit, valid in parts:
             some = _some(rng, made, fit, share)
             used.append(len(some))
@@ -269,17 +273,17 @@ def learning_curve(made: Job, features: np.ndarray) -> dict[str, Any]:
             inner = arms.folds(made, made.labels[some], made.groups[some], made.plan.seed, 3)
             solution = arms.solution(head, features[some], made.labels[some], inner)
             network.heads[made.outcome].settle(solution)  # type: ignore[operator]
-            stream = arms.Features(features[valid], len(made.backbone.stages), {})
-            said = arms.outputs(made, network, stream)
-            held = np.zeros((len(features), *said.shape[1:])) if held is None else held
-            held[valid] = said
+            stream = streams.Features(features[valid], len(made.backbone.stages), {})
+            said.append(arms.outputs(made, network, stream))
+        order = np.argsort(np.concatenate([valid for _, valid in parts]))
+        held = joined(said)[order]
         low, high = _bootstrap(made, held, rng)
         curve["labels"].append(round(float(np.mean(used))))
         curve["score"].append(arms.score(made, held, made.labels))
         curve["low"].append(low)
         curve["high"].append(high)
         curve["n"].append(len(features))
-    return {**curve, "metric": made.heads.SCORE.name}
+    return {**curve, "metric": made.score.name}
 
 
 def _some(rng: np.random.Generator, made: Job, fit: np.ndarray, share: float) -> np.ndarray:
@@ -295,10 +299,8 @@ def _some(rng: np.random.Generator, made: Job, fit: np.ndarray, share: float) ->
 
 def _bootstrap(made: Job, held: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
     n = len(held)
-    draws = [
-        arms.score(made, held[places], made.labels[places])
-        for places in (rng.integers(0, n, n) for _ in range(500))
-    ]
+    rows = made.score.rows(held[None], made.labels)[0]
+    draws = [rows[rng.integers(0, n, n)].mean() for _ in range(500)]
     return float(np.quantile(draws, 0.025)), float(np.quantile(draws, 0.975))
 
 

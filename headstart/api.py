@@ -171,16 +171,16 @@ def _finish(folder: Path, given: Given | None, watcher: Watcher | None) -> Run:
     return run
 
 
-def _write_report(record: Record, path: Path, samples: Mapping[int, Mapping[str, str]]) -> None:
+def _write_report(record: Record, path: Path, samples: Mapping[int, Mapping[str, Any]]) -> None:
     beside = path.with_suffix(f".{os.getpid()}.tmp")
     beside.write_text(page.render(record, samples=samples), "utf-8")
     os.replace(beside, path)
 
 
-def _shown(record: Record, given: Given | None) -> dict[int, Mapping[str, str]]:
+def _shown(record: Record, given: Given | None) -> dict[int, Mapping[str, Any]]:
     """Pictures or texts of the samples that exhibits speak of, by place among the test rows."""
-    finding = record.finding("mistakes")
-    rows = [r for e in (finding.exhibits if finding else ()) for r in e.data.get("rows", ())]
+    exhibits = [e for f in record.findings for e in f.exhibits if e.kind == "samples"]
+    rows = [r for e in exhibits for r in e.data.get("rows", ()) if "row" in r]
     if not rows:
         return {}
     dataset = jobs.open_dataset(record.plan, given, None)

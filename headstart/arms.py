@@ -21,12 +21,13 @@ from headstart.core import plugins
 from headstart.core.evidence import Arm
 from headstart.core.network import Network
 from headstart.core.problem import Solution
+from headstart.core.ragged import Ragged, joined
 from headstart.core.strategy import Strategy
 from headstart.data import splits
-from headstart.engine import loop
+from headstart.engine import loop, streams
 from headstart.engine.loop import Trained
 from headstart.engine.solve import solve
-from headstart.engine.streams import Features, Kept, Part, Rows, Stream
+from headstart.engine.streams import Kept, Part, Rows, Stream
 from headstart.errors import DataError
 from headstart.job import Job
 from headstart.trainings import Ask, Recipe, carry_out
@@ -39,6 +40,8 @@ ASKED = 2  # folds after which, again and again, it is asked whether a candidate
 TWIN = "from_scratch"
 TWIN_RATES = (1e-3, 3e-3, 3e-4)  # the likeliest first: it sets the pace for the others
 TWIN_FACTOR = 10.0
+
+Features = np.ndarray | Ragged
 
 
 @dataclass
@@ -110,7 +113,7 @@ def _one_class(job: Job, labels: np.ndarray, parts: Any) -> bool:
 
 
 def solve_head(
-    job: Job, network: Network, features: np.ndarray, places: np.ndarray, seed: int
+    job: Job, network: Network, features: Features, places: np.ndarray, seed: int
 ) -> Solution:
     """Settles the head of `network` on stored features; the strength by cross-validation."""
     head: Any = network.heads[job.outcome]
@@ -120,18 +123,36 @@ def solve_head(
     return found
 
 
-def solution(head: Any, features: np.ndarray, labels: np.ndarray, parts: Sequence[Any]) -> Solution:
+def solution(head: Any, features: Features, labels: np.ndarray, parts: Sequence[Any]) -> Solution:
     """The solution of a head on stored features. For classes the columns keep their proportions (what
     a source spreads widely it holds for important; measured on six sets of photos and texts, two
     tables), for numbers each is standardised (measured on two tables)."""
+    if isinstance(features, Ragged):
+        return _each(head, features, labels, parts)
     problem = head.problem(len(labels))
     how: Any = "each" if problem.loss == "squares" else "whole"
     return solve(problem, features, labels, folds=parts, standardise=how, scoring="tempered")
 
 
+def _each(head: Any, features: Ragged, labels: np.ndarray, parts: Sequence[Any]) -> Solution:
+    """`solution` on all labelled positions; those of one row share a fold."""
+    longest = int(features.lengths.max(initial=1))
+    behind = ((0, 0), (0, max(0, longest - labels.shape[1])))
+    wanted = np.pad(labels, behind, constant_values=-1)[:, :longest]
+    there = np.arange(longest)[None] < features.lengths[:, None]
+    known = there & (wanted != -1)
+    row = np.nonzero(known)[0]
+    inside = [tuple(np.flatnonzero(np.isin(row, part)) for part in fold) for fold in parts]
+    flat = features.flat[known[there]]
+    found = solution(head, flat, wanted[known], inside)
+    held = np.full((*known.shape, head.outputs), np.nan, np.float32)
+    held[known] = found.held_out
+    return dataclasses.replace(found, held_out=held)
+
+
 def score(job: Job, predictions: np.ndarray, labels: np.ndarray) -> float:
     """The outcome's own score of predictions as arms give them."""
-    return job.heads.SCORE.of(predictions, labels)
+    return job.score.of(predictions, labels)
 
 
 def held_predictions(job: Job, solution: Solution) -> np.ndarray:
@@ -139,7 +160,7 @@ def held_predictions(job: Job, solution: Solution) -> np.ndarray:
     return job.heads.held(solution.held_out)
 
 
-def probe(job: Job, features: np.ndarray, seconds: float) -> Fitted:
+def probe(job: Job, features: Features, seconds: float) -> Fitted:
     """The solved head on frozen features, once for each seed of the folds."""
     began = time.perf_counter()
     places = np.arange(len(job.train))
@@ -157,8 +178,8 @@ def probe(job: Job, features: np.ndarray, seconds: float) -> Fitted:
     def predict(rows: np.ndarray) -> np.ndarray:
         made = job.extract(rows).features
         if made is None:
-            raise ValueError("pooled features are always kept")
-        stream = Features(made, stages, {})
+            raise ValueError("features of the head's kind are always kept")
+        stream = streams.Features(made, stages, {})
         return np.stack([outputs(job, network, stream) for network in networks])
 
     return Fitted(
@@ -266,7 +287,7 @@ def _outside(found: Sequence[_Held]) -> tuple[np.ndarray, np.ndarray]:
     """Held-out places of all parts, ascending, and outputs there."""
     places = np.concatenate([held.places for held in found])
     order = np.argsort(places, kind="stable")
-    return places[order], np.concatenate([held.said for held in found])[order]
+    return places[order], joined([held.said for held in found])[order]
 
 
 def _judged(strategy: Strategy, found: Sequence[_Held]) -> tuple[float, Tuned]:
@@ -323,7 +344,7 @@ def rows_stream(job: Job, rows: np.ndarray, *, augment: bool) -> Rows:
 
 def fine_tuning(
     job: Job,
-    features: np.ndarray,
+    features: Features,
     candidates: Sequence[Strategy],
     promising: Callable[[np.ndarray, np.ndarray], bool] | None = None,
 ) -> Recipe:

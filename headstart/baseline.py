@@ -12,11 +12,13 @@ import numpy as np
 from headstart.arms import Fitted, folds, score
 from headstart.core.dataset import Field, Sample
 from headstart.core.modality import Champion, Simple
+from headstart.core.ragged import joined
 from headstart.job import Job, Lazy
 
 
-def champion(job: Job) -> Fitted:
-    """The best simple model of the modality, by cross-validation on the training rows.
+def champion(job: Job) -> Fitted | None:
+    """The best simple model of the modality, by cross-validation on the training rows; None where it has
+    none for the outcome.
 
     Each model's settings are chosen once, on all training rows; with these settings the models are
     compared on held-out folds, which flatters them a little (as the twin's validation does, whose epochs
@@ -29,16 +31,21 @@ def champion(job: Job) -> Fitted:
     def fit(model: Champion, rows: np.ndarray, seed: int, settings: Any = None) -> Simple:
         return _fit(job, model, [samples[i] for i in rows], job.labels[rows], seed, settings)
 
+    known = serving(job.modality.champion.CHAMPIONS, samples, job.dataset.fields)
+    fits = [m for m in known if m.each == (job.reads == "positions")]
+    if not fits:
+        job.say(f"There is no simple champion for {job.outcome} of {job.modality.name} data.")
+        return None
     every, results = np.arange(len(samples)), []
     places = np.concatenate([valid for _, valid in parts])
     order = np.argsort(places)
     places = places[order]
-    for model in serving(job.modality.champion.CHAMPIONS, samples, job.dataset.fields):
+    for model in fits:
         first, held = fit(model, every, 0), []
         for learn, valid in parts:
             ask = fit(model, learn, 0, first.settings)
             held.append(whole(job, ask([samples[i] for i in valid]), job.labels[learn]))
-        said = np.concatenate(held)[order]
+        said = joined(held)[order]
         results.append((score(job, said, job.labels[places]), model, first, said))
     best, model, first, said = max(results, key=lambda r: r[0])
     count = job.plan.evidence.seeds if model.seeded else 1
@@ -77,7 +84,7 @@ def _fit(
 ) -> Simple:
     """A fitted simple model; of several tags one for each, on the rows where the tag is known."""
     learn = partial(model.fit, fields=job.dataset.fields, seed=seed)
-    if labels.ndim == 1:
+    if labels.ndim == 1 or model.each:
         made: Simple = learn(samples, targets=labels, outcome=job.outcome, settings=settings)
         return made
     parts: list[Any] = []
@@ -105,8 +112,9 @@ def _fit(
 
 def whole(job: Job, said: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """Probabilities over all classes from those over the classes that were seen, in their order."""
-    if said.ndim == 1 or said.shape[1] == len(job.targets.classes):
+    if said.ndim == 1 or said.shape[-1] == len(job.targets.classes):
         return said
-    full = np.zeros((len(said), len(job.targets.classes)))
-    full[:, np.unique(seen)] = said
+    full = np.zeros((*said.shape[:-1], len(job.targets.classes)))
+    full[..., np.unique(seen[seen >= 0])] = said
+    full[np.isnan(said).any(axis=-1)] = np.nan
     return full

@@ -18,6 +18,7 @@ import torch
 
 from headstart.core import digest, plugins, staging
 from headstart.core.dataset import Sample, SetAside
+from headstart.core.evidence import Score
 from headstart.core.head import HeadFile, Targets
 from headstart.core.modality import Transform
 from headstart.core.network import Backbone, Network
@@ -30,7 +31,7 @@ from headstart.data.dataset import ArrowDataset
 from headstart.data.seal import Seal
 from headstart.data.splits import MadeSplit
 from headstart.engine import device as devices
-from headstart.engine import ledger
+from headstart.engine import ledger, positions
 from headstart.engine.extract import Extraction, How, extract
 from headstart.errors import BadRow, DataError, MissingExtra, SourceError, nearest
 from headstart.features import key
@@ -89,7 +90,7 @@ class Job:
 
     Attributes:
         train: row numbers to learn from; rows that the transform refused are out.
-        labels: (len(train),) encoded targets.
+        labels: (len(train), ...) encoded targets.
         groups: (len(train),) rows of one number share a fold.
         weights: digest of the staged backbone's tensors.
         costs: forward operations per sample of each stage.
@@ -128,6 +129,16 @@ class Job:
         return self.targets.outcome
 
     @property
+    def reads(self) -> str:
+        """What the outcome's head reads: "pooled" features, or those of "positions"."""
+        return str(self.heads.Head.reads)
+
+    @property
+    def score(self) -> Score:
+        """How rows are scored."""
+        return getattr(self.targets, "score", self.heads.SCORE)
+
+    @property
     def flops(self) -> float:
         """Forward operations per sample of the whole backbone."""
         return float(sum(self.costs))
@@ -154,7 +165,8 @@ class Job:
         )
 
     def extract(self, rows: np.ndarray, *, cut: int | None = None, profile: str = "") -> Extraction:
-        """Features or kept states of some rows, through the store."""
+        """Features, as the outcome's head reads them, or kept states of some rows, through the store."""
+        each = cut is None and self.reads == "positions"
         made = extract(
             self.dataset,
             rows,
@@ -162,14 +174,14 @@ class Job:
             transform=self.transform,
             store=self.store,
             weights=self.weights,
-            cut=cut,
+            cut=len(self.backbone.stages) if each else cut,
             how=self.how(profile or self.plan.engine.profile),
             watcher=self.watcher,
         )
         for note in made.notes:
             self.say(note)
         self.facts["forwards"] = self.facts.get("forwards", 0) + made.forwards
-        return made
+        return positions.featured(made, self.backbone) if each else made
 
     def network(self, backbone: Backbone, dropout: float = 0.0) -> Network:
         """A network of `backbone` with a fresh head for the outcome."""

@@ -13,6 +13,7 @@ from headstart.arms import (
     FEW_FOLDS,
     FEW_ROWS,
     TWIN,
+    Features,
     Fitted,
     Tuned,
     fine_tuning,
@@ -22,6 +23,7 @@ from headstart.arms import (
 )
 from headstart.core import plugins
 from headstart.core.plan import build
+from headstart.core.ragged import fitted
 from headstart.core.strategy import Strategy
 from headstart.engine import temperature
 from headstart.errors import PlanError
@@ -66,7 +68,7 @@ def check(job: Job) -> None:
     named(job, choice.name, choice.settings).phases(job.network(job.backbone))
 
 
-def transfer(job: Job, features: np.ndarray, seconds: float) -> tuple[Fitted, str]:
+def transfer(job: Job, features: Features, seconds: float) -> tuple[Fitted, str]:
     """Trains the transfer arm; returns it with the name of its strategy."""
     choice = job.plan.strategy
     if choice.name != "auto":
@@ -167,8 +169,11 @@ def _gain(job: Job, places: np.ndarray, said: np.ndarray, first: Fitted) -> tupl
 def _losses(job: Job, said: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Loss of each row. The probe has the temperature that suits its held-out rows; what it is compared
     with gets its own."""
-    if job.labels.dtype.kind == "i":
-        said = temperature.sharpened(said, temperature.fit(said, labels))
+    if labels.dtype.kind == "i":
+        said = said if labels.ndim == 1 else fitted(said, labels.shape[1])
+        known = (labels >= 0) & np.isfinite(said).all(axis=-1)
+        told, said = said[known], said.copy()
+        said[known] = temperature.sharpened(told, temperature.fit(told, labels[known]))
     return job.heads.losses(said, labels, job.targets)
 
 

@@ -28,7 +28,8 @@ KNOWN: dict[tuple[str, str], str] = {
 }
 
 CLASSES = ("ant", "bee", "wasp")
-OUTCOMES = ("classify", "regress", "tag")
+OUTCOMES = ("classify", "regress", "tag", "label_each")
+SPANS = ("B-ant", "B-bee", "I-ant", "I-bee", "O")
 COUNTED = {"", "parts", "rows", "times", "FLOPs", "seconds", "bytes", "joules", "bits"}
 """Units of exact counts and clocks, which may come without an interval."""
 JUDGEMENTS = re.compile(
@@ -69,6 +70,10 @@ def case(outcome: str, rows: int = 120) -> Case:
         truth, past = (_carried(rng, rows) for _ in range(2))
         made = {r: np.stack([_likely(rng, truth, a) for _ in range(3)]) for r, a in _ARMS.items()}
         held = _likely(rng, past, 2.0)
+    elif outcome == "label_each":
+        truth, past = (_labels(rng, rows) for _ in range(2))
+        made = {r: _told(rng, truth, a) for r, a in _ARMS.items()}
+        held = _told(rng, past, 2.0)[0]
     elif outcome == "classify":
         truth, past = rng.integers(0, 3, rows), rng.integers(0, 3, rows)
         made = {r: _shares(rng, truth, a) for r, a in _ARMS.items()}
@@ -83,8 +88,11 @@ def case(outcome: str, rows: int = 120) -> Case:
     }
     metadata = {"place": np.tile(["dock", "field", "yard"], rows)[:rows]}
     groups = np.repeat(np.arange(rows // 3 + 1), 3)[:rows]
-    classes = () if outcome == "regress" else CLASSES
-    score = plugins.load("head", outcome).SCORE
+    classes = {"regress": (), "label_each": SPANS}.get(outcome, CLASSES)
+    head = plugins.load("head", outcome)
+    score = head.SCORE
+    if outcome == "label_each":
+        score = head.restore({"classes": classes}).score
     facts = {**FACTS, "classes": list(classes)}
     return Case(outcome, classes, truth, arms, past, held, score, groups, metadata, facts, 0)
 
@@ -96,6 +104,22 @@ def _shares(rng: np.random.Generator, truth: np.ndarray, sharpness: float) -> np
     """(3, rows, 3) probabilities that lean towards the truth."""
     scores = rng.normal(size=(3, len(truth), 3)) + sharpness * np.eye(3)[truth]
     grown = np.exp(scores)
+    return np.asarray(grown / grown.sum(-1, keepdims=True))
+
+
+def _labels(rng: np.random.Generator, rows: int) -> np.ndarray:
+    """(rows, 6) class numbers of `SPANS`, -1 behind the end; every type occurs."""
+    truth = rng.choice(5, (rows, 6), p=(0.1, 0.1, 0.1, 0.1, 0.6))
+    truth[np.arange(6)[None] >= rng.integers(2, 7, rows)[:, None]] = -1
+    truth[0], truth[1] = [0, 2, 4, 1, 3, 4], [1, 4, 0, -1, -1, -1]
+    return np.asarray(truth)
+
+
+def _told(rng: np.random.Generator, truth: np.ndarray, sharpness: float) -> np.ndarray:
+    """(3, rows, 6, 5) probabilities that lean towards the truth, NaN behind the end."""
+    scores = rng.normal(size=(3, *truth.shape, 5)) + 2 * sharpness * np.eye(5)[truth]
+    grown = np.exp(scores)
+    grown[:, truth < 0] = np.nan
     return np.asarray(grown / grown.sum(-1, keepdims=True))
 
 

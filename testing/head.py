@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from headstart import arms
 from headstart.core import plugins
+from headstart.core.ragged import Ragged
 from headstart.engine.solve import solve
 from headstart.errors import DataError
 
@@ -20,9 +22,15 @@ from ._things import Breach, Check, expect, listed
 
 KNOWN: dict[tuple[str, str], str] = {
     ("check_unseen_class_is_refused", "regress"): "a regression target has no classes to be unseen",
+    (
+        "check_nothing_to_learn_is_refused",
+        "label_each",
+    ): "positions of one row can be told apart though all rows are alike",
 }
 
 ROWS, WIDTH, CLASSES = 90, 5, ("ant", "bee", "wasp")
+PLACES = 3
+"""Positions of a row, for heads that read positions."""
 
 
 def things() -> tuple[str, ...]:
@@ -38,10 +46,16 @@ def checks() -> Iterator[tuple[str, Check]]:
 def world(name: str) -> tuple[Any, np.ndarray, list[Any], Any]:
     """Module, features (90, 5) float32, raw targets that they decide, and learned targets.
 
-    Class names where the head takes them, else numbers, else tuples of tags.
+    Class names where the head takes them, else numbers, else tuples of tags. Where it reads positions
+    features (90, 3, 5) and tuples of three class names.
     """
     module = plugins.load("head", name)
     rng = np.random.default_rng(0)
+    if module.Head.reads == "positions":
+        places = rng.normal(size=(ROWS, PLACES, WIDTH)).astype(np.float32)
+        chosen = (places @ rng.normal(size=(WIDTH, len(CLASSES)))).argmax(axis=2)
+        named = [tuple(CLASSES[i] for i in row) for row in chosen]
+        return module, places, named, module.learn(named)
     features = rng.normal(size=(ROWS, WIDTH)).astype(np.float32)
     weight = rng.normal(size=(WIDTH, len(CLASSES)))
     scores = features @ weight + 0.3 * rng.normal(size=(ROWS, len(CLASSES)))
@@ -69,7 +83,11 @@ def solved(name: str) -> tuple[Any, Any, np.ndarray, np.ndarray]:
         (np.flatnonzero(np.arange(ROWS) % 3 != k), np.flatnonzero(np.arange(ROWS) % 3 == k))
         for k in range(3)
     ]
-    solution = solve(head.problem(ROWS), features, encoded, folds=folds)
+    if features.ndim == 3:
+        flat = Ragged(features.reshape(-1, WIDTH), np.full(ROWS, PLACES))
+        solution = arms.solution(head, flat, encoded, folds)
+    else:
+        solution = solve(head.problem(ROWS), features, encoded, folds=folds)
     head.settle(solution)
     return head, solution, features, encoded
 
@@ -119,11 +137,13 @@ def check_nothing_to_learn_is_refused(name: str) -> None:
 
 
 def check_shapes(name: str) -> None:
-    """Outputs are (N, outputs), the loss is one finite number with a gradient, predictions fit N."""
+    """Outputs are (N, outputs), the loss is one finite number with a gradient, predictions fit N; of
+    positions likewise (N, positions, outputs)."""
     module, features, raw, targets = world(name)
     head = module.Head(WIDTH, targets)
     outputs = head(torch.from_numpy(features))
-    expect(tuple(outputs.shape) == (ROWS, head.outputs), "outputs are (N, outputs)")
+    front = features.shape[:-1]
+    expect(tuple(outputs.shape) == (*front, head.outputs), "outputs are (N, outputs)")
     loss = head.loss(outputs, torch.from_numpy(targets.encode(raw)))
     expect(loss.ndim == 0 and bool(torch.isfinite(loss)), "the loss is one finite number")
     grads = torch.autograd.grad(loss, list(head.parameters()))
@@ -131,10 +151,12 @@ def check_shapes(name: str) -> None:
     said = head.predict(outputs.detach().numpy())
     expect(len(said) == ROWS, "predict() gives one prediction a row")
     if targets.classes:
-        expect(said.shape == (ROWS, len(targets.classes)), "predict() gives (N, classes)")
+        expect(said.shape == (*front, len(targets.classes)), "predict() gives (N, classes)")
         expect(bool(((said >= 0) & (said <= 1)).all()), "predict() gives probabilities")
         if head.problem(ROWS).loss == "softmax":
-            expect(np.allclose(said.sum(1), 1.0), "probabilities of classes add up to one")
+            expect(
+                np.allclose(said.sum(-1), 1.0, atol=1e-6), "probabilities of classes add up to one"
+            )
     else:
         expect(said.shape == (ROWS,), "predict() gives (N,)")
 
@@ -211,7 +233,9 @@ def check_solution_is_the_optimum(name: str) -> None:
     stated = head.problem(ROWS)
     strength = float(np.median(stated.strengths))
     problem = type(stated)(stated.loss, stated.outputs, (strength,), stated.balanced)
-    encoded = targets.encode(raw)
+    features, encoded = features.reshape(-1, WIDTH), targets.encode(raw)
+    if encoded.size == len(features):
+        encoded = encoded.reshape(-1)
     found = solve(problem, features, encoded, folds=None, standardise="none")
     weight, bias = found.weight.astype(float), found.bias.astype(float)
     least = _objective(problem, strength, features, encoded, (weight, bias))

@@ -211,8 +211,42 @@ def check_champions_predict(name: str) -> None:
         able = [c for c in champions if c.serves is None or c.serves(samples(data), data.fields)]
         expect(bool(able), f"some champion reads the tiny samples for {outcome}")
     for champion in champions:
-        for outcome in OUTCOMES:
+        for outcome in () if champion.each else OUTCOMES:
             _champion(name, champion, outcome)
+
+
+def check_units_carry_labels(name: str) -> None:
+    """Where a reader names units: each has a place, the network a feature, a champion a prediction."""
+    modality = plugins.Modality(name)
+    if not getattr(modality.read, "UNITS", ""):
+        return
+    data = dataset(name, "label_each")
+    expect(data.outcome == "label_each", "tiny.write gives labels of units")
+    expect(not data.set_aside, "no tiny row is set aside for label_each")
+    raw, rows = data.targets(np.arange(len(data))), samples(data)
+    source = modality.tiny.loaded(0)
+    transform = modality.batch.make(source.source.preprocessing, data.fields, rows)
+    backbone = modality.backbones.stage(source, transform).eval()
+    with torch.no_grad():
+        state = backbone.run(transform.collate([transform(s) for s in rows[:6]]))
+        features, mask = backbone.units(state)
+        alone, _ = backbone.units(backbone.run(transform.collate([transform(rows[0])])))
+    lengths = [len(t) for t in raw]
+    expect(features.shape == (6, max(lengths[:6]), backbone.width), "units are (N, U, width)")
+    expect(mask.sum(1).tolist() == lengths[:6], "each unit of a sample has a feature")
+    expect(close(features[0, : lengths[0]], alone[0], 1e-5), "units do not depend on companions")
+    augmented = transform(rows[0], np.random.default_rng(0))
+    with torch.no_grad():
+        moved = backbone.units(backbone.run(transform.collate([augmented])))[1]
+    expect(int(moved.sum()) == lengths[0], "augmentation leaves every unit in its place")
+    encoded = plugins.load("head", "label_each").learn(raw).encode(raw)
+    for champion in modality.champion.CHAMPIONS:
+        if champion.each:
+            fit = champion.fit(rows[:36], data.fields, encoded[:36], outcome="label_each", seed=0)
+            said = fit(rows[36:])
+            there = np.isfinite(said).all(axis=2)
+            expect(there.sum(axis=1).tolist() == lengths[36:], "a prediction for each unit")
+            expect(np.allclose(said[there].sum(1), 1.0, atol=1e-6), "probabilities add up")
 
 
 def _champion(name: str, champion: Any, outcome: str) -> None:

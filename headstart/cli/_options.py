@@ -78,7 +78,12 @@ Set = Annotated[
 ]
 Outcome = Annotated[
     str | None,
-    _option("--outcome", "classify, regress or tag; otherwise read off the targets.", DATA, "NAME"),
+    _option(
+        "--outcome",
+        "classify, regress, tag or label_each; otherwise read off the targets.",
+        DATA,
+        "NAME",
+    ),
 ]
 Modality = Annotated[
     str | None,

@@ -7,6 +7,7 @@ import io
 import os
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -17,7 +18,14 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def predicted(found: Any, every: bool) -> tuple[list[str], list[list[Any]]]:
-    """Columns and rows of predictions: name, prediction, confidence, and with `every` p_CLASS for all."""
+    """Columns and rows of predictions: name, prediction, confidence, and with `every` p_CLASS for all. Of
+    labels of positions each span is a row."""
+    if getattr(found, "spans", None) is not None:
+        return ["name", "first", "last", "prediction", "text", "confidence"], [
+            [name, s.first, s.last, s.label, s.text, s.confidence]
+            for name, spans in zip(found.names, found.spans, strict=True)
+            for s in spans
+        ]
     if found.probabilities is None:
         return ["name", "prediction"], [
             [n, value(v)] for n, v in zip(found.names, found.labels, strict=True)
@@ -42,6 +50,13 @@ def value(label: Any) -> Any:
 
 def as_document(found: Any) -> dict[str, Any]:
     """Predictions as one JSON document."""
+    bad = [{"name": b.name, "reason": b.reason, "remedy": b.remedy} for b in found.bad]
+    if getattr(found, "spans", None) is not None:
+        each = [
+            {"name": name, "labels": list(labels), "spans": [asdict(s) for s in spans]}
+            for name, labels, spans in zip(found.names, found.labels, found.spans, strict=True)
+        ]
+        return {"classes": list(found.classes), "predictions": each, "bad": bad}
     _, rows = predicted(found, True)
     keys = ["name", "prediction", "confidence"]
     listed = [dict(zip(keys, row, strict=False)) for row in rows]

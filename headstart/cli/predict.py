@@ -75,7 +75,7 @@ def verb(
     if json:
         console.document(tables.as_document(found))
     elif output:
-        console.line(f"{text.counted(len(rows), 'row')} predicted: {output}")
+        console.line(f"{text.counted(len(found.names), 'row')} predicted: {output}")
     else:
         _print(found, columns, rows)
     _complain(found, aside)
@@ -94,8 +94,12 @@ def _print(found: Any, columns: list[str], rows: list[list[Any]]) -> None:
     if not sys.stdout.isatty():
         tables.send(sys.stdout, columns, rows)
         return
-    shown = [[r[0], _word(r[1]), *(text.number(v, "share") for v in r[2:])] for r in rows[:MOST]]
-    console.table(columns, shown, range(2, len(columns)))
+    shares = [k for k, c in enumerate(columns) if c == "confidence" or c.startswith("p_")]
+    shown = [
+        [text.number(v, "share") if k in shares else _word(v) for k, v in enumerate(row)]
+        for row in rows[:MOST]
+    ]
+    console.table(columns, shown, shares)
     if len(rows) > MOST:
         console.say(f"... and {len(rows) - MOST} more; --output FILE.csv writes all of them.")
 

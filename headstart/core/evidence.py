@@ -118,7 +118,8 @@ class Arm:
 
     Attributes:
         name: "transfer", "from scratch", "champion: ...".
-        outputs: (seeds, rows, classes) probabilities, or (seeds, rows) predicted numbers.
+        outputs: (seeds, rows, classes) probabilities, or (seeds, rows) predicted numbers; of positions
+            (seeds, rows, positions, classes), NaN behind a row's end.
         validation: score of each seed on validation rows, (seeds,); higher is better.
         flops: floating-point operations of training one seed.
         seconds: time of training one seed.
@@ -141,7 +142,7 @@ class Case:
         outcome: a file name of `heads/`.
         classes: class names in the order of the outputs; empty for regression.
         targets: (rows,) class numbers or numbers, or (rows, classes) of 0, 1 and NaN for tags, of the
-            opened test split.
+            opened test split; (rows, positions) class numbers, -1 for no label, for labels of positions.
         arms: by role: "transfer", and where they exist "scratch" and "champion".
         validation_targets, validation_outputs: out-of-fold or validation rows of the transfer arm,
             for calibration fits; shapes as `targets` and one seed of `Arm.outputs`.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -40,9 +40,14 @@ class Head(nn.Module):
     """Maps features (N, width) to raw outputs (N, outputs).
 
     A subclass lives in `heads/<outcome>.py` and is called `Head` there. `dropout` acts on the features
-    while training.
+    while training. One that reads positions maps (N, L, width) to (N, L, outputs), and its predictions
+    are NaN behind a row's end.
+
+    Attributes:
+        reads: "pooled" features of whole samples, or those of "positions".
     """
 
+    reads: Literal["pooled", "positions"] = "pooled"
     width: int
     outputs: int
 
@@ -60,7 +65,7 @@ class Head(nn.Module):
 
     def predict(self, outputs: np.ndarray) -> np.ndarray:
         """Raw outputs (N, outputs) -> what arms and packs give: probabilities (N, classes), or numbers
-        (N,)."""
+        (N,); of positions (N, L, outputs) -> (N, L, classes)."""
         raise TypeError(f"{type(self).__name__} has no predict().")
 
 
@@ -72,7 +77,8 @@ class Targets(Protocol):
     classes: tuple[str, ...]
 
     def encode(self, targets: Sequence[Any]) -> np.ndarray:
-        """Raw targets (N,) -> numbers (N,) or (N, classes). Raises DataError for a class never seen."""
+        """Raw targets (N,) -> numbers (N,) or (N, classes), or classes of positions (N, L) with -1 where
+        there is no label. Raises DataError for a class never seen."""
         ...
 
     def decode(self, outputs: np.ndarray) -> list[Any]:
@@ -85,7 +91,11 @@ class Targets(Protocol):
 
 
 class HeadFile(Protocol):
-    """What the file `heads/<outcome>.py` offers."""
+    """What the file `heads/<outcome>.py` offers.
+
+    Attributes:
+        SCORE: how rows are scored; targets may bring a `score` of their own, where it depends on them.
+    """
 
     Head: type[Head]
     SCORE: Score

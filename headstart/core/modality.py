@@ -104,12 +104,13 @@ class BackbonesFile(Protocol):
 class ShowFile(Protocol):
     """`show.py`: samples to something a person can look at."""
 
-    def exhibit(self, sample: Sample, fields: Sequence[Field]) -> Mapping[str, str]:
+    def exhibit(self, sample: Sample, fields: Sequence[Field]) -> Mapping[str, Any]:
         """{"kind": "picture", "data": "data:image/png;base64,..."} or {"kind": "text", "text": ...}
         or {"kind": "pairs", ...} or {"kind": "lines", "lines": JSON list of {"name", "x", "y"}} or
         {"kind": "sound", "picture": a PNG, "sound": "data:audio/wav;base64,..."} or {"kind": "drawing",
-        "drawing": JSON of points [x, y, kind, marked] from 0 to 1, lines [point, point] and a note}. Text
-        is raw: the report escapes it."""
+        "drawing": JSON of points [x, y, kind, marked] from 0 to 1, lines [point, point] and a note} or
+        {"kind": "units", "units": [...]}, what carries labels one after another (words). Text is raw: the
+        report escapes it."""
         ...
 
 
@@ -138,12 +139,15 @@ class Champion:
         fit: (samples, fields, encoded targets, *, outcome, seed, settings=None) -> `Simple`.
         seeded: whether the seed changes what is learned.
         serves: (samples, fields) -> whether it reads samples of this kind; None: all of the modality.
+        each: whether it labels each position: targets are (N, L) with -1 where there is no label, and its
+            predictions (N, L, classes) with NaN behind a row's end.
     """
 
     name: str
     fit: Any
     seeded: bool = False
     serves: Callable[[Sequence[Sample], Sequence[Field]], bool] | None = None
+    each: bool = False
 
 
 class ChampionFile(Protocol):

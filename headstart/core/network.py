@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from headstart.core.head import Head
@@ -63,6 +64,11 @@ class Backbone(nn.Module):
         """Ragged name -> name of the mask of its axis 1."""
         return {name: self.masks.get(name, MASK) for name in self.ragged}
 
+    def units(self, state: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """State after the last stage -> (N, U, width) and mask (N, U): what carries labels, in the order
+        of the sample. Positions, where a modality has no larger units (words of several tokens)."""
+        return self.positions(state)
+
     def adaptable(self) -> tuple[str, ...]:
         """Names of the linear and convolution modules that adapters may wrap."""
         kinds = (nn.Linear, nn.Conv1d, nn.Conv2d)
@@ -81,6 +87,14 @@ class Network(nn.Module):
         self.backbone = backbone
         self.heads = nn.ModuleDict(dict(heads))
 
+    @property
+    def reads(self) -> str:
+        """What the heads read: "pooled" features or those of "positions"."""
+        kinds = {str(head.reads) for head in self.heads.values()} or {"pooled"}
+        if len(kinds) > 1:
+            raise ContractError("Heads of one network read either pooled features or positions.")
+        return kinds.pop()
+
     def forward(
         self,
         inputs: Mapping[str, Tensor],
@@ -91,18 +105,24 @@ class Network(nn.Module):
         """Runs the network from inputs, from a state kept at the cut `start`, or from features.
 
         Args:
-            inputs: model inputs, a state, or {"features": (N, width)}.
+            inputs: model inputs, a state, or {"features": (N, width)}; for heads that read positions
+                {"features": (N, U, width), "mask": (N, U)}.
             start: stage at which `inputs` enter.
             stop: stage before which to stop; only with want="state".
-            want: "outputs" -> {head: (N, outputs)}, "features" -> (N, width), "state" -> state.
+            want: "outputs" -> {head: (N, outputs)}, "features" -> (N, width), "state" -> state; of
+                positions (N, U, outputs), and (N, U, width) with NaN behind a row's end.
         """
+        mask = None
         if FEATURES in inputs:
-            features = inputs[FEATURES]
+            features, mask = inputs[FEATURES], inputs.get(MASK)
         else:
             state = self.backbone.run(inputs, start, stop)
             if want == "state":
                 return state
-            features = self.backbone.pool(state)
+            if self.reads == "positions":
+                features, mask = self.backbone.units(state)
+            else:
+                features = self.backbone.pool(state)
         if want == "features":
-            return features
+            return features if mask is None else features.masked_fill(~mask[..., None], torch.nan)
         return {name: head(features) for name, head in self.heads.items()}

@@ -74,7 +74,8 @@ class Solution:
             of the problem; (0, strengths) after a plain fit. Natural-log units for ``log_loss``.
         held_out: (rows, outputs) float32 out-of-fold predictions (squares) or probabilities at the
             chosen strength, each by folds that did not see the row; NaN where no fold held the row out,
-            or where a tag is not known; (0, outputs) after a plain fit.
+            or where a tag is not known; (0, outputs) after a plain fit. (rows, positions, outputs) for a
+            head that reads positions.
     """
 
     weight: NDArray[np.float32]

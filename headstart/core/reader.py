@@ -45,6 +45,9 @@ class Read(Protocol):
             numbers in many columns of a table are one input; absent means no.
         GAPS: whether a sample may lack a field, so that a column that does not come is one of missing
             values; absent means no.
+        UNITS: kind of a field whose units (words) carry a label each; "" or absent: no field has any.
+            Then there is `places` too: a cell as the table holds it -> (start, end) of every unit, in the
+            measure in which spans are given (characters of a text).
 
     `claim` meets a column that orders the steps of a sample under a name with " as order per " in it.
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from headstart.core.dataset import Field
 from headstart.core.reader import Read
 from headstart.core.task import Columns, Task
-from headstart.data import containers
+from headstart.data import containers, positions
 from headstart.data.tables import Table
 from headstart.errors import DataError, nearest
 
@@ -100,6 +100,9 @@ def arrange(
         derived=derived,
     )
     outcome = _outcome(table, target, task.outcome, notes) if target else ""
+    if target and outcome in ("tag", positions.OUTCOME):
+        outcome, chosen = _of_positions(head, layout, task, readers[modality], notes)
+        layout = replace(layout, fields=chosen)
     return replace(layout, outcome=outcome, notes=tuple(notes))
 
 
@@ -153,10 +156,22 @@ def find_target(table: Table, head: pa.Table, asked: Columns, notes: list[str]) 
                 f"({distinct}). Name another as target if that is wrong."
             )
             return column
+    for column in reversed(free):
+        cells = head.column(column).to_pylist()
+        others = [head.column(n).to_pylist() for n in free if n != column]
+        if any(positions.alike(cells, other) for other in others) and _repeat(cells):
+            notes.append(f"Target: the column '{column}', a list as long as another one.")
+            return column
     raise DataError(
         f"{table.name} has no column that looks like a target (one called {', '.join(TARGETS)}, or "
         f"with 2 to {FEW} distinct values). Name it: its columns are {', '.join(table.columns)}."
     )
+
+
+def _repeat(cells: Sequence[Any]) -> bool:
+    """Whether lists of texts hold few distinct ones."""
+    items = [item for cell in cells if isinstance(cell, list) for item in cell]
+    return all(isinstance(i, (str, type(None))) for i in items) and len(set(items)) <= FEW
 
 
 def _is_split(column: Any) -> bool:
@@ -282,7 +297,7 @@ def _best(
         return next(iter(claimed))
 
     def size(name: str) -> float:
-        lengths = [len(c) for c in cells[name] if isinstance(c, (str, bytes))]
+        lengths = [len(c) for c in cells[name] if isinstance(c, (str, bytes, list))]
         return sum(lengths) / max(1, len(lengths))
 
     best = next((n for n in claimed if n.lower() == modality), "") or max(claimed, key=size)
@@ -360,12 +375,55 @@ def _outcome(table: Table, target: str, asked: str, notes: list[str]) -> str:
 
 
 def _lists(target: str, kind: pa.DataType, asked: str, notes: list[str]) -> str:
-    """A target of lists holds tags. Raises DataError where something else was asked for."""
-    if asked not in ("auto", "tag") or not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+    """A target of lists holds tags, or labels of positions. Raises DataError where something else was
+    asked for."""
+    if positions.is_spans(kind) and asked in ("auto", positions.OUTCOME):
+        notes.append(f"Outcome: label_each, as '{target}' holds spans with labels.")
+        return positions.OUTCOME
+    if asked not in ("auto", "tag", positions.OUTCOME) or not (
+        pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    ):
         raise DataError(
             f"The target '{target}' holds {kind}, several values a row, and the outcome asked for is "
             f"{asked}. Choose the outcome tag, or name a column with one value a row."
         )
-    if asked == "auto":
-        notes.append(f"Outcome: tag, as '{target}' holds lists.")
-    return "tag"
+    return "tag" if asked == "auto" else asked
+
+
+def _of_positions(
+    head: pa.Table, layout: Layout, task: Task, reader: Read, notes: list[str]
+) -> tuple[str, tuple[Field, ...]]:
+    """Whether a target of lists labels the units of the input (a list of the same length, or spans of
+    it), and the fields, that of the units with its kind. Raises DataError where it was asked for and there
+    are no units."""
+    kind = getattr(reader, "UNITS", "")
+    target, spans = (
+        head.column(layout.target),
+        positions.is_spans(head.schema.field(layout.target).type),
+    )
+    cells = target.to_pylist()
+    place = next(
+        (
+            f
+            for f in layout.fields
+            if (spans and kind)
+            or (kind and positions.alike(head.column(f.name).to_pylist(), cells))
+        ),
+        None,
+    )
+    asked = positions.OUTCOME in (task.outcome, layout.outcome) or spans
+    if place is None and asked:
+        raise DataError(
+            f"Labels of positions were asked for, but '{layout.target}' fits no input "
+            f"({', '.join(f.name for f in layout.fields)}, read as {layout.modality}). Expected a list of "
+            "words and a list of as many labels in each row, or spans with start, end and label."
+        )
+    if place is None or task.outcome == "tag":
+        if task.outcome == "auto":
+            notes.append(f"Outcome: tag, as '{layout.target}' holds lists.")
+        return "tag", layout.fields
+    if task.outcome == "auto" and not spans:
+        said = f"one label for each of '{place.name}'"
+        notes.append(f"Outcome: label_each, as '{layout.target}' holds {said}.")
+    fields = tuple(replace(f, kind=kind) if f == place else f for f in layout.fields)
+    return positions.OUTCOME, fields

@@ -32,8 +32,8 @@ def open_data(
     watcher: Watcher | None = None,
     offline: bool = False,
 ) -> ArrowDataset:
-    """The dataset that `task.data` names: class folders, CSV, TSV, Parquet or JSONL, a folder of several
-    tables, or a data set of the hub ("hf:NAME").
+    """The dataset that `task.data` names: class folders, CSV, TSV, Parquet, JSONL or CoNLL, a folder of
+    several tables, or a data set of the hub ("hf:NAME").
 
     Args:
         readers: modality name -> its reader, in the order in which they are asked.

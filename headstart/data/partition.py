@@ -35,11 +35,11 @@ def ordered(values: Sequence[Any]) -> list[Any]:
 
 def strata(targets: Sequence[Any], outcome: str, least: int = 5) -> np.ndarray:
     """(n,) int64 numbers of strata: classes, quantile bins of at least `least` rows, or the rarest tag
-    that a row carries (raw tags, or rows of 0, 1 and NaN)."""
+    or label of a row (raw ones; or rows of 0, 1 and NaN, of class numbers and -1)."""
     if outcome == "classify":
         return codes(targets)[0]
-    if outcome == "tag":
-        return _rarest(targets)
+    if outcome in ("tag", "label_each"):
+        return _rarest(targets, outcome)
     if outcome != "regress" or len(targets) < 2 * least:
         return np.zeros(len(targets), np.int64)
     values = np.asarray(targets, np.float64)
@@ -50,10 +50,13 @@ def strata(targets: Sequence[Any], outcome: str, least: int = 5) -> np.ndarray:
     )
 
 
-def _rarest(targets: Sequence[Any]) -> np.ndarray:
-    """(n,) int64 number of the rarest tag that each row carries; 0 for none."""
-    if isinstance(targets[0], np.ndarray):
-        rows: list[Sequence[Any]] = [np.flatnonzero(t == 1).tolist() for t in targets]
+def _rarest(targets: Sequence[Any], outcome: str) -> np.ndarray:
+    """(n,) int64 number of the rarest tag or label of each row; 0 for none."""
+    rows: list[Sequence[Any]]
+    if outcome == "label_each":
+        rows = [sorted({n for n in t if n is not None and n != -1}) for t in targets]
+    elif isinstance(targets[0], np.ndarray):
+        rows = [np.flatnonzero(t == 1).tolist() for t in targets]
     else:
         rows = [tags.carried(t) for t in targets]
     count = Counter(name for row in rows for name in row)

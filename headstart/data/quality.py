@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from headstart.core.dataset import Split
-from headstart.data import near, partition, tags
+from headstart.data import near, partition, positions, tags
 from headstart.data.dataset import ArrowDataset
 
 LEAK_ROWS = 20_000
@@ -36,8 +36,8 @@ class Quality:
     Attributes:
         facts: "rows", "train", "test", "set_aside", "repeated_rows", "label_conflicts"; for classes
             "classes" (name -> training rows) and "imbalance" (largest by smallest); "tags" (name ->
-            training rows); for numbers "target" (least, mean, greatest of training); for tables
-            "missing" (column -> share).
+            training rows), "labels" (name -> training positions); for numbers "target" (least, mean,
+            greatest of training); for tables "missing" (column -> share).
         warnings: sentences for a person.
     """
 
@@ -65,6 +65,8 @@ def summary(dataset: ArrowDataset, split: Split) -> Quality:
         _classes(targets, facts, warnings)
     elif dataset.outcome == tags.OUTCOME:
         _tags(targets, facts, warnings)
+    elif dataset.outcome == positions.OUTCOME:
+        _tags([[n for n in t if n is not None] for t in targets], facts, warnings, "label")
     elif dataset.outcome == "regress":
         values = np.asarray(targets, np.float64)
         facts["target"] = [float(values.min()), float(values.mean()), float(values.max())]
@@ -152,14 +154,17 @@ def _classes(targets: Sequence[Any], facts: dict[str, Any], warnings: list[str])
         )
 
 
-def _tags(targets: Sequence[Any], facts: dict[str, Any], warnings: list[str]) -> None:
+def _tags(
+    targets: Sequence[Any], facts: dict[str, Any], warnings: list[str], what: str = "tag"
+) -> None:
+    """Training rows of each tag, or positions of each label."""
     counts = Counter(name for target in targets for name in tags.carried(target))
-    facts["tags"] = {name: counts[name] for name in sorted(counts)}
+    facts[f"{what}s"] = {name: counts[name] for name in sorted(counts)}
     few = sorted(name for name, n in counts.items() if n < FEW)
     if few:
         warnings.append(
-            f"{len(few)} tags have fewer than {FEW} training rows ({', '.join(few[:5])}); their figures "
-            "will be uncertain."
+            f"{len(few)} {what}s have fewer than {FEW} training {'rows' if what == 'tag' else 'positions'} "
+            f"({', '.join(few[:5])}); their figures will be uncertain."
         )
 
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 from headstart.core import digest, machine
 from headstart.core.dataset import Field, SetAside
 from headstart.core.reader import Read
-from headstart.data import containers
+from headstart.data import containers, positions
 from headstart.data.layout import Layout
 from headstart.data.tables import Table
 from headstart.errors import BadRow, DataError
@@ -26,6 +26,7 @@ LIGHT = {
     "category": pa.large_string(),
     "number": pa.float64(),
     "date": pa.float64(),
+    "words": positions.KEPT,
 }
 """Kinds whose loaded value is kept in the file; "bytes" too. Others are loaded when asked for."""
 KEPT = LIGHT | {"bytes": pa.large_binary()}
@@ -85,13 +86,15 @@ class Sieve:
 
     def __init__(self, layout: Layout, reader: Read, root: Path, *, signatures: bool) -> None:
         self.layout, self.reader, self.root = layout, reader, root
-        self.signatures = signatures
+        self.signatures, self.spans = signatures, False
         self.files = tuple(is_file(f, reader) for f in layout.fields)
         self.heavy = any(f.base not in LIGHT for f in layout.fields)
 
     def parts(self, table: Table) -> Iterator[Part]:
         """All batches in order; files are read by a pool of threads."""
         start = 0
+        if self.layout.target:
+            self.spans = positions.is_spans(table.schema.field(self.layout.target).type)
         with ExitStack() as stack:
             workers = min(THREADS, 2 * machine.cores())
             pool = stack.enter_context(ThreadPoolExecutor(workers)) if self.heavy else None
@@ -144,11 +147,19 @@ class Sieve:
             sample[field.name] = value
             kept.append(value if field.base in KEPT else cell)
         reader.check(sample, fields)
+        if self.layout.outcome == positions.OUTCOME and self.layout.target:
+            cell = self._labelled(cells)
+            target = positions.labelled(target, cell, reader, spans=self.spans)
         content = digest.row(reader.content(sample, fields))
         signature = reader.signature(sample, fields) if self.signatures else b""
         wanted = self.layout.derived
         group = containers.groups(reader)[wanted](sample, fields) if wanted else None
         return Row(place, name, content, signature, target, tuple(kept), tuple(stats), group)
+
+    def _labelled(self, cells: tuple[Any, ...]) -> Any:
+        """The cell whose units are labelled, as the table holds it."""
+        kinds = [f.kind for f in self.layout.fields]
+        return cells[kinds.index(self.reader.UNITS)]  # type: ignore[attr-defined]
 
     def _check_target(self, target: Any) -> None:
         """Raises BadRow where there is no label, or no finite number to regress."""

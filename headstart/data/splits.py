@@ -25,6 +25,7 @@ STRATIFIED = {
     "classify": "stratified",
     "regress": "stratified by quantiles",
     "tag": "stratified by each row's rarest tag",
+    "label_each": "stratified by each row's rarest label",
 }
 
 

@@ -1,9 +1,9 @@
-"""Tables as streams of record batches: CSV, TSV, Parquet, JSONL and columns in memory."""
+"""Tables as streams of record batches: CSV, TSV, Parquet, JSONL, CoNLL and columns in memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,14 @@ import pyarrow.json as pj
 import pyarrow.parquet as pq
 
 from headstart.core.dataset import SetAside
-from headstart.data import delimited
+from headstart.data import conll, delimited
 from headstart.errors import DataError, nearest
 
 BATCH = 1024
 HEAD = 2000
 """Rows that columns are guessed from."""
 DELIMITED = (".csv", ".tsv", ".txt")
-SUFFIXES = (".csv", ".tsv", ".parquet", ".pq", ".jsonl", ".ndjson")
+SUFFIXES = (".csv", ".tsv", ".parquet", ".pq", ".jsonl", ".ndjson", *conll.SUFFIXES)
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def is_table(path: Path) -> bool:
 
 
 def open_table(path: Path) -> Table:
-    """A CSV, TSV, Parquet or JSONL file. Raises DataError."""
+    """A CSV, TSV, Parquet, JSONL or CoNLL file. Raises DataError."""
     suffix = path.suffix.lower()
     if not path.is_file():
         raise DataError(f"There is no file {path}. Give the path of a table or of a folder.")
@@ -96,6 +96,10 @@ def open_table(path: Path) -> Table:
             table = _parquet(path)
         elif suffix in (".jsonl", ".ndjson"):
             table = _jsonl(path)
+        elif suffix in conll.SUFFIXES:
+            found = conll.read(path)
+            made = _whole(pa.table(found.columns), path.name)
+            table = replace(made, set_aside=found.set_aside, stamp=_stamp(path))
         else:
             raise DataError(
                 f"{path.name} ends in '{suffix}'; expected one of {', '.join(SUFFIXES)}. "

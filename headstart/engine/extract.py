@@ -28,6 +28,7 @@ from headstart.core.dataset import Dataset
 from headstart.core.executor import Runner
 from headstart.core.modality import Transform
 from headstart.core.network import Backbone
+from headstart.core.ragged import Ragged
 from headstart.core.run import Step, Watcher
 from headstart.core.store import Shelf, Space, Store
 from headstart.engine import _choose as choose
@@ -125,7 +126,8 @@ class Extraction:
 
     Attributes:
         rows: (N,) row numbers that have features or states: the asked ones without the set aside.
-        features: (N, width) float32 for pooled features, else None.
+        features: (N, width) float32 for pooled features, else None; `positions.featured` puts those of
+            positions here.
         states: kept states for a cut; None for pooled features, and None with a note when they are
             too large to keep, so that the caller recomputes them.
         set_aside: rows that the transform refused.
@@ -137,7 +139,7 @@ class Extraction:
     """
 
     rows: np.ndarray
-    features: np.ndarray | None = None
+    features: np.ndarray | Ragged | None = None
     states: States | None = None
     set_aside: tuple[Late, ...] = ()
     forwards: int = 0

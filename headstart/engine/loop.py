@@ -21,6 +21,7 @@ from torch import Tensor
 
 from headstart.core import faults
 from headstart.core.network import Network
+from headstart.core.ragged import joined
 from headstart.core.run import Step, Watcher
 from headstart.core.strategy import Batch, Phase, Strategy
 from headstart.engine import device as devices
@@ -461,7 +462,8 @@ def schedule(progress: float) -> float:
 
 
 def outputs(network: Network, stream: Stream, *, head: str, batch: int = 64) -> np.ndarray:
-    """Raw outputs (N, outputs) of one head over a whole stream, in eval mode.
+    """Raw outputs (N, outputs) of one head over a whole stream, in eval mode; of positions
+    (N, longest, outputs), NaN behind a row's end.
 
     Stored features go through the head in double precision, so that a row's output does not depend on
     how many rows come with it.
@@ -476,4 +478,4 @@ def outputs(network: Network, stream: Stream, *, head: str, batch: int = 64) -> 
             inputs = {name: t.to(where) for name, t in read.inputs.items()}
             features = network(inputs, start=read.start, want="features")
             made.append(exact(features.double()).cpu().numpy())
-    return np.concatenate(made)
+    return joined(made)

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from headstart.core.dataset import Dataset
 from headstart.core.modality import Transform
-from headstart.core.network import FEATURES
+from headstart.core.network import FEATURES, MASK
+from headstart.core.ragged import Ragged
 from headstart.core.strategy import Batch
 from headstart.engine import seed as seeds
 
@@ -123,10 +124,10 @@ class Kept:
 
 
 class Features:
-    """Stored features (N, width): the backbone is not run at all."""
+    """Stored features (N, width), or of positions: the backbone is not run at all."""
 
     def __init__(
-        self, features: np.ndarray, stages: int, targets: Mapping[str, np.ndarray]
+        self, features: np.ndarray | Ragged, stages: int, targets: Mapping[str, np.ndarray]
     ) -> None:
         self.features, self.start, self.targets = features, stages, dict(targets)
 
@@ -134,7 +135,12 @@ class Features:
         return len(self.features)
 
     def batch(self, places: np.ndarray, epoch: int) -> Batch:
-        inputs = {FEATURES: torch.from_numpy(self.features[places])}
+        held = self.features[places]
+        if isinstance(held, Ragged):
+            whole, mask = held.padded()
+            inputs = {FEATURES: torch.from_numpy(whole), MASK: torch.from_numpy(mask)}
+        else:
+            inputs = {FEATURES: torch.from_numpy(held)}
         return Batch(inputs, _targets(self.targets, places), self.start)
 
 

@@ -5,27 +5,35 @@ from __future__ import annotations
 import numpy as np
 
 from headstart.core.evidence import Arm, Case
+from headstart.core.ragged import fitted
 from headstart.errors import ContractError
 from headstart.evidence import _paired
 from headstart.evidence._interval import LEVEL, scale_interval, share_interval, wilson
 
 
 def outputs(case: Case, arm: Arm) -> np.ndarray:
-    """The arm's outputs, checked: (seeds, rows, classes), or (seeds, rows) where there are no classes.
+    """The arm's outputs, checked: (seeds, rows, classes), or (seeds, rows) where there are no classes; of
+    positions (seeds, rows, positions, classes) with as many positions as the targets, NaN behind the end.
 
     Raises:
         ContractError: the shape does not fit targets and classes, or a value is not finite.
     """
     found = np.asarray(arm.outputs, dtype=np.float64)
     rows = len(case.targets)
-    tail = (rows, len(case.classes)) if case.classes else (rows,)
+    tail: tuple[int, ...] = (rows, len(case.classes)) if case.classes else (rows,)
+    truth = np.asarray(case.targets)
+    each = truth.ndim == 2 and truth.dtype.kind == "i"
+    if each and found.ndim == 4:
+        tail = (rows, truth.shape[1], len(case.classes))
+        found = fitted(found, truth.shape[1])
     if found.ndim != len(tail) + 1 or found.shape[1:] != tail or found.shape[0] < 1 or rows < 1:
         raise ContractError(
             f"Arm '{arm.name}' has outputs of shape {found.shape}; expected (seeds, "
             f"{', '.join(map(str, tail))}) for outcome '{case.outcome}'. "
             f"Hand over one output per seed and test row."
         )
-    if not np.isfinite(found).all():
+    behind = np.isnan(found).all(axis=-1, keepdims=True) if each else False
+    if not (np.isfinite(found) | behind).all():
         raise ContractError(
             f"Arm '{arm.name}' has outputs that are not finite; set such rows aside before the test."
         )
@@ -44,7 +52,7 @@ def scores(case: Case, arm: Arm) -> np.ndarray:
 
 def alike(found: np.ndarray) -> bool:
     """Whether all seeds (first axis) gave the very same outputs."""
-    return bool((found == found[:1]).all())
+    return np.array_equal(found, np.broadcast_to(found[:1], found.shape), equal_nan=True)
 
 
 def estimate(

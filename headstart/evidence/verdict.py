@@ -169,7 +169,7 @@ def _arm_scores(case: Case) -> tuple[Measure, ...]:
                 low=low,
                 high=min(high, 1.0),
                 n=len(case.targets),
-                unit="share" if share else case.score.name,
+                unit="share" if share or case.score.points else case.score.name,
                 baseline="",
                 method=method,
                 group=arm.name,

@@ -63,9 +63,10 @@ def _shown_samples(data: Mapping[str, Any], samples: Samples) -> Markup:
 
 def _card(row: Mapping[str, Any], samples: Samples) -> Markup:
     place = next((row[k] for k in PLACES if k in row), None)
-    parts = [_sample(samples.get(place) if isinstance(place, int) else None)]
+    seen = samples.get(place) if isinstance(place, int) else None
+    parts = [_marked(seen, row["marks"]) if seen and "marks" in row else _sample(seen)]
     known = [k for k in ("predicted", "true", "confidence") if k in row]
-    others = [k for k in row if k not in (*known, *PLACES, "name")]
+    others = [k for k in row if k not in (*known, *PLACES, "name", "marks")]
     lines = []
     for key in (*known, *others):
         name = charts.tag("dt", escape(text.spoken(key).lower()))
@@ -75,6 +76,23 @@ def _card(row: Mapping[str, Any], samples: Samples) -> Markup:
     name = row.get("name", f"row {place}" if place is not None else "")
     parts.append(charts.tag("figcaption", charts.tag("bdi", escape(name)), title=name))
     return charts.tag("figure", *parts, class_="card")
+
+
+def _marked(sample: Mapping[str, Any], marks: Sequence[Mapping[str, Any]]) -> Markup:
+    """Units one after another, with what was told and what is true marked: {first, last, label, right}."""
+    units, parts, place = [str(u) for u in sample.get("units", ())], list[Markup](), 0
+    for mark in sorted(marks, key=lambda m: (m["first"], m["last"])):
+        first, last = max(place, int(mark["first"])), int(mark["last"]) + 1
+        if last <= first:
+            continue
+        parts.append(escape(" ".join(units[place:first])))
+        label = charts.tag("small", escape(f" {mark['label']}"))
+        kind = "right" if mark.get("right") else "wrong"
+        parts.append(charts.tag("mark", escape(" ".join(units[first:last])), label, class_=kind))
+        place = last
+    parts.append(escape(" ".join(units[place:])))
+    inside = Markup(" ").join(p for p in parts if p)
+    return charts.tag("blockquote", charts.tag("bdi", inside), class_="seen")
 
 
 def _sample(sample: Mapping[str, Any] | None) -> Markup:
@@ -95,6 +113,9 @@ def _sample(sample: Mapping[str, Any] | None) -> Markup:
         )
     if sample and kind == "drawing":
         return charts.tag("div", drawing(sample["drawing"]), class_="seen drawing")
+    if sample and kind == "units":
+        text_ = " ".join(map(str, sample.get("units", ())))
+        return charts.tag("blockquote", charts.tag("bdi", escape(text_)), class_="seen")
     if sample and kind == "pairs":
         listed = sample["pairs"]
         pairs = json.loads(listed) if isinstance(listed, str) else listed

@@ -19,7 +19,7 @@ from headstart.core.source import Loaded
 from headstart.data import opening
 from headstart.data.dataset import ArrowDataset
 from headstart.engine import device as devices
-from headstart.engine import loop
+from headstart.engine import loop, positions
 from headstart.engine.extract import Extraction, How, extract
 from headstart.engine.streams import Features
 from headstart.errors import PackError
@@ -30,16 +30,35 @@ from headstart.registry.packs import PackParts
 
 
 @dataclass(frozen=True)
+class Span:
+    """Positions of one label.
+
+    Attributes:
+        first, last: numbers of the positions, from 0, both inside.
+        text: what stands there, where the modality can say.
+        confidence: the lowest probability of its positions.
+    """
+
+    first: int
+    last: int
+    label: str
+    text: str
+    confidence: float
+
+
+@dataclass(frozen=True)
 class Predictions:
     """What was predicted, row by row.
 
     Attributes:
         names: what a person calls each row.
-        labels: predicted class names, or numbers.
-        probabilities: (rows, classes), or None for numbers.
+        labels: predicted class names, or numbers; for labels of positions a list a row.
+        probabilities: (rows, classes), or None for numbers; of positions (rows, positions, classes), NaN
+            behind a row's end.
         classes: in the order of the columns of `probabilities`.
         bad: rows that could not be read, with reason and remedy.
         notes: sentences on the input: columns that did not come, cells that training never had.
+        spans: where positions have labels, what was found in each row.
     """
 
     names: list[str]
@@ -48,6 +67,7 @@ class Predictions:
     classes: tuple[str, ...]
     bad: list[SetAside]
     notes: tuple[str, ...] = ()
+    spans: list[list[Span]] | None = None
 
 
 class Predictor:
@@ -65,6 +85,7 @@ class Predictor:
     def __init__(self, pack: PackParts, loaded: Loaded, cache: Path) -> None:
         self.pack, self.cache = pack, cache
         modality = plugins.Modality(pack.modality)
+        self.show: Any = modality.show
         self.reader = modality.read
         self.transform: Transform = modality.batch.restore(pack.transform)
         backbone = modality.backbones.stage(loaded, self.transform)
@@ -88,20 +109,24 @@ class Predictor:
             processor=key.device(device),
             cache=self.cache,
         )
+        each = self.network.reads == "positions"
+        backbone = self.network.backbone
         made = extract(
             dataset,
             rows,
-            backbone=self.network.backbone,
+            backbone=backbone,
             transform=self.transform,
             store=MemoryStore(),
             weights=self.weights,
+            cut=len(backbone.stages) if each else None,
             how=how,
             watcher=watcher,
         )
-        stream = Features(made.features, len(self.network.backbone.stages), {})  # type: ignore[arg-type]
         head: Any = self.network.heads[self.pack.outcome]
         if not len(made.rows):
-            return np.empty((0, head.outputs)), made
+            return np.empty((0, *[1] * each, head.outputs)), made
+        made = positions.featured(made, backbone) if each else made
+        stream = Features(made.features, len(backbone.stages), {})  # type: ignore[arg-type]
         return head.predict(loop.outputs(self.network, stream, head=self.pack.outcome)), made
 
     def predict(self, inputs: Any, watcher: Watcher | None = None) -> Predictions:
@@ -125,7 +150,26 @@ class Predictor:
             classes=self.targets.classes,
             bad=[*dataset.set_aside, *late],
             notes=(*dataset.notes, *counted),
+            spans=self._spans(dataset, made.rows, said),
         )
+
+    def _spans(
+        self, dataset: ArrowDataset, rows: np.ndarray, said: np.ndarray
+    ) -> list[list[Span]] | None:
+        """What was found in each row; None where positions have no labels."""
+        if self.network.reads != "positions":
+            return None
+        found = []
+        for row, outputs in zip(rows, said, strict=True):
+            shown = self.show.exhibit(dataset.samples(np.array([row]))[0], dataset.fields)
+            units = shown.get("units", ())
+            found.append(
+                [
+                    Span(a, b, label, " ".join(units[a : b + 1]), sure)
+                    for a, b, label, sure in self.targets.spans(outputs)
+                ]
+            )
+        return found
 
 
 def _put(network: Network, pack: PackParts) -> None:

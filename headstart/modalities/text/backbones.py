@@ -30,6 +30,7 @@ LAYERS = {
 """Where a family keeps its layers, by transformers' `model_type`."""
 
 HIDDEN = "hidden"
+STARTS = "starts"  # (N, L) bool, true at the first token of each word that carries a label
 
 
 def _mean(hidden: Tensor, mask: Tensor) -> Tensor:
@@ -68,7 +69,7 @@ POOLINGS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 class _Text(Backbone):
     """What staged and unstaged encoders share: pooling, and positions as the last hidden states."""
 
-    ragged = (HIDDEN,)
+    ragged = (HIDDEN, STARTS)
 
     def __init__(self, loaded: Loaded) -> None:
         super().__init__()
@@ -92,12 +93,30 @@ class _Text(Backbone):
         """Last hidden states (N, L, width) and mask (N, L): one place a token."""
         return state[HIDDEN], state[MASK]
 
+    def units(self, state: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Last hidden states of each word's first token (N, U, width) and mask (N, U); of all tokens where
+        no words carry labels."""
+        if STARTS not in state:
+            return self.positions(state)
+        starts = state[STARTS]
+        counts = starts.sum(1)
+        longest = max(1, int(counts.max()))
+        order = (~starts).to(torch.int8).argsort(dim=1, stable=True)[:, :longest]
+        mask = torch.arange(longest, device=starts.device)[None] < counts[:, None]
+        hidden = state[HIDDEN].gather(1, order[..., None].expand(-1, -1, self.width))
+        return hidden * mask[..., None], mask
+
+
+def _marks(state: Mapping[str, Tensor]) -> State:
+    """What of a state goes through all stages as it is."""
+    return {name: state[name] for name in (MASK, STARTS) if name in state}
+
 
 class Layered(_Text):
     """A family of `LAYERS`; stage 0 is the embeddings, stage k the k-th layer.
 
-    State: {"hidden": (N, L, width), "mask": (N, L) bool}. The attention mask and MPNet's relative
-    position bias are rebuilt from it at every call, so that a kept state holds neither.
+    State: {"hidden": (N, L, width), "mask": (N, L) bool}, and "starts" as it came. The attention mask and
+    MPNet's relative position bias are rebuilt from it at every call, so that a kept state holds neither.
     """
 
     def __init__(self, loaded: Loaded, family: str) -> None:
@@ -123,7 +142,7 @@ class Layered(_Text):
         for layer in self._layers()[max(start, 1) - 1 : end - 1]:
             output = layer(hidden, attention, **extra)
             hidden = output[0] if isinstance(output, tuple) else output
-        return {HIDDEN: hidden, MASK: mask}
+        return {HIDDEN: hidden, **_marks(state)}
 
     def _embed(self, inputs: Mapping[str, Tensor]) -> Tensor:
         types = (
@@ -227,7 +246,7 @@ class Whole(_Text):
         """Inputs {"ids", "mask"} or the final state in, state out."""
         if start >= 1 or stop == 0:
             return dict(state)
-        return {HIDDEN: _last_hidden(self.network, state), MASK: state[MASK]}
+        return {HIDDEN: _last_hidden(self.network, state), **_marks(state)}
 
     def stage_of(self, name: str) -> int:
         """0: there is one stage."""

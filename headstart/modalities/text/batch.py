@@ -1,4 +1,7 @@
-"""Tokens: a sealed tokenizer, truncation that is counted, augmentation, padding at the end."""
+"""Tokens: a sealed tokenizer, truncation that is counted, augmentation, padding at the end.
+
+Where words carry labels, each is read by its first token: `starts` marks these.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,6 +21,7 @@ from headstart.core import digest
 from headstart.core.dataset import Field, Sample
 from headstart.core.modality import Arrays
 from headstart.errors import BadRow, SourceError
+from headstart.modalities.text import read
 
 AUGMENTATIONS = ("word_dropout", "word_swap")
 
@@ -37,14 +41,16 @@ class Transform:
 
     Attributes:
         digest: of the tokenizer, the length limit and what the pooling does with the tokens.
-        counts: "truncated": texts that had more tokens than `max_length`.
+        counts: "truncated": texts that had more tokens than `max_length`; "words behind the end": words
+            that were cut off so, and get no label.
     """
 
     def __init__(self, state: Mapping[str, Any]) -> None:
         self._state = dict(state)
         self.max_length = int(state["max_length"])
         self.fields: tuple[str, ...] = tuple(state["fields"])
-        self.tokenizer = _tokenizer(state["tokenizer_json"], self.max_length)
+        self.words = bool(state.get("words", False))
+        self.tokenizer = _tokenizer(state["tokenizer_json"], self.max_length, self.words)
         text = state["tokenizer_json"].encode()
         sealed = {k: v for k, v in self._state.items() if k != "tokenizer_json"}
         self.digest = digest.value({**sealed, "tokenizer": hashlib.sha256(text).hexdigest()})
@@ -52,12 +58,15 @@ class Transform:
         self._lock = threading.Lock()
 
     def __call__(self, sample: Sample, rng: np.random.Generator | None = None) -> Arrays:
-        """{"ids": (L,) int64}, and "types" (L,) where the source tells first from second text.
+        """{"ids": (L,) int64}, and "types" (L,) where the source tells first from second text; where words
+        carry labels "starts" (L,) bool, true at the first token of each.
 
         Raises:
             BadRow: the tokenizer finds nothing to read.
         """
-        texts = [str(sample[name]) for name in self.fields]
+        if self.words:
+            return self._each(read.words(sample[self.fields[0]]), rng)
+        texts = [read.plain(sample[name]) for name in self.fields]
         if self._state["lower_case"]:
             texts = [t.lower() for t in texts]
         if rng is not None:
@@ -66,12 +75,41 @@ class Transform:
         if not any(m == 0 for m in encoding.special_tokens_mask):
             raise BadRow("no token of the text is known", "check the text's language and encoding")
         if encoding.overflowing:
-            with self._lock:
-                self.counts["truncated"] = self.counts.get("truncated", 0) + 1
+            self._count("truncated", 1)
         arrays = {"ids": np.asarray(encoding.ids, np.int64)}
         if self._state["types"]:
             arrays["types"] = np.asarray(encoding.type_ids, np.int64)
         return arrays
+
+    def _count(self, what: str, more: int) -> None:
+        with self._lock:
+            self.counts[what] = self.counts.get(what, 0) + more
+
+    def _each(self, words: list[str], rng: np.random.Generator | None) -> Arrays:
+        """Tokens of listed words. A word that leaves no token, or is dropped at random, becomes the unknown
+        one, so that labels stay where they are."""
+        if self._state["lower_case"]:
+            words = [w.lower() for w in words]
+        if rng is not None:
+            dropped = rng.random(len(words)) < DROPOUT
+            words = [self.unknown if d else w for w, d in zip(words, dropped, strict=True)]
+        encoding = self.tokenizer.encode(words, is_pretokenized=True)
+        if lost := _lost(encoding, len(words)):
+            words = [self.unknown if i in lost else w for i, w in enumerate(words)]
+            encoding = self.tokenizer.encode(words, is_pretokenized=True)
+        numbers = np.array([-1 if n is None else n for n in encoding.word_ids])
+        starts = (numbers >= 0) & (numbers != np.concatenate([[-1], numbers[:-1]]))
+        if not starts.any():
+            raise BadRow("there is no word", "write the text or drop the row")
+        if encoding.overflowing:
+            self._count("truncated", 1)
+            self._count("words behind the end", len(words) - int(starts.sum()))
+        return {"ids": np.asarray(encoding.ids, np.int64), "starts": starts}
+
+    @cached_property
+    def unknown(self) -> str:
+        """What stands for a word that cannot be read: the tokenizer's own mark, or a question mark."""
+        return str(json.loads(self._state["tokenizer_json"])["model"].get("unk_token") or "?")
 
     def _encode(self, texts: Sequence[str]) -> Any:
         """One text alone, two as a pair, more as "name: text" lines."""
@@ -85,19 +123,24 @@ class Transform:
         return len(arrays["ids"])
 
     def collate(self, items: Sequence[Arrays]) -> dict[str, Tensor]:
-        """{"ids": (N, L) int64, "mask": (N, L) bool}, and "types" (N, L) int64 where there are any."""
+        """{"ids": (N, L) int64, "mask": (N, L) bool}, and "types" (N, L) int64 or "starts" (N, L) bool where
+        there are any."""
         longest = max(len(item["ids"]) for item in items)
         ids = np.full((len(items), longest), self._state["pad_id"], np.int64)
         mask = np.zeros((len(items), longest), bool)
         types = np.zeros((len(items), longest), np.int64)
+        starts = np.zeros((len(items), longest), bool)
         for row, item in enumerate(items):
             n = len(item["ids"])
             ids[row, :n] = item["ids"]
             mask[row, :n] = True
             types[row, :n] = item.get("types", 0)
+            starts[row, :n] = item.get("starts", False)
         batch = {"ids": torch.from_numpy(ids), "mask": torch.from_numpy(mask)}
         if self._state["types"]:
             batch["types"] = torch.from_numpy(types)
+        if self.words:
+            batch["starts"] = torch.from_numpy(starts)
         return batch
 
     def state(self) -> Mapping[str, Any]:
@@ -110,7 +153,7 @@ class Transform:
 
 
 @lru_cache(maxsize=8)
-def _tokenizer(text: str, max_length: int) -> Tokenizer:
+def _tokenizer(text: str, max_length: int, words: bool = False) -> Tokenizer:
     """Thread-safe once made: truncation and padding are set here and never again."""
     try:
         tokenizer = Tokenizer.from_str(text)
@@ -120,6 +163,8 @@ def _tokenizer(text: str, max_length: int) -> Tokenizer:
         ) from error
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_length)
+    if words and hasattr(tokenizer.pre_tokenizer, "add_prefix_space"):
+        tokenizer.pre_tokenizer.add_prefix_space = True  # listed words come without their blanks
     return tokenizer
 
 
@@ -162,7 +207,15 @@ def make(
     }
     state.update({k: preprocessing[k] for k in SETTINGS if k in preprocessing})
     state["types"] = bool(state["types"]) and len(fields) == 2  # all zero for a single text
+    if fields[0].kind == read.UNITS:
+        state["words"] = True
     return Transform(state)
+
+
+def _lost(encoding: Any, words: int) -> set[int]:
+    """Words without a token; those behind the end do not count."""
+    seen = {n for n in encoding.word_ids if n is not None}
+    return set(range(max(seen, default=-1) + 1 if encoding.overflowing else words)) - seen
 
 
 def _compact(text: str) -> str:

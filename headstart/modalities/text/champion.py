@@ -1,4 +1,6 @@
-"""The simple models that transfer has to beat: TF-IDF and a linear model."""
+"""The simple models that transfer has to beat: TF-IDF and a linear model; a word by its looks and its
+neighbours where each word has a label.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ from sklearn.pipeline import FeatureUnion
 from headstart.core.dataset import Field, Sample
 from headstart.core.modality import Champion, Simple
 from headstart.modalities import _simple
+from headstart.modalities.text import _tagger, read
 
 STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 """Inverse regularisation C that cross-validation chooses from."""
@@ -34,7 +37,7 @@ def _characters() -> TfidfVectorizer:
 
 
 def _texts(samples: Sequence[Sample], fields: Sequence[Field]) -> list[str]:
-    return ["\n".join(str(s[f.name]) for f in fields) for s in samples]
+    return ["\n".join(read.plain(s[f.name]) for f in fields) for s in samples]
 
 
 def _fit(
@@ -92,4 +95,5 @@ def fit_characters(
 CHAMPIONS = (
     Champion("TF-IDF of words + linear model", fit_words),
     Champion("TF-IDF of words and characters + linear model", fit_characters),
+    Champion("logistic regression on word, shape, affixes, neighbours", _tagger.fit, each=True),
 )

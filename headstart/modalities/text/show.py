@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from headstart.core.dataset import Field, Sample
+from headstart.modalities.text import read
 
 LONGEST = 2000
 """Characters of a text that a report shows."""
 
 
-def exhibit(sample: Sample, fields: Sequence[Field]) -> Mapping[str, str]:
-    """{"kind": "text", "text": ...}, raw: the report escapes it. More fields are named, one a line."""
+def exhibit(sample: Sample, fields: Sequence[Field]) -> Mapping[str, Any]:
+    """{"kind": "text", "text": ...}, raw: the report escapes it. More fields are named, one a line. Words
+    that carry labels are {"kind": "units", "units": [...]}."""
+    if fields[0].kind == read.UNITS:
+        return {"kind": "units", "units": read.words(sample[fields[0].name])}
     if len(fields) == 1:
         return {"kind": "text", "text": _short(str(sample[fields[0].name]))}
     lines = (f"{f.name}: {_short(str(sample[f.name]))}" for f in fields)

@@ -35,13 +35,16 @@ def _sentence(rng: np.random.Generator, words: tuple[str, ...]) -> str:
 
 
 def write(folder: Path, outcome: str, rows: int, seed: int) -> Path:
-    """Writes `texts.csv` with the columns `text` and `label`; returns its path.
+    """Writes `texts.csv` with the columns `text` and `label`, or `texts.conll` for "label_each"; returns its
+    path.
 
     Classes are topics with words of their own. For "regress" the label is a score from 0 to 4 by one
-    word of judgement, with a little noise.
+    word of judgement, with a little noise. For "label_each" every word of a topic carries the topic.
     """
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
+    if outcome == "label_each":
+        return _tagged(folder, rows, rng)
     path = folder / "texts.csv"
     names = list(TOPICS)
     with path.open("w", newline="", encoding="utf-8") as handle:
@@ -56,6 +59,20 @@ def write(folder: Path, outcome: str, rows: int, seed: int) -> Path:
                 writer.writerow([f"{text} It was {MOODS[mood]}.", f"{score:.3f}"])
             else:
                 writer.writerow([text, topic])
+    return path
+
+
+def _tagged(folder: Path, rows: int, rng: np.random.Generator) -> Path:
+    """Sentences with a tag on each word: B-garden, or O."""
+    path = folder / "texts.conll"
+    kinds = {word: f"B-{topic}" for topic, words in TOPICS.items() for word in words}
+    names = list(TOPICS)
+    sentences = []
+    for i in range(rows):
+        words = _sentence(rng, TOPICS[names[i % len(names)]]).replace(",", " ,").split()
+        words = [*words[:-1], words[-1].rstrip("."), ".", f"{i}"]
+        sentences.append("".join(f"{w}\t{kinds.get(w, 'O')}\n" for w in words))
+    path.write_text("\n".join(sentences), "utf-8")
     return path
 
 
