@@ -31,7 +31,10 @@ from headstart.report import page
 from headstart.serving.predictor import Predictions, Predictor
 
 REPORT = "report.html"
-_TASK = ("outcome", "modality", "per_class", "test_share", "tolerate", "near_duplicates")
+_TASK = (
+    *("outcome", "modality", "per_class", "test_share", "tolerate", "near_duplicates"),
+    "out_of_scope",
+)
 _ENGINE = ("profile", "executor", "device", "batch", "store", "cap_gb", "threads", "refit")
 _EVIDENCE = ("seeds", "scratch", "champion", "checks", "twin_floor_tflop", "learning_curve")
 
@@ -63,8 +66,14 @@ class Run:
         """The verdict for a person, in one sentence."""
         return str(_verdict(self.record).get("sentence", "Nothing was compared with the transfer."))
 
-    def predict(self, inputs: Any, watcher: Watcher | None = None) -> Predictions:
+    def predict(
+        self, inputs: Any, watcher: Watcher | None = None, *, scope: bool = False
+    ) -> Predictions:
         """Predicts files, folders, tables or values in memory.
+
+        Args:
+            scope: whether each row is also told to lie inside or outside the known classes; always so
+                where the task named a label for rows outside.
 
         Raises:
             DataError: nothing of it can be read; single bad rows are listed in the result.
@@ -72,7 +81,7 @@ class Run:
         """
         if self._predictor is None:
             self._predictor = open_pack(self.folder / "pack", self.record.plan.source.offline)
-        return self._predictor.predict(inputs, watcher)
+        return self._predictor.predict(inputs, watcher, scope=scope)
 
     def report(self) -> Path:
         """Path of the HTML report; it is drawn again if it is not there."""

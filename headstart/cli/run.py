@@ -39,6 +39,7 @@ def verb(
     sensitive: o.Sensitive = None,
     time: o.Time = None,
     per_class: o.PerClass = None,
+    out_of_scope: o.OutOfScope = None,
     test_share: o.TestShare = None,
     tolerate: o.Tolerate = None,
     question: o.Question = None,
