@@ -66,7 +66,7 @@ def arrange(
     _check_names(table, asked)
     head = table.head()
     target = _target(table, head, asked, notes) if labelled else ""
-    split = asked.split or _guess_split(head, target, asked, notes)
+    split = asked.split or _guess_split(head, target, asked, notes if labelled else [])
     special = {target, split, asked.group, asked.time, *asked.sensitive, *asked.drop} - {""}
     if fields:
         modality, chosen = task.modality, tuple(fields)
