@@ -40,8 +40,9 @@ NOT_MEASURED = (
     "forgetting of the source's own ability",
     "label quality beyond duplicates",
     "fairness between transferred and scratch models",
-    "robustness, drift and out-of-distribution inputs",
+    "robustness and drift",
 )
+UNKNOWN = "inputs of no known class"
 
 
 def adapt(plan: Plan, given: Given | None = None, watcher: Watcher | None = None) -> Path:
@@ -338,7 +339,7 @@ def _count(
         train_rows=len(made.train),
         transform_counts=dict(made.transform.counts),
         split_how=made.split.how,
-        not_measured=list(NOT_MEASURED),
+        not_measured=[*NOT_MEASURED, *([] if made.plan.task.out_of_scope else [UNKNOWN])],
         learning_curve=curve,
         required=made.plan.task.card.required,
         arms={role: dict(one.settings) for role, one in baselines.items()},

@@ -203,6 +203,19 @@ def check_champions_predict(name: str) -> None:
             _champion(name, champion, outcome)
 
 
+def check_plain_features(name: str) -> None:
+    """Where the champion offers plain features: (N, width), finite, named, and the same when asked again."""
+    modality, data = plugins.Modality(name), dataset(name, "classify")
+    if not hasattr(modality.champion, "plain"):
+        return
+    rows = samples(data)
+    made, again = (modality.champion.plain(rows, data.fields) for _ in range(2))
+    expect(made.shape[0] == len(rows) and len(made.shape) == 2, "plain() gives (N, width)")
+    expect(bool(np.isfinite(made.sum())), "plain() gives finite numbers")
+    expect(abs(made - again).max() == 0, "plain() is a function of its samples")
+    expect(bool(modality.champion.PLAIN.strip()), "PLAIN says what plain() gives")
+
+
 def _champion(name: str, champion: Any, outcome: str) -> None:
     data = dataset(name, outcome)
     rows, raw = samples(data), data.targets(np.arange(len(data)))
