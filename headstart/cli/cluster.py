@@ -65,7 +65,8 @@ def verb(
     """Group rows by a source's stored features; nothing is trained.
 
     Labels (class folders, or the column that --target names) form no cluster: they serve to measure how far
-    the clusters follow them. Writes clusters.csv (row, name, cluster, cluster_name, distance) and clusters.html.
+    the clusters follow them. Writes clusters.csv (row, name, cluster, cluster_name, distance) and
+    clusters.html.
     """
     plan = groups.plan(data, locals())
     folder = output or Path(FOLDER) / f"{datetime.datetime.now():%Y%m%d-%H%M%S}"
