@@ -23,6 +23,7 @@ from headstart.job import Given
 
 SHOWN = 6  # nearest rows of a cluster that are shown
 MOST_LABELS = 0.5  # labels as different as this share of rows are no classes
+MOST_PLAIN = 20_000  # rows whose plain features are made; they are all held in memory
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,9 @@ def _measured(
         )
     champion = stored.modality.champion
     other, name, missing = None, "", list[tuple[str, str]]()
-    if hasattr(champion, "plain"):
+    if len(stored.rows) > MOST_PLAIN:
+        missing.append(("agreement of plain features", f"there are more than {MOST_PLAIN} rows"))
+    elif hasattr(champion, "plain"):
         # the same number of clusters, so that only the features differ
         given = 0 if ask.method == "hdbscan" or found.count < 2 else found.count
         same = Ask(ask.method, given, ask.choose, ask.seed)

@@ -19,6 +19,7 @@ from headstart.job import Job
 
 MOST = 100  # neighbours that the evidence looks at
 CHUNK = 512
+CELLS = 8_000_000  # numbers that are measured once more at a time: 64 MB
 DISTANCES = ("cosine", "euclidean")
 CHEAP = 2e11  # multiplications that looking for all neighbours may take: a few seconds
 
@@ -39,15 +40,16 @@ def nearest(
     squares = (stored.astype(np.float64) ** 2).sum(1)
     places = np.empty((len(asked), k), np.int64)
     gaps = np.empty((len(asked), k))
-    for begin in range(0, len(asked), CHUNK):
-        some = asked[begin : begin + CHUNK]
+    step = int(np.clip(CELLS // max(1, k * stored.shape[1]), 1, CHUNK))
+    for begin in range(0, len(asked), step):
+        some = asked[begin : begin + step]
         near = squares - 2.0 * (some @ stored.T)
         few = np.argpartition(near, k - 1, axis=1)[:, :k]
         order = np.lexsort((few, np.take_along_axis(near, few, 1)), axis=1)
         found = np.take_along_axis(few, order, 1)
         # the few that count are measured once more, free of cancellation
         gap = np.linalg.norm(stored[found].astype(np.float64) - some[:, None], axis=2)
-        places[begin : begin + CHUNK], gaps[begin : begin + CHUNK] = found, gap
+        places[begin : begin + step], gaps[begin : begin + step] = found, gap
     return places, gaps**2 / 2 if by == "cosine" else gaps
 
 
