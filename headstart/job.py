@@ -409,7 +409,6 @@ def open_job(
         transform, kept = make_transform(plan, modality, loaded, dataset, split.train, keep=keep)
     inputs = probe_inputs(transform, dataset, split.train)
     backbone = stage(modality, loaded, transform, inputs)
-    device = devices.resolve(plan.engine.device)
     job = Job(
         plan=plan,
         watcher=watcher,
@@ -426,7 +425,7 @@ def open_job(
         store=open_store(plan),
         weights=digest.tensors(backbone.state_dict().items()),
         costs=stage_costs(backbone, inputs),
-        device=device,
+        device=devices.resolve(plan.engine.device),
         train=split.train,
         labels=targets.encode(dataset.targets(split.train)),
         groups=split.groups,

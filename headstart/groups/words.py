@@ -38,6 +38,9 @@ def telling(texts: Sequence[str], numbers: np.ndarray, most: int = MOST) -> dict
     for number in kinds:
         inside = np.asarray(counts[numbers == number].sum(axis=0), float).ravel()
         outside = every - inside
+        if not outside.any():  # one cluster: nothing to be told from
+            found[number] = []
+            continue
         ahead = _odds(inside + prior) - _odds(outside + prior)
         error = np.sqrt(1 / (inside + prior) + 1 / (outside + prior))
         order = np.argsort(-ahead / error, kind="stable")
