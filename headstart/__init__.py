@@ -26,10 +26,12 @@ _HOMES = {
     "TransferRegressor": "headstart.estimators",
     "UserError": "headstart.errors",
     "adapt": "headstart.api",
+    "cluster": "headstart.api",
     "compare": "headstart.api",
     "open_pack": "headstart.api",
     "open_run": "headstart.api",
     "runs": "headstart.api",
+    "similar": "headstart.api",
     "sources": "headstart.api",
 }
 

@@ -9,12 +9,13 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from headstart import arms, baseline, job, select
+from headstart import arms, baseline, job, scope, select
 from headstart.arms import Features, Fitted
 from headstart.core import digest, plugins
 from headstart.core.dataset import SetAside
@@ -24,9 +25,11 @@ from headstart.core.ragged import joined
 from headstart.core.run import Record, Watcher
 from headstart.engine import streams
 from headstart.errors import DataError
+from headstart.groups import neighbours
 from headstart.job import Given, Job
 from headstart.registry import document, packs, runs
 from headstart.registry.packs import Base, PackParts, Probe
+from headstart.scope import Guard
 from headstart.serving.predictor import Predictor, changed
 from headstart.version import __version__
 
@@ -39,8 +42,9 @@ NOT_MEASURED = (
     "forgetting of the source's own ability",
     "label quality beyond duplicates",
     "fairness between transferred and scratch models",
-    "robustness, drift and out-of-distribution inputs",
+    "robustness and drift",
 )
+UNKNOWN = "inputs of no known class"
 
 
 def adapt(plan: Plan, given: Given | None = None, watcher: Watcher | None = None) -> Path:
@@ -55,9 +59,12 @@ def adapt(plan: Plan, given: Given | None = None, watcher: Watcher | None = None
     transfer, strategy = select.transfer(made, features, seconds)
     folder = runs.start(plan)
     try:
-        _pack(made, transfer, strategy, folder)
+        guard = scope.guard(made, features, transfer)
+        parts = scope.sealed(guard, shipped(made, transfer, strategy, folder.name))
+        _pack(made, parts, folder)
         made.facts["seconds_model"] = time.perf_counter() - made.began
-        record = _judge(made, transfer, strategy, features, folder.name)
+        model = Model(transfer, strategy, features, guard)
+        record = _judge(made, model, folder.name)
         document.write(record, folder)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -129,9 +136,8 @@ def shipped(made: Job, transfer: Fitted, strategy: str, run_id: str) -> PackPart
     )
 
 
-def _pack(made: Job, transfer: Fitted, strategy: str, folder: Path) -> None:
+def _pack(made: Job, parts: PackParts, folder: Path) -> None:
     """Saves the pack; it must predict the same after it was reloaded."""
-    parts = shipped(made, transfer, strategy, folder.name)
 
     def predict_with(pack: PackParts) -> np.ndarray:
         loaded = job.load(made.loaded.source.uri, made.modality, offline=True)
@@ -176,20 +182,38 @@ def licences(made: Job) -> list[dict[str, str]]:
     ]
 
 
-def _judge(made: Job, transfer: Fitted, strategy: str, features: Features, run_id: str) -> Record:
+@dataclass(frozen=True)
+class Model:
+    """What was trained: the transfer, its strategy's name, the stored features of the training rows, and
+    the detector of rows out of scope."""
+
+    transfer: Fitted
+    strategy: str
+    features: Features
+    guard: Guard | None
+
+
+def _judge(made: Job, model: Model, run_id: str) -> Record:
     """Trains what transfer is compared with, opens the test split once, and measures."""
+    transfer = model.transfer
     baselines = _baselines(made, transfer)
-    curve = learning_curve(made, features) if made.plan.evidence.learning_curve else None
-    rows = _judgeable(made, made.seal.open(f"run {run_id}"))
+    curve = learning_curve(made, model.features) if made.plan.evidence.learning_curve else None
+    opened = made.seal.open(f"run {run_id}")
+    known = scope.known(made, opened)
+    rows = np.sort(np.concatenate([_judgeable(made, opened[known]), opened[~known]]))
     tested = made.extract(rows)
     late = [SetAside(b.name, b.reason, b.remedy) for b in tested.set_aside]
     made.set_aside.extend(late)
     if late:
         made.say(f"{len(late)} test rows could not be read and were set aside.")
+    inside, groups = scope.known(made, tested.rows), _groups(made, tested.rows)
+    rows = tested.rows[inside]
+    if tested.features is None or not len(rows):
+        raise DataError("No test row of a known class can be read; see the rows set aside.")
     fitted = {"transfer": transfer, **baselines}
-    read = {role: one.arm(tested.rows) for role, one in fitted.items()}
-    targets = made.targets.encode(made.dataset.targets(tested.rows))
-    _count(made, transfer, baselines, strategy, curve)
+    read = {role: one.arm(rows) for role, one in fitted.items()}
+    targets = made.targets.encode(made.dataset.targets(rows))
+    _count(made, model, baselines, curve)
     case = Case(
         outcome=made.outcome,
         classes=made.targets.classes,
@@ -198,13 +222,17 @@ def _judge(made: Job, transfer: Fitted, strategy: str, features: Features, run_i
         validation_targets=made.labels[transfer.held_out[0]],
         validation_outputs=transfer.held_out[1],
         score=made.score,
-        groups=_groups(made, tested.rows),
-        metadata=_metadata(made, tested.rows),
+        groups=None if groups is None else groups[inside],
+        metadata=_metadata(made, rows),
         facts=made.facts,
         seed=made.plan.seed,
+        outside=scope.tested(model.guard, tested.features, inside, groups),
+        nearest=neighbours.tested(made, model.features, tested.features[inside])
+        if made.outcome == "classify"
+        else None,
     )
     findings = check(case, made.plan.evidence.checks)
-    return _record(made, case, findings, tested.rows, run_id)
+    return _record(made, case, findings, rows, run_id)
 
 
 def _judgeable(made: Job, rows: np.ndarray) -> np.ndarray:
@@ -324,18 +352,17 @@ def _metadata(made: Job, rows: np.ndarray) -> dict[str, np.ndarray]:
 
 def _count(
     made: Job,
-    transfer: Fitted,
+    model: Model,
     baselines: Mapping[str, Fitted],
-    strategy: str,
     curve: Mapping[str, Any] | None,
 ) -> None:
     """What the checks read beside the arms."""
     scratch = baselines.get("scratch")
     made.facts.update(
         outcome=made.outcome,
-        strategy=strategy,
-        strategy_settings=transfer.settings,
-        flops_transfer=transfer.flops,
+        strategy=model.strategy,
+        strategy_settings=model.transfer.settings,
+        flops_transfer=model.transfer.flops,
         seconds_verdict=time.perf_counter() - made.began,
         peak_bytes=_peak(),
         energy_watts=WATTS,
@@ -344,7 +371,7 @@ def _count(
         train_rows=len(made.train),
         transform_counts=dict(made.transform.counts),
         split_how=made.split.how,
-        not_measured=list(NOT_MEASURED),
+        not_measured=[*NOT_MEASURED, *([] if made.plan.task.out_of_scope else [UNKNOWN])],
         learning_curve=curve,
         required=made.plan.task.card.required,
         arms={role: dict(one.settings) for role, one in baselines.items()},

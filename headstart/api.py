@@ -22,18 +22,22 @@ from headstart.core import plugins
 from headstart.core.plan import Plan
 from headstart.core.run import Record, Watcher
 from headstart.core.task import Columns, TaskCard
-from headstart.errors import PlanError, nearest
+from headstart.errors import DataError, PlanError, nearest
 from headstart.features.store import LmdbStore
+from headstart.groups import neighbours
+from headstart.groups.doors import cluster as cluster
+from headstart.groups.doors import listed
+from headstart.groups.doors import similar as similar
+from headstart.groups.neighbours import Similar
+from headstart.groups.stored import learned
 from headstart.job import Given
+from headstart.options import place
 from headstart.registry import document, packs, tracking
 from headstart.registry import runs as registry
 from headstart.report import page
 from headstart.serving.predictor import Predictions, Predictor
 
 REPORT = "report.html"
-_TASK = ("outcome", "modality", "per_class", "test_share", "tolerate", "near_duplicates")
-_ENGINE = ("profile", "executor", "device", "batch", "store", "cap_gb", "threads", "refit")
-_EVIDENCE = ("seeds", "scratch", "champion", "checks", "twin_floor_tflop", "learning_curve")
 
 
 class Run:
@@ -63,8 +67,14 @@ class Run:
         """The verdict for a person, in one sentence."""
         return str(_verdict(self.record).get("sentence", "Nothing was compared with the transfer."))
 
-    def predict(self, inputs: Any, watcher: Watcher | None = None) -> Predictions:
+    def predict(
+        self, inputs: Any, watcher: Watcher | None = None, *, scope: bool = False
+    ) -> Predictions:
         """Predicts files, folders, tables or values in memory.
+
+        Args:
+            scope: whether each row is also told to lie inside or outside the known classes; always so
+                where the task named a label for rows outside.
 
         Raises:
             DataError: nothing of it can be read; single bad rows are listed in the result.
@@ -72,7 +82,28 @@ class Run:
         """
         if self._predictor is None:
             self._predictor = open_pack(self.folder / "pack", self.record.plan.source.offline)
-        return self._predictor.predict(inputs, watcher)
+        return self._predictor.predict(inputs, watcher, scope=scope)
+
+    def similar(
+        self, inputs: Any, k: int = 5, *, by: str = "cosine", watcher: Watcher | None = None
+    ) -> Similar:
+        """The k training rows that are nearest to each input by the source's own stored features.
+
+        Args:
+            inputs: files, texts, or rows with the fields of training.
+            by: "cosine" or "euclidean".
+
+        Raises:
+            DataError: the inputs cannot be read; or the run learned from arrays, which were not kept.
+        """
+        if not self.record.plan.task.data:
+            raise DataError(
+                f"The run {self.id} learned from arrays in memory, which were not kept. Call "
+                "headstart.similar with these arrays instead."
+            )
+        pack = packs.load(self.folder / "pack")
+        made = jobs.open_job(self.record.plan, None, None, sealed=pack.transform, keep=False)
+        return neighbours.similar(learned(made), listed(inputs), k, by)
 
     def report(self) -> Path:
         """Path of the HTML report; it is drawn again if it is not there."""
@@ -144,21 +175,10 @@ def adapt(
             "output": os.fspath(output) if output else "",
             "seed": seed,
         }
-        _place(values, options)
+        place(values, options)
         plan = plans.build(Plan, values)
     given = Given(data, list(targets)) if targets is not None else None
     return _finish(adaptation.adapt(plan, given, watcher), given, watcher)
-
-
-def _place(values: dict[str, Any], options: Mapping[str, Any]) -> None:
-    """Puts flat options where they belong in a plan. Raises PlanError for an unknown one."""
-    rooms = {"task": _TASK, "engine": _ENGINE, "evidence": _EVIDENCE, "source": ("offline",)}
-    for name, value in options.items():
-        room = next((r for r, names in rooms.items() if name in names), None)
-        if room is None:
-            known = [n for names in rooms.values() for n in names]
-            raise PlanError(f"Unknown option '{name}'. {nearest(name, known)}")
-        values[room][name] = os.fspath(value) if isinstance(value, Path) else value
 
 
 def _finish(folder: Path, given: Given | None, watcher: Watcher | None) -> Run:

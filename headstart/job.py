@@ -33,7 +33,7 @@ from headstart.data.splits import MadeSplit
 from headstart.engine import device as devices
 from headstart.engine import ledger, positions
 from headstart.engine.extract import Extraction, How, extract
-from headstart.errors import BadRow, DataError, MissingExtra, SourceError, nearest
+from headstart.errors import BadRow, DataError, MissingExtra, PlanError, SourceError, nearest
 from headstart.features import key
 from headstart.features.store import LmdbStore, MemoryStore
 
@@ -96,6 +96,7 @@ class Job:
         costs: forward operations per sample of each stage.
         notes, facts: what the record will say.
         trained: folder of finished trainings and their checkpoints; None keeps none.
+        outside: row numbers of training rows out of scope, which are never learned from as a class.
     """
 
     plan: Plan
@@ -122,6 +123,7 @@ class Job:
     set_aside: list[SetAside] = field(default_factory=list)
     began: float = field(default_factory=time.perf_counter)
     trained: Path | None = None
+    outside: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -372,6 +374,26 @@ def make_split(dataset: ArrowDataset, plan: Plan) -> MadeSplit:
     return MadeSplit(rows, none, "no test split: all rows are learned from", about, groups=rows)
 
 
+def apart(
+    dataset: ArrowDataset, split: MadeSplit, label: str, outcome: str
+) -> tuple[MadeSplit, np.ndarray]:
+    """The split without the training rows out of scope, and these rows. Raises PlanError, DataError."""
+    if not label:
+        return split, np.empty(0, np.int64)
+    if outcome != "classify":
+        raise PlanError(
+            f"out_of_scope = '{label}' needs classes, but the outcome is '{outcome}'. Leave it out."
+        )
+    names = {str(t) for t in dataset.targets(np.arange(len(dataset)))}
+    if label not in names:
+        raise DataError(
+            f"No row has the label '{label}', which was named as out of scope. {nearest(label, names)}"
+        )
+    inside = np.array([str(t) != label for t in dataset.targets(split.train)], bool)
+    kept = dataclasses.replace(split, train=split.train[inside], groups=split.groups[inside])
+    return kept, split.train[~inside]
+
+
 def open_job(
     plan: Plan,
     given: Given | None = None,
@@ -394,7 +416,7 @@ def open_job(
     modality = plugins.Modality(dataset.modality)
     outcome = dataset.outcome if plan.task.outcome == "auto" else plan.task.outcome
     heads: Any = plugins.load("head", outcome)
-    split = make_split(dataset, plan)
+    split, outside = apart(dataset, make_split(dataset, plan), plan.task.out_of_scope, outcome)
     seal = Seal(split, cache_root() / "openings.jsonl")
     targets = heads.learn(dataset.targets(split.train))
     loaded = load(plan.source.uri, modality, offline=offline(plan.source))
@@ -404,7 +426,6 @@ def open_job(
         transform, kept = make_transform(plan, modality, loaded, dataset, split.train, keep=keep)
     inputs = probe_inputs(transform, dataset, split.train)
     backbone = stage(modality, loaded, transform, inputs)
-    device = devices.resolve(plan.engine.device)
     job = Job(
         plan=plan,
         watcher=watcher,
@@ -421,13 +442,14 @@ def open_job(
         store=open_store(plan),
         weights=digest.tensors(backbone.state_dict().items()),
         costs=stage_costs(backbone, inputs),
-        device=device,
+        device=devices.resolve(plan.engine.device),
         train=split.train,
         labels=targets.encode(dataset.targets(split.train)),
         groups=split.groups,
         set_aside=[*dataset.set_aside, *split.set_aside],
         began=began,
         trained=None if plan.engine.store == MEMORY else cache_root() / "trained",
+        outside=outside,
     )
     _tell(job, kept)
     return job

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from headstart import job, select
+from headstart import job, scope, select
 from headstart.core.run import Record, Watcher
 from headstart.errors import DataError, PlanError
 from headstart.registry import packs
@@ -53,7 +53,8 @@ def replay(folder: Path, record: Record, watcher: Watcher | None = None) -> Mapp
         made.trained = Path(scratch)  # trainings are repeated, not read back
         transfer, _ = select.transfer(made, out.features, out.seconds)
     tensors = changed(transfer.networks[0], list(made.backbone.state_dict().items()))
-    if tensors.keys() != pack.tensors.keys():
+    packed = {name for name in pack.tensors if not name.startswith(scope.PREFIX)}
+    if tensors.keys() != packed:
         return {"equal": False, "bitwise": False, "largest_difference": None, "digests": same}
     gaps = [
         float((tensors[n] - pack.tensors[n]).abs().max()) for n in tensors if tensors[n].numel()

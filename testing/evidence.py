@@ -16,7 +16,16 @@ from typing import Any
 import numpy as np
 
 from headstart.core import plugins
-from headstart.core.evidence import Arm, Case, Exhibit, Finding, Measure, serves
+from headstart.core.evidence import (
+    Arm,
+    Case,
+    Exhibit,
+    Finding,
+    Measure,
+    Nearest,
+    Outside,
+    serves,
+)
 
 from ._things import Check, expect, listed
 
@@ -89,12 +98,24 @@ def case(outcome: str, rows: int = 120) -> Case:
     metadata = {"place": np.tile(["dock", "field", "yard"], rows)[:rows]}
     groups = np.repeat(np.arange(rows // 3 + 1), 3)[:rows]
     classes = {"regress": (), "label_each": SPANS}.get(outcome, CLASSES)
+    extra = _untrained(rows) if outcome == "classify" else {}
     head = plugins.load("head", outcome)
     score = head.SCORE
     if outcome == "label_each":
         score = head.restore({"classes": classes}).score
     facts = {**FACTS, "classes": list(classes)}
-    return Case(outcome, classes, truth, arms, past, held, score, groups, metadata, facts, 0)
+    made = Case(outcome, classes, truth, arms, past, held, score, groups, metadata, facts, 0)
+    return replace(made, **extra)
+
+
+def _untrained(rows: int) -> dict[str, Any]:
+    """What a run of classes hands over beside its arms: scores of rows outside, and neighbours."""
+    rng = np.random.default_rng(4)
+    known = {n: rng.normal(size=rows) for n in ("energy", "mahalanobis")}
+    beyond = {n: rng.normal(2, 1, 40) for n in known}
+    groups = 1000 + np.repeat(np.arange(14), 3)[:40]
+    outside = Outside("energy", 1.6, known, beyond, groups)
+    return {"outside": outside, "nearest": Nearest(rng.integers(0, 3, (rows, 30)), np.full(3, 30))}
 
 
 _ARMS = {"transfer": 2.0, "scratch": 1.0, "champion": 1.2}

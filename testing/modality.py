@@ -249,6 +249,19 @@ def check_units_carry_labels(name: str) -> None:
             expect(np.allclose(said[there].sum(1), 1.0, atol=1e-6), "probabilities add up")
 
 
+def check_plain_features(name: str) -> None:
+    """Where the champion offers plain features: (N, width), finite, named, and the same when asked again."""
+    modality, data = plugins.Modality(name), dataset(name, "classify")
+    if not hasattr(modality.champion, "plain"):
+        return
+    rows = samples(data)
+    made, again = (modality.champion.plain(rows, data.fields) for _ in range(2))
+    expect(made.shape[0] == len(rows) and len(made.shape) == 2, "plain() gives (N, width)")
+    expect(bool(np.isfinite(made.sum())), "plain() gives finite numbers")
+    expect(abs(made - again).max() == 0, "plain() is a function of its samples")
+    expect(bool(modality.champion.PLAIN.strip()), "PLAIN says what plain() gives")
+
+
 def _champion(name: str, champion: Any, outcome: str) -> None:
     data = dataset(name, outcome)
     if champion.serves is not None and not champion.serves(samples(data), data.fields):

@@ -30,6 +30,7 @@ PLACES = {  # option -> its place in the plan
     "sample": "task.columns.sample",
     "order": "task.columns.order",
     "per_class": "task.per_class",
+    "out_of_scope": "task.out_of_scope",
     "test_share": "task.test_share",
     "tolerate": "task.tolerate",
     "question": "task.card.question",
@@ -120,6 +121,10 @@ Order = Annotated[
 ]
 PerClass = Annotated[
     int | None, _option("--per-class", "Labelled rows per class to learn from; 0: all.", DATA, "N")
+]
+OutOfScope = Annotated[
+    str | None,
+    _option("--out-of-scope", "Label that means: none of the known classes.", DATA, "LABEL"),
 ]
 TestShare = Annotated[
     float | None,

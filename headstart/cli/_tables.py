@@ -18,8 +18,9 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def predicted(found: Any, every: bool) -> tuple[list[str], list[list[Any]]]:
-    """Columns and rows of predictions: name, prediction, confidence, and with `every` p_CLASS for all. Of
-    labels of positions each span is a row."""
+    """Columns and rows of predictions: name, prediction, confidence, where it was told how far a row lies
+    outside the known classes and whether that is out of scope, and with `every` p_CLASS for all. Of labels
+    of positions each span is a row."""
     if getattr(found, "spans", None) is not None:
         return ["name", "first", "last", "prediction", "text", "confidence"], [
             [name, s.first, s.last, s.label, s.text, s.confidence]
@@ -30,15 +31,17 @@ def predicted(found: Any, every: bool) -> tuple[list[str], list[list[Any]]]:
         return ["name", "prediction"], [
             [n, value(v)] for n, v in zip(found.names, found.labels, strict=True)
         ]
-    columns = ["name", "prediction", "confidence"] + (
-        [f"p_{c}" for c in found.classes] if every else []
-    )
+    scoped = getattr(found, "scope", None) is not None
+    columns = ["name", "prediction", "confidence"]
+    columns += ["scope_score", "out_of_scope"] if scoped else []
+    columns += [f"p_{c}" for c in found.classes] if every else []
     rows = []
-    for name, label, shares in zip(found.names, found.labels, found.probabilities, strict=True):
+    for place, shares in enumerate(found.probabilities):
         known = [float(p) for p in shares]
-        rows.append(
-            [name, value(label), max(known, default=float("nan")), *(known if every else [])]
-        )
+        row = [found.names[place], value(found.labels[place]), max(known, default=float("nan"))]
+        if scoped:
+            row += [float(found.scope[place]), "yes" if found.outside[place] else "no"]
+        rows.append(row + (known if every else []))
     return columns, rows
 
 
@@ -57,13 +60,14 @@ def as_document(found: Any) -> dict[str, Any]:
             for name, labels, spans in zip(found.names, found.labels, found.spans, strict=True)
         ]
         return {"classes": list(found.classes), "predictions": each, "bad": bad}
-    _, rows = predicted(found, True)
-    keys = ["name", "prediction", "confidence"]
-    listed = [dict(zip(keys, row, strict=False)) for row in rows]
-    if found.probabilities is not None:
-        for entry, row in zip(listed, rows, strict=True):
-            entry["probabilities"] = dict(zip(found.classes, row[3:], strict=True))
-    bad = [{"name": b.name, "reason": b.reason, "remedy": b.remedy} for b in found.bad]
+    columns, rows = predicted(found, True)
+    size = len(columns) - (len(found.classes) if found.probabilities is not None else 0)
+    listed = [dict(zip(columns[:size], row, strict=False)) for row in rows]
+    for entry, row in zip(listed, rows, strict=True):
+        if "out_of_scope" in entry:
+            entry["out_of_scope"] = entry["out_of_scope"] == "yes"
+        if found.probabilities is not None:
+            entry["probabilities"] = dict(zip(found.classes, row[size:], strict=True))
     return {
         "classes": list(found.classes),
         "predictions": listed,

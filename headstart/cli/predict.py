@@ -40,6 +40,12 @@ Bad = Annotated[
 Probabilities = Annotated[
     bool, typer.Option("--probabilities", help="A column p_CLASS for every class.")
 ]
+Scope = Annotated[
+    bool,
+    typer.Option(
+        "--scope", help="Columns: how far a row lies outside the known classes; marked or not."
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
@@ -51,6 +57,7 @@ def verb(
     output: Output = None,
     bad: Bad = None,
     probabilities: Probabilities = False,
+    scope: Scope = False,
     force: Force = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -64,7 +71,8 @@ def verb(
     for path in (output, aside):
         tables.refuse(path, force)
     with watcher(quiet=quiet) as told:
-        found = _predictor(run).predict(inputs[0] if len(inputs) == 1 else list(inputs), told)
+        given = inputs[0] if len(inputs) == 1 else list(inputs)
+        found = _predictor(run).predict(given, told, **({"scope": True} if scope else {}))
     columns, rows = tables.predicted(found, probabilities or output is not None)
     if output:
         tables.write(output, columns, rows, force=force)
@@ -94,14 +102,25 @@ def _print(found: Any, columns: list[str], rows: list[list[Any]]) -> None:
     if not sys.stdout.isatty():
         tables.send(sys.stdout, columns, rows)
         return
-    shares = [k for k, c in enumerate(columns) if c == "confidence" or c.startswith("p_")]
+    shares = [
+        k
+        for k, c in enumerate(columns)
+        if c in ("confidence", "scope_score", "out_of_scope") or c.startswith("p_")
+    ]
     shown = [
-        [text.number(v, "share") if k in shares else _word(v) for k, v in enumerate(row)]
+        [_cell(columns[k], v) if k in shares else _word(v) for k, v in enumerate(row)]
         for row in rows[:MOST]
     ]
     console.table(columns, shown, shares)
     if len(rows) > MOST:
         console.say(f"... and {len(rows) - MOST} more; --output FILE.csv writes all of them.")
+
+
+def _cell(column: str, value: Any) -> str:
+    """A score as it is, a probability as a share."""
+    if isinstance(value, str):
+        return value
+    return text.plain(value) if column == "scope_score" else text.number(value, "share")
 
 
 def _word(value: Any) -> str:

@@ -42,6 +42,7 @@ def verb(
     sample: o.SampleBy = None,
     order: o.Order = None,
     per_class: o.PerClass = None,
+    out_of_scope: o.OutOfScope = None,
     test_share: o.TestShare = None,
     tolerate: o.Tolerate = None,
     question: o.Question = None,
@@ -140,6 +141,12 @@ def show(made: Any, report: str) -> None:
             rows,
             (1, 2, 3),
         )
+    outside = _outside(record)
+    if outside:
+        console.say()
+        console.table(
+            ["rows of no known class", "value", "95 % interval", "rows"], outside, (1, 2, 3)
+        )
     console.say()
     console.facts(_times(record))
     console.line(f"report: {report}")
@@ -151,6 +158,13 @@ def show(made: Any, report: str) -> None:
     # an output folder of its own is not where `predict` looks for an id
     name = str(made.folder) if record.plan.output else record.id
     console.line(f"next: headstart predict {shlex.quote(name)} INPUT...")
+
+
+def _outside(record: Any) -> list[list[str]]:
+    """How rows out of scope were told, where the task names a label for them."""
+    finding = record.finding("scope") if record.plan.task.out_of_scope else None
+    measures = finding.measures if finding else ()
+    return [[m.name, *text.measured(m), text.plain(m.n)] for m in measures if not m.group]
 
 
 def _times(record: Any) -> list[tuple[str, str]]:

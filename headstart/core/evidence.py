@@ -135,6 +135,38 @@ class Arm:
 
 
 @dataclass(frozen=True)
+class Outside:
+    """How far test rows lie outside the known classes, by several detectors; higher is farther.
+
+    Attributes:
+        chosen: the detector that the pack carries.
+        threshold: rows that it scores higher are marked as out of scope.
+        known: detector -> (rows,) scores of the case's test rows.
+        beyond: detector -> (n,) scores of test rows of no known class, which no arm has read.
+        groups: (n,) group of each of those, or None.
+    """
+
+    chosen: str
+    threshold: float
+    known: Mapping[str, np.ndarray]
+    beyond: Mapping[str, np.ndarray]
+    groups: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The training rows that are nearest to each test row, by cosine of the stored features.
+
+    Attributes:
+        labels: (rows, most) class numbers, the nearest first.
+        sizes: (classes,) training rows of each class.
+    """
+
+    labels: np.ndarray
+    sizes: np.ndarray
+
+
+@dataclass(frozen=True)
 class Case:
     """What `adapt` hands to a check; a check opens nothing itself.
 
@@ -151,6 +183,8 @@ class Case:
         metadata: further columns of the test rows by name, each (rows,).
         facts: counters and texts that `adapt` recorded (FLOPs, seconds, bytes, licences ...).
         seed: seed for resampling.
+        outside: scores of a detector of rows out of scope, or None.
+        nearest: the nearest training rows, or None where there are too many rows to look.
     """
 
     outcome: str
@@ -164,6 +198,8 @@ class Case:
     metadata: Mapping[str, np.ndarray] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
+    outside: Outside | None = None
+    nearest: Nearest | None = None
 
 
 @runtime_checkable

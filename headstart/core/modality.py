@@ -151,7 +151,12 @@ class Champion:
 
 
 class ChampionFile(Protocol):
-    """`champion.py`: the simple models that transfer has to beat."""
+    """`champion.py`: the simple models that transfer has to beat.
+
+    It may offer `plain(samples, fields)`: features (N, width), dense or sparse, without any pretrained
+    network, whose Euclidean distances mean something, with their name in `PLAIN`; clusters of them stand
+    beside those of a source.
+    """
 
     CHAMPIONS: tuple[Champion, ...]
 

@@ -58,6 +58,8 @@ class Task:
         test_share: share of rows in the sealed test split, where no split column fixes it.
         tolerate: share of rows that may be set aside before the run stops.
         near_duplicates: whether near-duplicates are kept on one side of the split.
+        out_of_scope: the label that means "none of the known classes": never learned as a class, its
+            rows serve to choose and to judge what tells such rows; "": there is none.
     """
 
     data: str = ""
@@ -69,3 +71,4 @@ class Task:
     test_share: float = 0.25
     tolerate: float = 0.05
     near_duplicates: bool = True
+    out_of_scope: str = ""

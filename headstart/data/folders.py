@@ -61,6 +61,41 @@ def scan(root: Path, readers: Mapping[str, Read], modality: str = "auto") -> Lis
     return Listing(table, modality, len(parts) > 1, notes, _aside(root, stray, loose, modality))
 
 
+def gather(root: Path, readers: Mapping[str, Read], modality: str = "auto") -> Listing:
+    """Lists all files below a folder that a reader reads; the class folders' names are a column "label" where
+    there are any. Raises DataError where there is no such file."""
+    parts, _ = _parts(root)
+    found = [(folder, file) for _, folder in parts for file in walk(folder)]
+    modality = _modality(root, [f for _, f in found], readers, modality)
+    suffixes = readers[modality].SUFFIXES
+    used = [(folder, file) for folder, file in found if file.suffix.lower() in suffixes]
+    labels = [
+        file.relative_to(folder).parts[0] if file.parent != folder else None
+        for folder, file in used
+    ]
+    columns: dict[str, list[str | None]] = {
+        modality: [_text(file.relative_to(root)) for _, file in used]
+    }
+    if any(labels):
+        columns["label"] = labels
+    made = from_columns(columns, name=str(root))
+    stray = tuple(
+        SetAside(
+            _text(f.relative_to(root)), f"not a file of kind '{modality}'", "remove or convert it"
+        )
+        for _, f in found
+        if f.suffix.lower() not in suffixes
+    )
+    mark = stamp(root, [file for _, file in used])
+    return Listing(
+        Table(made.name, made.schema, made.rows, made.stream, stamp=mark),
+        modality,
+        False,
+        (),
+        stray,
+    )
+
+
 def walk(folder: Path) -> Iterator[Path]:
     """All files below a folder, sorted; hidden files and system files are left out."""
     for place, below, files in os.walk(folder):

@@ -72,7 +72,7 @@ def arrange(
     _check_names(table, replace(asked, group="") if derived else asked)
     head = table.head()
     target = find_target(table, head, asked, notes) if labelled else ""
-    told = find_split(head, target, asked, [] if asked.split else notes)
+    told = find_split(head, target, asked, notes if labelled and not asked.split else [])
     split = asked.split or told
     hidden = {*asked.drop}
     if told and told != split:

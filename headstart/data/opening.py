@@ -16,12 +16,12 @@ from headstart.data import containers, folders, hub, quality, reshape, storage, 
 from headstart.data.arrays import Inputs, as_columns, bare, uneven
 from headstart.data.build import FORMAT, Order, build, check_classes, reader_digest, reopen
 from headstart.data.dataset import ArrowDataset
-from headstart.data.layout import Layout, arrange
+from headstart.data.layout import TARGETS, Layout, arrange
 from headstart.data.tables import Table, from_columns, open_table
 from headstart.data.unlabelled import open_samples
 from headstart.errors import DataError, nearest
 
-__all__ = ["from_arrays", "open_data", "open_samples"]
+__all__ = ["from_arrays", "open_data", "open_rows", "open_samples"]
 
 
 def open_data(
@@ -60,6 +60,67 @@ def open_data(
         for note in made.notes:
             watcher.say(note)
     return made
+
+
+def open_rows(
+    task: Task, readers: Mapping[str, Read], *, cache: Path, watcher: Watcher | None = None
+) -> tuple[ArrowDataset, str]:
+    """The data that `task.data` names without any target; labels, where there are some, are metadata.
+
+    Class folders, any folder of files, or a table. The label is the column that the task names as its
+    target, or one that is called like one; rows without a label stay.
+
+    Returns:
+        The rows, and the name of the metadata column that holds labels, or "".
+
+    Raises:
+        DataError: the data cannot be read as asked; single bad rows are set aside, however many.
+    """
+    path = Path(task.data).expanduser()
+    if not task.data or not path.exists():
+        raise DataError(
+            f"There is no data at '{task.data}'. Expected a folder of files, or a CSV, TSV, Parquet or "
+            "JSONL file; check the path."
+        )
+    storage.folder(cache)
+    file = folders.single_table(path) if path.is_dir() else path
+    stray: tuple[SetAside, ...] = ()
+    if file is None:
+        listing = folders.gather(path, readers, task.modality)
+        table, root, stray = listing.table, path, listing.set_aside
+        name = listing.modality
+        label = "label" if "label" in table.columns else ""
+        fields = (Field(name, readers[name].FILE_KIND),)
+        layout = Layout(name, fields, name=name, metadata=(label,) if label else ())
+    else:
+        table, root = open_table(file), file.parent
+        label = _label(table, task.columns)
+        shown = (*task.columns.sensitive, label) if label else task.columns.sensitive
+        bare = replace(task, columns=replace(task.columns, target="", sensitive=shown))
+        layout = arrange(table, bare, readers, root, labelled=False)
+        layout = replace(layout, sensitive=task.columns.sensitive)
+    reader = readers[layout.modality]
+    told = [FORMAT, table.stamp, layout, "rows", reader_digest(reader)]
+    order = Order(
+        table, layout, reader, root, 1.0, False, stray, cache, digest.value(told), watcher
+    )
+    made = reopen(cache, order.key, reader)
+    if made is None or made.changed():
+        made = build(order)
+    check_classes(made)
+    return made, label
+
+
+def _label(table: Table, asked: Columns) -> str:
+    """The column of labels: the one that was named, or one that is called like one."""
+    if asked.target:
+        return table.require(asked.target, "the column of labels")
+    taken = {asked.group, asked.time, asked.split, *asked.inputs, *asked.drop}
+    for name in TARGETS:
+        for column in table.columns:
+            if column.lower() == name and column not in taken:
+                return column
+    return ""
 
 
 def from_arrays(

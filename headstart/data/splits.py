@@ -92,7 +92,8 @@ def make_split(
         how += f"; {several} groups of rows that belong together kept whole"
     learned = _drawn_rows(dataset, task, seed, train, targets, notes)
     if dataset.outcome == "classify":
-        _missing_classes(targets, learned, np.flatnonzero(test), notes)
+        inside = np.array([str(t) != task.out_of_scope for t in targets], bool)
+        _missing_classes(targets, learned[inside[learned]], np.flatnonzero(test & inside), notes)
     made = _made(dataset, learned, np.flatnonzero(test), how)
     names = dataset.names(aside)
     return replace(
@@ -359,7 +360,7 @@ def _missing_classes(
     learned, tested = {targets[i] for i in train}, {targets[i] for i in test}
     if len(learned) < 2:
         raise DataError(
-            f"The training part holds one class only ({next(iter(learned))!r}). Expected two or more; "
+            f"The training part holds one class only ({next(iter(learned), None)!r}). Expected two or more; "
             "draw the split by class (no split, time or group column), or add examples."
         )
     for odd, where, result in (

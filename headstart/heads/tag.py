@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import rankdata
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -20,6 +19,7 @@ from headstart.core.evidence import Score
 from headstart.core.head import Dropout
 from headstart.core.head import Head as BaseHead
 from headstart.core.problem import Problem, Solution
+from headstart.core.ranking import area
 from headstart.errors import ContractError, DataError, nearest
 
 STRENGTHS = tuple(float(c) for c in np.logspace(-5, 3, 17))
@@ -103,22 +103,8 @@ def areas(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
     made = np.zeros((seeds, rows))
     for tag in usable:
         for seed in range(seeds):
-            made[seed] += _area(outputs[seed, :, tag], targets[:, tag]) / max(len(usable), 1)
+            made[seed] += area(outputs[seed, :, tag], targets[:, tag]) / max(len(usable), 1)
     return made
-
-
-def _area(said: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Rows whose mean is the area under the curve of one tag."""
-    rows = np.full(len(said), 0.0)
-    carry, lack = np.flatnonzero(truth == 1), np.flatnonzero(truth == 0)
-    both = np.concatenate([carry, lack])
-    overall, first, second = rankdata(said[both]), rankdata(said[carry]), rankdata(said[lack])
-    above = (overall[: len(carry)] - first) / len(lack)  # share of rows without it that lie below
-    below = 1 - (overall[len(carry) :] - second) / len(carry)
-    area = float(above.mean())
-    rows[carry] = len(said) / len(carry) * (above - area)
-    rows[lack] = len(said) / len(lack) * (below - area)
-    return rows + area
 
 
 def _usable(targets: np.ndarray) -> np.ndarray:

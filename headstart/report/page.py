@@ -80,6 +80,20 @@ ROOMS = (
         "interval before the value.",
         "slices per_class per_slice fairness groups classes",
     ),
+    _room(
+        "scope",
+        "Rows that are none of the classes",
+        "How far a row lies outside the known classes. 50 % of AUROC is chance; the threshold in the model "
+        "lets about 95 of 100 rows of known classes in.",
+        "scope",
+    ),
+    _room(
+        "untrained",
+        "What the source knows untrained",
+        "Whether the training rows that are nearest to a test row, by the source's own features, are of its "
+        "class.",
+        "retrieval",
+    ),
     _room("more", "Further checks", "", ""),
     _room(
         "cost",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from headstart.core import digest, plugins
 from headstart.core.dataset import SetAside
 from headstart.core.modality import Transform
-from headstart.core.network import Network
+from headstart.core.network import Backbone, Network
 from headstart.core.run import Watcher
 from headstart.core.source import Loaded
 from headstart.data import opening
@@ -21,12 +22,14 @@ from headstart.data.dataset import ArrowDataset
 from headstart.engine import device as devices
 from headstart.engine import loop, positions
 from headstart.engine.extract import Extraction, How, extract
+from headstart.engine.scope import Detector
 from headstart.engine.streams import Features
-from headstart.errors import PackError
+from headstart.errors import PackError, PlanError
 from headstart.features import key
 from headstart.features.store import MemoryStore
 from headstart.registry import packs
 from headstart.registry.packs import PackParts
+from headstart.scope import PREFIX
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,8 @@ class Predictions:
         bad: rows that could not be read, with reason and remedy.
         notes: sentences on the input: columns that did not come, cells that training never had.
         spans: where positions have labels, what was found in each row.
+        scope: (rows,) how far each row lies outside the known classes; None where it was not asked for.
+        outside: (rows,) of bool: whether that is farther than the sealed threshold; or None.
     """
 
     names: list[str]
@@ -68,6 +73,8 @@ class Predictions:
     bad: list[SetAside]
     notes: tuple[str, ...] = ()
     spans: list[list[Span]] | None = None
+    scope: np.ndarray | None = None
+    outside: np.ndarray | None = None
 
 
 class Predictor:
@@ -89,17 +96,40 @@ class Predictor:
         self.reader = modality.read
         self.transform: Transform = modality.batch.restore(pack.transform)
         backbone = modality.backbones.stage(loaded, self.transform)
-        packs.check_base(pack, digest.tensors(backbone.state_dict().items()))
+        plain = digest.tensors(backbone.state_dict().items())
+        packs.check_base(pack, plain)
+        tuned = any(name.startswith("backbone.") for name in pack.tensors)
+        self.guard, self.base = _guard(pack), copy.deepcopy(backbone) if tuned else backbone
         heads: Any = plugins.load("head", pack.outcome)
         self.targets = heads.restore(pack.targets)
         self.network = Network(backbone, {pack.outcome: heads.Head(backbone.width, self.targets)})
         _put(self.network, pack)
-        self.weights = digest.tensors(backbone.state_dict().items())
+        self.weights = digest.tensors(backbone.state_dict().items()) if tuned else plain
+        self.plain = plain
 
     def outputs(
         self, dataset: ArrowDataset, rows: np.ndarray, watcher: Watcher | None = None
     ) -> tuple[np.ndarray, Extraction]:
         """Outputs of the readable rows, and the extraction they came from."""
+        backbone = self.network.backbone
+        each = self.network.reads == "positions"
+        made = self._extract(dataset, rows, backbone, self.weights, watcher)
+        head: Any = self.network.heads[self.pack.outcome]
+        if not len(made.rows):
+            return np.empty((0, *[1] * each, head.outputs)), made
+        made = positions.featured(made, backbone) if each else made
+        stream = Features(made.features, len(backbone.stages), {})  # type: ignore[arg-type]
+        return head.predict(loop.outputs(self.network, stream, head=self.pack.outcome)), made
+
+    def _extract(
+        self,
+        dataset: ArrowDataset,
+        rows: np.ndarray,
+        backbone: Backbone,
+        weights: str,
+        watcher: Watcher | None,
+    ) -> Extraction:
+        """Features by the recorded executor and profile."""
         recipe = self.pack.recipe
         device = devices.resolve("auto" if recipe["device"] != "cpu" else "cpu")
         how = How(
@@ -110,40 +140,54 @@ class Predictor:
             cache=self.cache,
         )
         each = self.network.reads == "positions"
-        backbone = self.network.backbone
-        made = extract(
+        return extract(
             dataset,
             rows,
             backbone=backbone,
             transform=self.transform,
             store=MemoryStore(),
-            weights=self.weights,
+            weights=weights,
             cut=len(backbone.stages) if each else None,
             how=how,
             watcher=watcher,
         )
-        head: Any = self.network.heads[self.pack.outcome]
-        if not len(made.rows):
-            return np.empty((0, *[1] * each, head.outputs)), made
-        made = positions.featured(made, backbone) if each else made
-        stream = Features(made.features, len(backbone.stages), {})  # type: ignore[arg-type]
-        return head.predict(loop.outputs(self.network, stream, head=self.pack.outcome)), made
 
-    def predict(self, inputs: Any, watcher: Watcher | None = None) -> Predictions:
+    def scores(
+        self, dataset: ArrowDataset, made: Extraction, watcher: Watcher | None = None
+    ) -> np.ndarray:
+        """How far the rows of an extraction lie outside the known classes, (rows,); higher is farther. The
+        detector looks at the base's own features. Raises PlanError where the pack has none."""
+        if self.guard is None:
+            raise PlanError(
+                f"This model tells no rows out of scope: its outcome is '{self.pack.outcome}', or an "
+                "earlier headstart made it. Leave the scope out, or train a model of classes anew."
+            )
+        if self.base is not self.network.backbone:
+            made = self._extract(dataset, made.rows, self.base, self.plain, watcher)
+        return self.guard(made.features if len(made.rows) else np.empty((0, self.base.width)))  # type: ignore[arg-type]
+
+    def predict(
+        self, inputs: Any, watcher: Watcher | None = None, *, scope: bool = False
+    ) -> Predictions:
         """Predicts files, folders, tables or values in memory, of the kind it was trained on.
+
+        Args:
+            scope: whether each row is also told to lie inside or outside the known classes; always so
+                where the task named a label for rows outside, which is then what they are told to be.
 
         Raises:
             DataError: the input cannot be read at all; single bad rows are listed instead.
+            PlanError: the scope was asked for, and the pack has no detector.
         """
         dataset = opening.open_samples(
             inputs, self.pack.fields, self.reader, modality=self.pack.modality, watcher=watcher
         )
         before = dict(self.transform.counts)
         said, made = self.outputs(dataset, np.arange(len(dataset)), watcher)
-        told = {k: n - before.get(k, 0) for k, n in self.transform.counts.items()}
-        counted = tuple(f"Preprocessing: {what}, {n}." for what, n in told.items() if n)
+        happened = {k: n - before.get(k, 0) for k, n in self.transform.counts.items()}
+        counted = tuple(f"Preprocessing: {what}, {n}." for what, n in happened.items() if n)
         late = [SetAside(b.name, b.reason, b.remedy) for b in made.set_aside]
-        return Predictions(
+        found = Predictions(
             names=dataset.names(made.rows),
             labels=self.targets.decode(said) if len(made.rows) else [],
             probabilities=said if self.targets.classes else None,
@@ -152,6 +196,15 @@ class Predictor:
             notes=(*dataset.notes, *counted),
             spans=self._spans(dataset, made.rows, said),
         )
+        told = self.pack.recipe.get("scope", {})
+        if not scope and not told.get("label"):
+            return found
+        scores = self.scores(dataset, made, watcher)
+        outside = scores > float(told["threshold"])
+        labels = found.labels
+        if told["label"]:
+            labels = [told["label"] if o else n for o, n in zip(outside, labels, strict=True)]
+        return replace(found, labels=labels, scope=scores, outside=outside)
 
     def _spans(
         self, dataset: ArrowDataset, rows: np.ndarray, said: np.ndarray
@@ -172,18 +225,30 @@ class Predictor:
         return found
 
 
+def _guard(pack: PackParts) -> Detector | None:
+    """The pack's detector of rows out of scope."""
+    told = pack.recipe.get("scope")
+    if told is None:
+        return None
+    held = {
+        n.removeprefix(PREFIX): t.numpy() for n, t in pack.tensors.items() if n.startswith(PREFIX)
+    }
+    return Detector(str(told["detector"]), held, int(told["k"]))
+
+
 def _put(network: Network, pack: PackParts) -> None:
     """Head and changed weights of the pack; a head must be there in full."""
     every = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     heads = {name for name in every if name.startswith("heads.")}
-    unknown, missing = pack.tensors.keys() - every.keys(), heads - pack.tensors.keys()
+    shipped = {name: t for name, t in pack.tensors.items() if not name.startswith(PREFIX)}
+    unknown, missing = shipped.keys() - every.keys(), heads - shipped.keys()
     if unknown or missing:
         raise PackError(
             f"The pack's tensors do not fit its base: unexpected {sorted(unknown)[:3]}, missing "
             f"{sorted(missing)[:3]}. Expected a pack of the same headstart version and source."
         )
     with torch.no_grad():
-        for name, tensor in pack.tensors.items():
+        for name, tensor in shipped.items():
             every[name].copy_(tensor)
     network.requires_grad_(False).eval()
 

@@ -13,7 +13,10 @@ import headstart
 from headstart.cli import main
 from tests.cli.fake import Api
 
-VERBS = ("run", "predict", "report", "runs", "compare", "sources", "store", "replay", "doctor")
+VERBS = (
+    *("run", "predict", "cluster", "similar", "report", "runs", "compare", "sources", "store"),
+    *("replay", "doctor"),
+)
 
 
 class Said(NamedTuple):

@@ -87,6 +87,12 @@ def _fit(features: Callable[[np.ndarray], np.ndarray], reduce: bool) -> Any:
     return fit
 
 
+def plain(samples: Sequence[Sample], fields: Sequence[Field]) -> np.ndarray:
+    """Gradient and colour histograms, (N, 388) float32."""
+    return np.stack([histograms(_rgb(s, fields)) for s in samples])
+
+
+PLAIN = "gradient and colour histograms"
 CHAMPIONS = (
     Champion("gradient and colour histograms + linear model", _fit(histograms, reduce=False)),
     Champion("principal components of pixels + linear model", _fit(np.ravel, reduce=True)),

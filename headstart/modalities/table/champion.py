@@ -148,6 +148,13 @@ def fit_linear(
     return Simple(lambda some: _simple.said(model, scaler.transform(rows_of(some)), outcome), found)
 
 
+def plain(samples: Sequence[Sample], fields: Sequence[Field]) -> np.ndarray:
+    """Scaled numbers and one-hot levels, (N, columns), gaps filled as the table's encoding does."""
+    encode = batch.make({}, fields, samples)
+    return np.asarray(StandardScaler().fit_transform(np.stack([encode(s)["row"] for s in samples])))
+
+
+PLAIN = "scaled and one-hot columns"
 CHAMPIONS = (
     Champion("gradient-boosted trees", fit_trees, seeded=True),
     Champion("linear model on scaled and one-hot columns", fit_linear),

@@ -92,6 +92,12 @@ def fit_characters(
     return _fit(both, samples, fields, targets, outcome, seed, settings)
 
 
+def plain(samples: Sequence[Sample], fields: Sequence[Field]) -> Any:
+    """TF-IDF of words, sparse (N, terms), rows of length one."""
+    return _words().fit_transform(_texts(samples, fields))
+
+
+PLAIN = "TF-IDF of words"
 CHAMPIONS = (
     Champion("TF-IDF of words + linear model", fit_words),
     Champion("TF-IDF of words and characters + linear model", fit_characters),

@@ -1,0 +1,1 @@
+"""What stored features give without training: clusters, and the nearest rows."""
