@@ -12,9 +12,9 @@ All arms are read, as this is the score by which many fields compare.
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import rankdata
 
 from headstart.core.evidence import Arm, Case, Finding, Measure
+from headstart.core.ranking import area
 from headstart.evidence import _paired
 from headstart.evidence._interval import ordinal, share_interval
 from headstart.evidence._scores import outputs
@@ -48,7 +48,9 @@ def check(case: Case) -> Finding:
 
 def _measure(case: Case, arm: Arm, targets: np.ndarray, told: list[int], *, group: str) -> Measure:
     said, groups = outputs(case, arm), ordinal(case.groups)
-    rows = np.mean([[areas(one[:, c], targets == c) for one in said] for c in told], axis=0)
+    rows = np.mean(
+        [[area(one[:, c], (targets == c).astype(float)) for one in said] for c in told], axis=0
+    )
     spread = _paired.mean(rows, groups)
     low, high = share_interval(
         spread.value, spread.error**2, size=spread.size, rows=len(targets), df=spread.df
@@ -59,16 +61,3 @@ def _measure(case: Case, arm: Arm, targets: np.ndarray, told: list[int], *, grou
     method = f"{which}; mean of {len(said)} seed(s), DeLong over {over}, Wilson's form"
     n = len(targets)
     return Measure(NAME, spread.value, low, high, n, "share", "0.5 by chance", method, group=group)
-
-
-def areas(scores: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """(rows,) numbers whose mean is the AUROC of `scores` for the rows `inside`, and whose variance over
-    rows, divided by their number, is DeLong's."""
-    n, m = int(inside.sum()), int((~inside).sum())
-    every = rankdata(scores)
-    shares = np.empty(len(scores))
-    shares[inside] = (every[inside] - rankdata(scores[inside])) / m
-    shares[~inside] = 1 - (every[~inside] - rankdata(scores[~inside])) / n
-    area = shares[inside].mean()
-    weight = np.where(inside, len(scores) / n, len(scores) / m)
-    return np.asarray(area + weight * (shares - area))

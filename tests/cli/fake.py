@@ -35,6 +35,7 @@ class Predictions:
     probabilities: list[Row] | None
     classes: tuple[str, ...]
     bad: list[SetAside]
+    notes: tuple[str, ...] = ()
 
 
 class Run:

@@ -9,14 +9,25 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from headstart.core.evidence import Arm, Case
+from headstart.core.ranking import area
 from headstart.evidence import ranking
+from tests.evidence.cases import score
 
 
 def case(scores: np.ndarray, targets: np.ndarray, **extra) -> Case:
     """Two classes; scores (seeds, rows) of the second."""
     told = np.stack([1 - scores, scores], axis=-1)
     arms = {"transfer": Arm("transfer", told, np.array([0.7]))}
-    return Case("classify", ("no", "yes"), targets, arms, targets[:0], told[0, :0], **extra)
+    return Case(
+        "classify",
+        ("no", "yes"),
+        targets,
+        arms,
+        targets[:0],
+        told[0, :0],
+        score("classify"),
+        **extra,
+    )
 
 
 def drawn(rows: int, gap: float, seed: int = 0, seeds: int = 1):
@@ -41,7 +52,7 @@ def test_the_variance_is_delong_s():
     wins = (one[inside][:, None] > one[~inside]) + 0.5 * (one[inside][:, None] == one[~inside])
     n, m = wins.shape
     delong = wins.mean(1).var() / n + wins.mean(0).var() / m
-    assert ranking.areas(one, inside).var() / len(one) == pytest.approx(delong)
+    assert area(one, inside).var() / len(one) == pytest.approx(delong)
 
 
 def test_the_interval_covers_the_truth():
