@@ -71,7 +71,9 @@ def test_all_arms_are_read_and_several_classes_averaged():
     told /= told.sum(-1, keepdims=True)
     arms = {r: Arm(r, told, np.array([0.5])) for r in ("champion", "transfer")}
     found = ranking.check(
-        Case("classify", ("a", "b", "c"), targets, arms, targets[:0], told[0, :0])
+        Case(
+            "classify", ("a", "b", "c"), targets, arms, targets[:0], told[0, :0], score("classify")
+        )
     )
     assert [m.group for m in found.measures] == ["", "transfer", "champion"]
     expected = np.mean([roc_auc_score(targets == c, told[0, :, c]) for c in range(3)])
