@@ -25,6 +25,14 @@ KNOWN: dict[tuple[str, str], str] = {
         "check_reference_is_given",
         "table/builtin:random-features",
     ): "a formula has no untouched network",
+    (
+        "check_reference_is_given",
+        "series/builtin:random-convolutions",
+    ): "a formula has no untouched network",
+    (
+        "check_reference_is_given",
+        "series/builtin:series-encoder",
+    ): "a formula has no untouched network",
 }
 
 

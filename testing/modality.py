@@ -23,7 +23,7 @@ from ._things import TINY, Check, close, dataset, expect, listed, samples, sourc
 KNOWN: dict[tuple[str, str], str] = {}
 
 OUTCOMES = ("classify", "regress")
-KINDS = ("picture", "text", "pairs")
+KINDS = ("picture", "text", "pairs", "lines")
 REQUIRED = (
     "uri",
     "name",

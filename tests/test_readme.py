@@ -37,6 +37,7 @@ SHOWN = ("text", "")
 DATA = (
     ("photos", "image", "classify", 36),
     ("rows.csv", "table", "classify", 90),
+    ("series.jsonl", "series", "classify", 36),
 )
 TEXTS = {"weather": ("rain", "snow", "wind"), "food": ("soup", "bread", "rice")}
 

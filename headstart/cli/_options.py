@@ -27,6 +27,8 @@ PLACES = {  # option -> its place in the plan
     "group": "task.columns.group",
     "sensitive": "task.columns.sensitive",
     "time": "task.columns.time",
+    "sample": "task.columns.sample",
+    "order": "task.columns.order",
     "per_class": "task.per_class",
     "test_share": "task.test_share",
     "tolerate": "task.tolerate",
@@ -101,6 +103,14 @@ Sensitive = Annotated[
 Time = Annotated[
     str | None,
     _option("--time", "Column of time: the test split is the latest part.", DATA, "COLUMN"),
+]
+SampleBy = Annotated[
+    str | None,
+    _option("--sample", "Column whose equal values make one sample of many rows.", DATA, "COLUMN"),
+]
+Order = Annotated[
+    str | None,
+    _option("--order", "Column that orders the rows of a sample: their time.", DATA, "COLUMN"),
 ]
 PerClass = Annotated[
     int | None, _option("--per-class", "Labelled rows per class to learn from; 0: all.", DATA, "N")

@@ -38,6 +38,8 @@ def verb(
     group: o.Group = None,
     sensitive: o.Sensitive = None,
     time: o.Time = None,
+    sample: o.SampleBy = None,
+    order: o.Order = None,
     per_class: o.PerClass = None,
     test_share: o.TestShare = None,
     tolerate: o.Tolerate = None,

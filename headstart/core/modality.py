@@ -102,7 +102,8 @@ class ShowFile(Protocol):
 
     def exhibit(self, sample: Sample, fields: Sequence[Field]) -> Mapping[str, str]:
         """{"kind": "picture", "data": "data:image/png;base64,..."} or {"kind": "text", "text": ...}
-        or {"kind": "pairs", ...}. Text is raw: the report escapes it."""
+        or {"kind": "pairs", ...} or {"kind": "lines", "lines": JSON list of {"name", "x", "y"}}. Text is
+        raw: the report escapes it."""
         ...
 
 

@@ -18,6 +18,14 @@ class Read(Protocol):
         NEAR: near-duplicate radius in bits between two signatures.
         MANY: whether a sample is made of all columns that this modality claims (a table's row), or
             of the first one only (an image, a text).
+        ARRAYS: whether a sample is an array of numbers, so that an array (N, ...) is N samples, and
+            numbers in many columns of a table are one input; absent means no.
+
+    `claim` meets a column that orders the steps of a sample under a name with " as order per " in it.
+
+    A reader may offer two functions more, for files of a format of its own: `owns(path, asked)`, whether
+    it reads the file or folder (`asked`: the person named this kind of data), and `unpack(path)`, its
+    columns (name -> one value a row) and notes.
     """
 
     SUFFIXES: tuple[str, ...]

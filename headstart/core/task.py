@@ -17,6 +17,8 @@ class Columns:
         sensitive: looked at by slices and audits, never an input.
         split: a column with the values "train" and "test" that fixes the split.
         drop: columns that are neither inputs nor metadata.
+        sample: rows of one value are the steps of one sample (a long table).
+        order: column, beside `sample`, that orders a sample's rows and becomes an input.
     """
 
     target: str = ""
@@ -26,6 +28,8 @@ class Columns:
     sensitive: tuple[str, ...] = ()
     split: str = ""
     drop: tuple[str, ...] = ()
+    sample: str = ""
+    order: str = ""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from headstart.errors import DataError
 
 Inputs = Any
 """Paths, texts, bytes or records in a sequence; columns in a mapping, frame or Arrow table; numbers of
-shape (n, columns)."""
+shape (n, columns); arrays, one a sample."""
 
 
 def bare(inputs: Inputs) -> bool:
@@ -23,8 +23,15 @@ def bare(inputs: Inputs) -> bool:
     return not (len(inputs) and isinstance(inputs[0], Mapping))
 
 
-def as_columns(inputs: Inputs, names: Sequence[str] = ()) -> Mapping[str, Any]:
-    """Arrays, records, frames as columns. Raises DataError."""
+def as_columns(
+    inputs: Inputs, names: Sequence[str] = (), *, whole: bool = False
+) -> Mapping[str, Any]:
+    """Arrays, records, frames as columns. Raises DataError.
+
+    Args:
+        whole: whether an array in a sequence, or a row of a larger one, is one value; those of unequal
+            length always are.
+    """
     if isinstance(inputs, (str, Path)):
         raise DataError(
             f"{str(inputs)!r} came as inputs; expected a list of them. Write [{str(inputs)!r}]."
@@ -44,6 +51,8 @@ def as_columns(inputs: Inputs, names: Sequence[str] = ()) -> Mapping[str, Any]:
         keys = list(dict.fromkeys(k for row in values for k in row))
         return {k: [row.get(k) for row in values] for k in keys}
     if isinstance(values[0], (np.ndarray, list, tuple)):
+        if whole or len({len(v) for v in values if hasattr(v, "__len__")}) > 1:
+            return {names[0] if len(names) == 1 else "input": values}
         values = np.asarray(values)
     if isinstance(values, np.ndarray) and values.ndim == 2:
         named = list(names) if len(names) == values.shape[1] else []
@@ -51,6 +60,6 @@ def as_columns(inputs: Inputs, names: Sequence[str] = ()) -> Mapping[str, Any]:
     if isinstance(values, np.ndarray) and values.ndim > 2:
         raise DataError(
             f"An array of shape {values.shape} came as inputs; expected (n,) or (n, columns). Encode "
-            "pictures as PNG bytes, or give their paths."
+            "pictures as PNG bytes, or give their paths; name the modality where a sample is an array."
         )
     return {names[0] if len(names) == 1 else "input": values}

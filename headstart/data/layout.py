@@ -65,9 +65,10 @@ def arrange(
     asked, notes = task.columns, list[str]()
     _check_names(table, asked)
     head = table.head()
-    target = _target(table, head, asked, notes) if labelled else ""
-    split = asked.split or _guess_split(head, target, asked, notes)
-    special = {target, split, asked.group, asked.time, *asked.sensitive, *asked.drop} - {""}
+    target = find_target(table, head, asked, notes) if labelled else ""
+    split = asked.split or find_split(head, target, asked, notes)
+    special = {target, split, asked.group, asked.time, *asked.sensitive, *asked.drop}
+    special = (special | {asked.sample}) - {""}
     if fields:
         modality, chosen = task.modality, tuple(fields)
     else:
@@ -79,7 +80,7 @@ def arrange(
         modality=modality,
         fields=chosen,
         target=target,
-        name=_naming(chosen, readers[modality]),
+        name=asked.sample or _naming(chosen, readers[modality]),
         columns={part: name for part, name in parts.items() if name},
         sensitive=asked.sensitive,
         metadata=tuple(metadata),
@@ -100,6 +101,7 @@ def _check_names(table: Table, asked: Columns) -> None:
         "group": asked.group,
         "time": asked.time,
         "split": asked.split,
+        "sample": asked.sample,
     }
     for role, name in single.items():
         if name:
@@ -116,7 +118,8 @@ def _check_names(table: Table, asked: Columns) -> None:
             )
 
 
-def _target(table: Table, head: pa.Table, asked: Columns, notes: list[str]) -> str:
+def find_target(table: Table, head: pa.Table, asked: Columns, notes: list[str]) -> str:
+    """The target column, named or guessed. Raises DataError."""
     if asked.target:
         return asked.target
     taken = {asked.group, asked.time, asked.split, *asked.sensitive, *asked.drop, *asked.inputs}
@@ -151,7 +154,7 @@ def _is_split(column: Any) -> bool:
     return None not in parts and len(parts) > 1 and "train" in parts
 
 
-def _guess_split(head: pa.Table, target: str, asked: Columns, notes: list[str]) -> str:
+def find_split(head: pa.Table, target: str, asked: Columns, notes: list[str]) -> str:
     """A column called "split" that holds names of parts. The head may hold one part only."""
     for name in head.column_names:
         taken = {target, asked.group, asked.time, *asked.inputs, *asked.drop, *asked.sensitive}

@@ -12,7 +12,7 @@ from headstart.core.dataset import Field, SetAside
 from headstart.core.reader import Read
 from headstart.core.run import Watcher
 from headstart.core.task import Columns, Task
-from headstart.data import folders, quality, storage, tags
+from headstart.data import folders, formats, quality, reshape, storage, tags
 from headstart.data.arrays import Inputs, as_columns, bare
 from headstart.data.build import FORMAT, Order, build, check_classes, reader_digest, reopen
 from headstart.data.dataset import ArrowDataset
@@ -69,7 +69,7 @@ def from_arrays(
 
     Args:
         inputs: texts, paths of files, encoded bytes, mappings, a mapping or frame of columns, or
-            numbers of shape (n, columns).
+            numbers of shape (n, columns), or arrays, one a sample.
         targets: (n,) class names or numbers; None for unlabelled rows, or where the task names a
             target among the columns.
         task: outcome, modality and columns where they are not to be guessed.
@@ -78,7 +78,8 @@ def from_arrays(
         cache: folder of the Arrow file; None keeps it in memory.
     """
     task = task or Task()
-    columns, asked = _gathered(inputs, targets, metadata or {}, task, fields)
+    whole = getattr(readers.get(task.modality), "ARRAYS", False)
+    columns, asked = _gathered(inputs, targets, metadata or {}, task, fields, whole=whole)
     known = replace(task, columns=asked)
     if fields and known.modality not in readers:
         raise DataError(
@@ -103,14 +104,19 @@ def _order(
     path: Path, task: Task, readers: Mapping[str, Read], cache: Path, watcher: Watcher | None
 ) -> Order:
     """What `open_data` builds: class folders, or a table."""
-    file = folders.single_table(path) if path.is_dir() else path
+    own = formats.owner(path, readers, task.modality)
+    file = folders.single_table(path) if path.is_dir() and not own else path
     stray: tuple[SetAside, ...] = ()
     if file is None:
         listing = folders.scan(path, readers, task.modality)
         table, root, stray = listing.table, path, listing.set_aside
         layout = _folder_layout(listing, task, readers, path)
     else:
-        (table, task), root = tags.gathered(open_table(file), task), file.parent
+        table = formats.open_own(file, readers[own]) if own else open_table(file)
+        named = replace(task, modality=own) if own else task
+        table, task = tags.gathered(table, named)
+        table, task = reshape.reshaped(table, task, readers.get(task.modality))
+        root = file.parent
         layout = arrange(table, task, readers, root)
     reader = readers[layout.modality]
     told = [FORMAT, table.stamp, layout, task.near_duplicates, reader_digest(reader)]
@@ -134,9 +140,11 @@ def _gathered(
     metadata: Mapping[str, Sequence[Any]],
     task: Task,
     fields: Sequence[Field],
+    *,
+    whole: bool = False,
 ) -> tuple[dict[str, Any], Columns]:
     """Inputs, metadata and target as columns of one table, and which is which. Raises DataError."""
-    columns = dict(as_columns(inputs, [f.name for f in fields]))
+    columns = dict(as_columns(inputs, [f.name for f in fields], whole=whole))
     own, asked = tuple(columns), task.columns
     for name, values in metadata.items():
         if name in columns:

@@ -122,6 +122,8 @@ def as_array(values: Any) -> pa.Array:
     """Python or numpy values as one Arrow array; mixed values become text."""
     if isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "biufUM":
         return pa.array(values.tolist() if values.dtype.kind == "U" else values)
+    if isinstance(values, np.ndarray) and values.ndim > 1 and values.dtype.kind in "biuf":
+        return _nested(values)
     plain = [_plain(v) for v in values]
     try:
         return pa.array(plain)
@@ -135,9 +137,19 @@ def as_array(values: Any) -> pa.Array:
         return pa.array([None if v is None else str(v) for v in plain])
 
 
+def _nested(values: np.ndarray) -> pa.Array:
+    """(n, ...) numbers as n lists, without a Python object a number."""
+    made = pa.array(values.ravel())
+    for size in values.shape[:0:-1]:
+        made = pa.FixedSizeListArray.from_arrays(made, size)
+    return made
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
+    if isinstance(value, np.ndarray) and value.ndim > 1:
+        return value.tolist()
     return value.item() if isinstance(value, np.generic) else value
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from headstart.core.dataset import Field
 from headstart.core.reader import Read
 from headstart.core.run import Watcher
-from headstart.data import folders
+from headstart.data import folders, formats, reshape
 from headstart.data.arrays import Inputs, as_columns
 from headstart.data.build import Order, build
 from headstart.data.dataset import ArrowDataset
@@ -49,7 +49,8 @@ def open_samples(
         DataError: a field of training is missing; it is named. Bad rows are set aside, however many.
     """
     came = _came(inputs, fields, reader, root)
-    table, head = came.table, came.table.head(200)
+    table, naming = reshape.again(came.table, fields)
+    head = table.head(200)
     chosen = []
     for place in fields:
         if place.name not in table.columns:
@@ -62,7 +63,7 @@ def open_samples(
     layout = Layout(
         modality=modality,
         fields=tuple(chosen),
-        name=next((f.name for f in chosen if f.kind == reader.FILE_KIND and f.kind), ""),
+        name=naming or next((f.name for f in chosen if f.kind == reader.FILE_KIND and f.kind), ""),
         metadata=tuple(n for n in table.columns if n not in used),
     )
     return build(Order(table, layout, reader, came.root, 1.0, False, cache=cache, watcher=watcher))
@@ -77,11 +78,16 @@ def _came(inputs: Inputs, fields: Sequence[Field], reader: Read, root: Path | No
     start = root or Path()
     if len(listed) == 1 and isinstance(listed[0], (str, Path)):
         only = Path(listed[0])
-        if _exists(only) and (only.is_dir() or is_table(only)):
+        if _exists(only) and (only.is_dir() or is_table(only) or _own(only, reader)):
             return _place(only, single, reader, root)
     if single and reader.SUFFIXES and listed and all(_is_file(v, start) for v in listed):
         return Came(_files(listed, single, reader), start, files=True)
-    return Came(from_columns(as_columns(inputs, [f.name for f in fields])), start)
+    return Came(from_columns(_columns(inputs, fields, reader)), start)
+
+
+def _columns(inputs: Inputs, fields: Sequence[Field], reader: Read) -> Mapping[str, object]:
+    whole = getattr(reader, "ARRAYS", False)
+    return as_columns(inputs, [f.name for f in fields], whole=whole)
 
 
 def _listed(inputs: Inputs) -> list[object]:
@@ -97,11 +103,17 @@ def _place(path: Path, single: str, reader: Read, root: Path | None) -> Came:
         raise DataError(
             f"There is nothing at '{path}'. Expected a file, a folder or a table; check the path."
         )
+    if _own(path, reader):
+        return Came(formats.open_own(path, reader), root or path.parent)
     if path.is_dir():
         return Came(_below(path, single, reader), path, files=True)
     if is_table(path) and path.suffix.lower() not in reader.SUFFIXES:
         return Came(open_table(path), root or path.parent)
     return Came(_files([path.absolute()], single, reader), Path(), files=True)
+
+
+def _own(path: Path, reader: Read) -> bool:
+    return bool(formats.owner(path, {"own": reader}, "own"))
 
 
 def _exists(path: Path) -> bool:

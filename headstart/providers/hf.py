@@ -59,6 +59,8 @@ PICKLES = (
     "model.ckpt",
 )
 VOCABULARIES = ("vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model")
+NUMBERS = ("past_values",)
+"""Inputs, as the library names them, that need no tokenizer."""
 OFFLINE = ("HEADSTART_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 
 _HUB_NAME = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
@@ -244,15 +246,18 @@ def _config(folder: Path) -> PreTrainedConfig:
     config: PreTrainedConfig = AutoConfig.from_pretrained(
         folder, local_files_only=True, trust_remote_code=False
     )
-    if (
-        not isinstance(getattr(config, "vocab_size", None), int)
-        or type(config) not in MODEL_MAPPING
-    ):
+    known = type(config) in MODEL_MAPPING
+    if not known or not (_numbers(config) or isinstance(getattr(config, "vocab_size", None), int)):
         raise SourceError(
             f"{folder} ({kind}) reads no text. Images are read by timm: sources; for text choose "
             "builtin:minilm."
         )
     return config
+
+
+def _numbers(config: PreTrainedConfig) -> bool:
+    """Whether the network reads numbers over time, not tokens and no pictures."""
+    return str(MODEL_MAPPING[type(config)].main_input_name) in NUMBERS
 
 
 def _load(folder: Path, config: PreTrainedConfig) -> Any:
@@ -329,7 +334,10 @@ def _quiet() -> Iterator[None]:
 def _preprocessing(
     folder: Path, config: PreTrainedConfig, settings: Mapping[str, str]
 ) -> dict[str, Any]:
-    """What `modalities/text/batch.make` reads, sealed as plain values."""
+    """What a modality's `batch.make` reads, sealed as plain values: tokenizer and pooling, or the
+    configuration of a network that reads numbers."""
+    if _numbers(config):
+        return {"configuration": json.loads(config.to_json_string(use_diff=False))}
     pooling, normalise = _pooling(folder)
     sentence = _json(folder / "sentence_bert_config.json")
     longest = _longest(folder, config)

@@ -11,7 +11,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from headstart.core.evidence import Exhibit, Measure
-from headstart.report import charts, text
+from headstart.report import charts, sketch, text
 
 Samples = Mapping[int, Mapping[str, Any]]
 PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/]+={0,2}")
@@ -76,7 +76,7 @@ def _card(row: Mapping[str, Any], samples: Samples) -> Markup:
 
 
 def _sample(sample: Mapping[str, Any] | None) -> Markup:
-    """A picture, a text or pairs; a picture only as an inline PNG."""
+    """A picture, a text, pairs or lines; a picture only as an inline PNG."""
     kind = sample.get("kind") if sample else None
     if sample and kind == "picture" and PICTURE.fullmatch(str(sample.get("data", ""))):
         return charts.tag(
@@ -94,6 +94,10 @@ def _sample(sample: Mapping[str, Any] | None) -> Markup:
             for k, v in pairs
         ]
         return charts.tag("div", charts.tag("table", *rows), class_="seen pairs")
+    if sample and kind == "lines":
+        drawn = json.loads(sample["lines"])
+        note = charts.tag("p", escape(sample.get("note", "")), class_="note")
+        return charts.tag("div", sketch.lines(drawn), note, class_="seen lines")
     return charts.tag("div", escape("not shown"), class_="seen empty")
 
 

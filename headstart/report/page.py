@@ -117,7 +117,7 @@ def render(record: Record, *, samples: Samples) -> str:
     Args:
         record: the finished run.
         samples: by row place (as exhibits of kind "samples" name it), what to show: "picture" (a PNG
-            data URI), "text", or "pairs".
+            data URI), "text", "pairs" or "lines".
     """
     context = {
         "record": record,

@@ -1,0 +1,166 @@
+"""Wide and long tables become one sample a row, in training and in prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from headstart.core.dataset import Field, Sample
+from headstart.core.task import Columns, Task
+from headstart.data.dataset import ArrowDataset
+from headstart.data.opening import from_arrays, open_data, open_samples
+from headstart.errors import DataError, PlanError
+
+
+class Lists:
+    """Lists of numbers as they are."""
+
+    SUFFIXES: tuple[str, ...] = ()
+    FILE_KIND = ""
+    NEAR = 0
+    MANY = True
+    ARRAYS = True
+
+    def claim(self, name: str, values: Sequence[Any], root: Path) -> str | None:
+        if values and all(isinstance(v, list) for v in values):
+            return "order" if " as order per " in name else "list"
+        return None
+
+    def load(self, cell: Any, field: Field, root: Path) -> Any:
+        return cell
+
+    def check(self, sample: Sample, fields: Sequence[Field]) -> None:
+        pass
+
+    def content(self, sample: Sample, fields: Sequence[Field]) -> bytes:
+        return repr([sample[f.name] for f in fields]).encode()
+
+    def signature(self, sample: Sample, fields: Sequence[Field]) -> bytes:
+        return b""
+
+
+READERS = {"lists": Lists()}
+WIDE = "id,t0,t1,t2,site,label\n" + "".join(
+    f"{i},{i},{i + 1},{'' if i == 2 else 9},s{i % 2},{'ab'[i % 2]}\n" for i in range(12)
+)
+LONG = "machine,day,load,heat,label\n" + "".join(
+    f"m{i},{day},{i + day},{10 * day},{'ab'[i % 2]}\n" for day in (2, 0, 1) for i in range(6)
+)
+
+
+def opened(path: Path, text: str, columns: Columns | None = None, **task: Any) -> ArrowDataset:
+    path.write_text(text)
+    asked = Task(data=str(path), modality="lists", columns=columns or Columns(), **task)
+    return open_data(asked, READERS, cache=path.parent / "cache")  # type: ignore[arg-type]
+
+
+def test_columns_side_by_side_become_one_list(tmp_path: Path) -> None:
+    data = opened(tmp_path / "a.csv", WIDE)
+    assert data.fields == (Field("t0..t2", "list"),)
+    assert data.target == "label"
+    first, third = data.samples(np.array([0, 2]))
+    assert first == {"t0..t2": [0.0, 1.0, 9.0]}
+    assert np.isnan(third["t0..t2"][2])
+    assert set(data.metadata(np.array([0]))) == {"id", "site"}
+    assert any("3 columns 't0' to 't2' are the steps of one input" in n for n in data.notes)
+
+
+def test_named_inputs_are_folded_alone(tmp_path: Path) -> None:
+    data = opened(tmp_path / "a.csv", WIDE, Columns(inputs=("t1", "t2")))
+    assert data.fields == (Field("t1..t2", "list"),)
+    assert "t0" in data.metadata(np.array([0]))
+
+
+def test_columns_with_others_between_them_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="other columns stand between them"):
+        opened(tmp_path / "a.csv", WIDE, Columns(inputs=("t0", "t2")))
+    with pytest.raises(DataError, match="'site' holds no numbers"):
+        opened(tmp_path / "a.csv", WIDE, Columns(inputs=("t2", "site")))
+
+
+def test_a_wide_table_is_folded_again_to_be_predicted(tmp_path: Path) -> None:
+    data = opened(tmp_path / "a.csv", WIDE)
+    new = tmp_path / "new.csv"
+    new.write_text("t0,t1,t2\n5,6,7\n")
+    found = open_samples(str(new), data.fields, READERS["lists"], modality="lists")  # type: ignore[arg-type]
+    assert found.samples(np.array([0])) == [{"t0..t2": [5.0, 6.0, 7.0]}]
+
+
+def test_rows_of_one_sample_become_lists(tmp_path: Path) -> None:
+    data = opened(tmp_path / "a.csv", LONG, Columns(sample="machine", order="day"))
+    names = [(f.name, f.kind) for f in data.fields]
+    assert names == [
+        ("load per machine", "list"),
+        ("heat per machine", "list"),
+        ("day as order per machine", "order"),
+    ]
+    assert len(data) == 6
+    second = data.samples(np.array([1]))[0]
+    assert list(second.values()) == [[3, 1, 2], [20, 0, 10], [2, 0, 1]]
+    assert data.names(np.array([1])) == ["m1"]
+    assert data.targets(np.arange(4)) == ["a", "b", "a", "b"]
+    assert any("18 rows are steps of 6 samples" in n for n in data.notes)
+
+
+def test_a_sample_with_two_labels_is_set_aside_by_name(tmp_path: Path) -> None:
+    odd = LONG.replace("m2,1,3,10,a", "m2,1,3,10,b").replace("m3,1", ",1")
+    data = opened(tmp_path / "a.csv", odd, Columns(sample="machine", order="day"), tolerate=0.9)
+    told = {(a.name, a.reason) for a in data.set_aside}
+    assert told == {
+        ("machine m2", "its rows differ in 'label'"),
+        ("1 rows", "'machine' is empty"),
+    }
+    assert data.names(np.arange(len(data))) == ["m0", "m1", "m3", "m4", "m5"]
+
+
+def test_a_long_table_is_gathered_again_to_be_predicted(tmp_path: Path) -> None:
+    data = opened(tmp_path / "a.csv", LONG, Columns(sample="machine", order="day"))
+    new = tmp_path / "new.csv"
+    new.write_text("machine,day,load,heat\nx,0,1,2\ny,0,3,4\nx,1,5,6\n")
+    found = open_samples(str(new), data.fields, READERS["lists"], modality="lists")  # type: ignore[arg-type]
+    assert [list(s.values()) for s in found.samples(np.arange(2))] == [
+        [[1, 5], [2, 6], [0, 1]],
+        [[3], [4], [0]],
+    ]
+
+
+def test_an_order_needs_a_sample(tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match="order 'day' was named without a sample"):
+        opened(tmp_path / "a.csv", LONG, Columns(order="day"))
+    with pytest.raises(DataError, match="no column 'machin'"):
+        opened(tmp_path / "a.csv", LONG, Columns(sample="machin"))
+    with pytest.raises(DataError, match="no column of numbers beside 'machine'"):
+        opened(tmp_path / "a.csv", "machine,label\nx,a\nx,a\ny,b\n", Columns(sample="machine"))
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        np.arange(24.0).reshape(6, 4),
+        np.arange(24.0).reshape(6, 2, 2),
+        [np.arange(n + 1.0) for n in range(6)],
+        [np.ones((n + 1, 2)) for n in range(6)],
+        {"input": [[float(n)] * (n + 1) for n in range(6)]},
+    ],
+)
+def test_arrays_are_samples_where_the_modality_says_so(inputs: Any) -> None:
+    task = Task(modality="lists")
+    data = from_arrays(inputs, list("ababab"), READERS, task=task)  # type: ignore[arg-type]
+    assert data.fields == (Field("input", "list"),)
+    held = inputs["input"] if isinstance(inputs, dict) else inputs
+    for made, came in zip(data.samples(np.arange(6)), held, strict=True):
+        assert np.array_equal(np.array(made["input"]), came)
+
+
+def test_lists_of_unequal_length_are_samples_unasked() -> None:
+    data = from_arrays([[1.0], [1.0, 2.0]] * 3, list("ababab"), READERS)  # type: ignore[arg-type]
+    assert data.modality == "lists"
+
+
+def test_three_axes_need_the_modality() -> None:
+    with pytest.raises(DataError, match="name the modality where a sample is an array"):
+        from_arrays(np.zeros((4, 2, 2)), list("abab"), READERS)  # type: ignore[arg-type]
