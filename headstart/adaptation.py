@@ -50,6 +50,7 @@ def adapt(plan: Plan, given: Given | None = None, watcher: Watcher | None = None
     select.check(made)
     features, seconds = _features(made)
     transfer, strategy = select.transfer(made, features, seconds)
+    _inform(made, transfer)
     folder = runs.start(plan)
     try:
         _pack(made, transfer, strategy, folder)
@@ -60,6 +61,14 @@ def adapt(plan: Plan, given: Given | None = None, watcher: Watcher | None = None
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return folder
+
+
+def _inform(made: Job, transfer: Fitted) -> None:
+    """Targets that ask for it learn from held-out rows how far off the model is."""
+    informed = getattr(made.targets, "informed", None)
+    if informed is not None:
+        places, said = transfer.held_out
+        made.targets = informed(said, made.labels[places])
 
 
 def _features(made: Job) -> tuple[np.ndarray, float]:
@@ -116,6 +125,7 @@ def shipped(made: Job, transfer: Fitted, strategy: str, run_id: str) -> PackPart
             "profile": made.plan.engine.profile,
             "device": made.device,
             "seed": made.plan.seed,
+            **({"form": dict(made.dataset.form)} if made.dataset.form else {}),
         },
         card=_card(made),
         licences=tuple(licences(made)),
@@ -212,7 +222,9 @@ def _baselines(made: Job, transfer: Fitted) -> dict[str, Fitted]:
         found["scratch"] = arms.twin(made, transfer)
     elif asked.scratch:
         made.say("This source has no pretrained weights, so there is no from-scratch twin.")
-    if asked.champion:
+    if asked.champion and not baseline.able(made):
+        made.say(f"No simple model of {made.modality.name} data serves the outcome {made.outcome}.")
+    elif asked.champion:
         found["champion"] = baseline.champion(made)
     return found
 

@@ -31,7 +31,15 @@ from headstart.report import page
 from headstart.serving.predictor import Predictions, Predictor
 
 REPORT = "report.html"
-_TASK = ("outcome", "modality", "per_class", "test_share", "tolerate", "near_duplicates")
+_TASK = (
+    "outcome",
+    "modality",
+    "per_class",
+    "test_share",
+    "tolerate",
+    "near_duplicates",
+    "forecast",
+)
 _ENGINE = ("profile", "executor", "device", "batch", "store", "cap_gb", "threads", "refit")
 _EVIDENCE = ("seeds", "scratch", "champion", "checks", "twin_floor_tflop", "learning_curve")
 

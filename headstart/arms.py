@@ -126,7 +126,8 @@ def solution(head: Any, features: np.ndarray, labels: np.ndarray, parts: Sequenc
     tables), for numbers each is standardised (measured on two tables)."""
     problem = head.problem(len(labels))
     how: Any = "each" if problem.loss == "squares" else "whole"
-    return solve(problem, features, labels, folds=parts, standardise=how, scoring="tempered")
+    wanted = head.wanted(labels)
+    return solve(problem, features, wanted, folds=parts, standardise=how, scoring="tempered")
 
 
 def score(job: Job, predictions: np.ndarray, labels: np.ndarray) -> float:

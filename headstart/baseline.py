@@ -15,6 +15,11 @@ from headstart.core.modality import Champion, Simple
 from headstart.job import Job, Lazy
 
 
+def able(job: Job) -> list[Champion]:
+    """The modality's simple models that serve the outcome."""
+    return [m for m in job.modality.champion.CHAMPIONS if job.outcome in m.outcomes]
+
+
 def champion(job: Job) -> Fitted:
     """The best simple model of the modality, by cross-validation on the training rows.
 
@@ -33,7 +38,7 @@ def champion(job: Job) -> Fitted:
     places = np.concatenate([valid for _, valid in parts])
     order = np.argsort(places)
     places = places[order]
-    for model in job.modality.champion.CHAMPIONS:
+    for model in able(job):
         first, held = fit(model, every, 0), []
         for learn, valid in parts:
             ask = fit(model, learn, 0, first.settings)
@@ -70,7 +75,7 @@ def _fit(
 ) -> Simple:
     """A fitted simple model; of several tags one for each, on the rows where the tag is known."""
     learn = partial(model.fit, fields=job.dataset.fields, seed=seed)
-    if labels.ndim == 1:
+    if labels.ndim == 1 or not job.targets.classes:
         made: Simple = learn(samples, targets=labels, outcome=job.outcome, settings=settings)
         return made
     parts: list[Any] = []
@@ -98,7 +103,7 @@ def _fit(
 
 def whole(job: Job, said: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """Probabilities over all classes from those over the classes that were seen, in their order."""
-    if said.ndim == 1 or said.shape[1] == len(job.targets.classes):
+    if not job.targets.classes or said.shape[1] == len(job.targets.classes):
         return said
     full = np.zeros((len(said), len(job.targets.classes)))
     full[:, np.unique(seen)] = said

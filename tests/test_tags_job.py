@@ -33,7 +33,10 @@ def write(path: Path, rows: int = 150) -> Path:
 def run(tmp_path_factory: pytest.TempPathFactory) -> api.Run:
     folder = tmp_path_factory.mktemp("tags")
     return hs.adapt(
-        write(folder / "rows.csv"), columns={"target": "kind-*"}, seeds=2, output=str(folder / "runs")
+        write(folder / "rows.csv"),
+        columns={"target": "kind-*"},
+        seeds=2,
+        output=str(folder / "runs"),
     )
 
 

@@ -29,6 +29,10 @@ PLACES = {  # option -> its place in the plan
     "time": "task.columns.time",
     "sample": "task.columns.sample",
     "order": "task.columns.order",
+    "horizon": "task.forecast.horizon",
+    "history": "task.forecast.history",
+    "frequency": "task.forecast.frequency",
+    "known": "task.forecast.known",
     "per_class": "task.per_class",
     "test_share": "task.test_share",
     "tolerate": "task.tolerate",
@@ -78,7 +82,7 @@ Set = Annotated[
 ]
 Outcome = Annotated[
     str | None,
-    _option("--outcome", "classify, regress or tag; otherwise read off the targets.", DATA, "NAME"),
+    _option("--outcome", "classify, regress, tag or forecast; otherwise read off.", DATA, "NAME"),
 ]
 Modality = Annotated[
     str | None, _option("--modality", "image, text or table; otherwise guessed.", DATA, "NAME")
@@ -86,7 +90,10 @@ Modality = Annotated[
 Target = Annotated[
     str | None,
     _option(
-        "--target", "Column to be predicted; for tags also several: A,B or NR-*.", DATA, "COLUMN"
+        "--target",
+        "Column to be predicted; for tags and forecasts also several: A,B.",
+        DATA,
+        "COLUMN",
     ),
 ]
 Input = Annotated[
@@ -111,6 +118,25 @@ SampleBy = Annotated[
 Order = Annotated[
     str | None,
     _option("--order", "Column that orders the rows of a sample: their time.", DATA, "COLUMN"),
+]
+Horizon = Annotated[
+    int | None, _option("--horizon", "Steps to forecast: the outcome is forecast.", DATA, "STEPS")
+]
+History = Annotated[
+    int | None, _option("--history", "Steps to forecast from; 0: four periods.", DATA, "STEPS")
+]
+Frequency = Annotated[
+    str | None,
+    _option("--frequency", "One step: h, 15min, D, W, M; otherwise read off.", DATA, "STEP"),
+]
+Known = Annotated[
+    list[str] | None,
+    _option(
+        "--known",
+        "Input known ahead: a column, hour, weekday or yearday. May be repeated.",
+        DATA,
+        "NAME",
+    ),
 ]
 PerClass = Annotated[
     int | None, _option("--per-class", "Labelled rows per class to learn from; 0: all.", DATA, "N")

@@ -50,6 +50,10 @@ class Head(nn.Module):
         """Mean loss over rows. outputs (N, outputs), targets as `Targets.encode` gave them."""
         raise TypeError(f"{type(self).__name__} has no loss().")
 
+    def wanted(self, targets: np.ndarray) -> np.ndarray:
+        """What of the encoded targets the convex problem is to give: (N,) or (N, outputs)."""
+        return targets
+
     def problem(self, rows: int) -> Problem:
         """The convex problem on stored features; `engine/solve.py` solves it."""
         raise TypeError(f"{type(self).__name__} describes no convex problem.")
@@ -60,19 +64,24 @@ class Head(nn.Module):
 
     def predict(self, outputs: np.ndarray) -> np.ndarray:
         """Raw outputs (N, outputs) -> what arms and packs give: probabilities (N, classes), or numbers
-        (N,)."""
+        (N,) or (N, outputs)."""
         raise TypeError(f"{type(self).__name__} has no predict().")
 
 
 @runtime_checkable
 class Targets(Protocol):
-    """How raw targets become numbers; learned on training rows, sealed in the pack."""
+    """How raw targets become numbers; learned on training rows, sealed in the pack.
+
+    Two functions more are used where they are offered: `informed(said, labels)`, the targets with what
+    the trained model's held-out outputs tell of its errors, and `told(outputs, targets)`, columns of
+    numbers a row, (N, steps) each, where a row is told as more than one value.
+    """
 
     outcome: str
     classes: tuple[str, ...]
 
     def encode(self, targets: Sequence[Any]) -> np.ndarray:
-        """Raw targets (N,) -> numbers (N,) or (N, classes). Raises DataError for a class never seen."""
+        """Raw targets (N,) -> numbers (N,) or (N, columns). Raises DataError for a class never seen."""
         ...
 
     def decode(self, outputs: np.ndarray) -> list[Any]:

@@ -112,7 +112,7 @@ class Simple:
     """A fitted simple model; call it with samples.
 
     Attributes:
-        predict: samples (N) -> probabilities (N, classes) or numbers (N,).
+        predict: samples (N) -> probabilities (N, classes), numbers (N,) or forecasts (N, horizon).
         settings: what cross-validation chose; another fit that is given them chooses nothing.
     """
 
@@ -131,11 +131,13 @@ class Champion:
         name: "TF-IDF + logistic regression".
         fit: (samples, fields, encoded targets, *, outcome, seed, settings=None) -> `Simple`.
         seeded: whether the seed changes what is learned.
+        outcomes: what it can be fitted to; a tag is a class for it.
     """
 
     name: str
     fit: Any
     seeded: bool = False
+    outcomes: tuple[str, ...] = ("classify", "regress", "tag")
 
 
 class ChampionFile(Protocol):

@@ -21,6 +21,9 @@ class Read(Protocol):
         ARRAYS: whether a sample is an array of numbers, so that an array (N, ...) is N samples, and
             numbers in many columns of a table are one input; absent means no.
 
+        WINDOWS: whether a sample may be a window of a longer table: then `load` takes an array of numbers,
+            NaN where one is missing; absent means no.
+
     `claim` meets a column that orders the steps of a sample under a name with " as order per " in it.
 
     A reader may offer two functions more, for files of a format of its own: `owns(path, asked)`, whether

@@ -33,6 +33,24 @@ class Columns:
 
 
 @dataclass(frozen=True)
+class Ahead:
+    """What is forecast, and from what.
+
+    Attributes:
+        horizon: steps to forecast.
+        history: steps to forecast from; 0: four periods, at least the horizon.
+        frequency: "h", "15min", "D", "M" ...: one step; "": read off the time stamps.
+        known: inputs whose coming values are known when a forecast is made: columns, or the parts
+            "hour", "weekday" and "yearday" of the calendar.
+    """
+
+    horizon: int = 0
+    history: int = 0
+    frequency: str = ""
+    known: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class TaskCard:
     """Why the run is made; printed in the report, compared between runs."""
 
@@ -49,12 +67,14 @@ class Task:
 
     Attributes:
         data: folder of class folders, or a CSV, Parquet or JSONL file; "" for arrays in memory.
-        outcome: a file name of `heads/`: "classify", "regress", "tag"; "auto" reads it off the targets.
+        outcome: a file name of `heads/`: "classify", "regress", "tag", "forecast"; "auto" reads it off
+            the targets.
         modality: a folder name of `modalities/`, or "auto".
         per_class: labelled rows per class to learn from (drawn with the plan's seed); 0: all.
         test_share: share of rows in the sealed test split, where no split column fixes it.
         tolerate: share of rows that may be set aside before the run stops.
         near_duplicates: whether near-duplicates are kept on one side of the split.
+        forecast: horizon, history, frequency; a horizon asks for the outcome "forecast".
     """
 
     data: str = ""
@@ -66,3 +86,4 @@ class Task:
     test_share: float = 0.25
     tolerate: float = 0.05
     near_duplicates: bool = True
+    forecast: Ahead = field(default_factory=Ahead)

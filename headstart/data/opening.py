@@ -12,7 +12,7 @@ from headstart.core.dataset import Field, SetAside
 from headstart.core.reader import Read
 from headstart.core.run import Watcher
 from headstart.core.task import Columns, Task
-from headstart.data import folders, formats, quality, reshape, storage, tags
+from headstart.data import folders, formats, quality, reshape, storage, tags, windows
 from headstart.data.arrays import Inputs, as_columns, bare
 from headstart.data.build import FORMAT, Order, build, check_classes, reader_digest, reopen
 from headstart.data.dataset import ArrowDataset
@@ -44,6 +44,8 @@ def open_data(
             "Parquet or JSONL file; check the path."
         )
     storage.folder(cache)
+    if windows.asked(task):
+        return _windows(path, task, readers, cache, watcher)
     order = _order(path, task, readers, cache, watcher)
     made = _again(order) or build(order)
     check_classes(made)
@@ -78,6 +80,11 @@ def from_arrays(
         cache: folder of the Arrow file; None keeps it in memory.
     """
     task = task or Task()
+    if windows.asked(task):
+        raise DataError(
+            "Arrays came with the outcome forecast. Expected the path of a table with a column of "
+            "values, and one of time; write them to one."
+        )
     whole = getattr(readers.get(task.modality), "ARRAYS", False)
     columns, asked = _gathered(inputs, targets, metadata or {}, task, fields, whole=whole)
     known = replace(task, columns=asked)
@@ -98,6 +105,18 @@ def from_arrays(
     check_classes(made)
     made.notes += quality.conflict_note(made)
     return made
+
+
+def _windows(
+    path: Path, task: Task, readers: Mapping[str, Read], cache: Path, watcher: Watcher | None
+) -> ArrowDataset:
+    """Windows of the series in a table. Raises DataError."""
+    file = folders.single_table(path) if path.is_dir() else path
+    if file is None:
+        raise DataError(
+            f"{path} holds no table. Expected one with a column of values, and one of time, to forecast."
+        )
+    return windows.open_windows(open_table(file), task, readers, cache=cache, watcher=watcher)
 
 
 def _order(

@@ -11,14 +11,17 @@ from headstart.evidence._interval import LEVEL, scale_interval, share_interval, 
 
 
 def outputs(case: Case, arm: Arm) -> np.ndarray:
-    """The arm's outputs, checked: (seeds, rows, classes), or (seeds, rows) where there are no classes.
+    """The arm's outputs, checked: (seeds, rows, classes); where there are no classes (seeds, rows), or
+    (seeds, rows, steps) for targets of several numbers a row.
 
     Raises:
         ContractError: the shape does not fit targets and classes, or a value is not finite.
     """
     found = np.asarray(arm.outputs, dtype=np.float64)
     rows = len(case.targets)
-    tail = (rows, len(case.classes)) if case.classes else (rows,)
+    tail: tuple[int, ...] = (rows, len(case.classes)) if case.classes else (rows,)
+    if not case.classes and np.ndim(case.targets) == 2:
+        tail = (rows, *found.shape[2:3])
     if found.ndim != len(tail) + 1 or found.shape[1:] != tail or found.shape[0] < 1 or rows < 1:
         raise ContractError(
             f"Arm '{arm.name}' has outputs of shape {found.shape}; expected (seeds, "
