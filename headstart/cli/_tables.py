@@ -17,7 +17,10 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def predicted(found: Any, every: bool) -> tuple[list[str], list[list[Any]]]:
-    """Columns and rows of predictions: name, prediction, confidence, and with `every` p_CLASS for all."""
+    """Columns and rows of predictions: name, prediction, confidence, and with `every` p_CLASS for all; or
+    the table that they bring."""
+    if found.table is not None:
+        return found.table
     if found.probabilities is None:
         return ["name", "prediction"], [
             [n, value(v)] for n, v in zip(found.names, found.labels, strict=True)
@@ -42,8 +45,8 @@ def value(label: Any) -> Any:
 
 def as_document(found: Any) -> dict[str, Any]:
     """Predictions as one JSON document."""
-    _, rows = predicted(found, True)
-    keys = ["name", "prediction", "confidence"]
+    columns, rows = predicted(found, True)
+    keys = columns if found.table is not None else ["name", "prediction", "confidence"]
     listed = [dict(zip(keys, row, strict=False)) for row in rows]
     if found.probabilities is not None:
         for entry, row in zip(listed, rows, strict=True):

@@ -94,7 +94,12 @@ def _print(found: Any, columns: list[str], rows: list[list[Any]]) -> None:
     if not sys.stdout.isatty():
         tables.send(sys.stdout, columns, rows)
         return
-    shown = [[r[0], _word(r[1]), *(text.number(v, "share") for v in r[2:])] for r in rows[:MOST]]
+    if found.table is not None:
+        shown = [[_word(v) for v in r] for r in rows[:MOST]]
+    else:
+        shown = [
+            [r[0], _word(r[1]), *(text.number(v, "share") for v in r[2:])] for r in rows[:MOST]
+        ]
     console.table(columns, shown, range(2, len(columns)))
     if len(rows) > MOST:
         console.say(f"... and {len(rows) - MOST} more; --output FILE.csv writes all of them.")

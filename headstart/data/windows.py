@@ -194,7 +194,7 @@ class Windows(ArrowDataset):
         rows = np.asarray(rows, np.int64)
         made: dict[str, Sequence[Any]] = {"stretch of time": self.blocks[rows].tolist()}
         if len(self._names) > 1:
-            made["series"] = [self._names[self._line(int(o))] for o in self.origins[rows]]
+            made["name"] = [self._names[self._line(int(o))] for o in self.origins[rows]]
         return made
 
     def signatures(self) -> np.ndarray | None:

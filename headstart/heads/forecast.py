@@ -105,8 +105,8 @@ def learn(targets: Sequence[Any]) -> Windows:
     size = len(first) if isinstance(first, (np.ndarray, list, tuple)) else 0
     raw = _stacked(targets, max(size, forecast.CONTEXT + 1))
     made = Windows(size - forecast.CONTEXT)
-    coming = made.encode(targets)[:, : made.horizon]
-    if len(raw) < 2 or not np.nan_to_num(coming - np.nanmean(coming)).any():
+    coming = forecast.filled(made.encode(targets)[:, : made.horizon])
+    if len(raw) < 2 or not np.ptp(coming, axis=0).any():
         raise DataError(
             "All training windows go on alike, so there is nothing to forecast. Check that the right "
             "target column is named."

@@ -56,7 +56,8 @@ ROOMS = (
         "Where it goes wrong",
         "Each row of the matrix is a true class and adds up to all its test rows; what lies off the "
         "diagonal was taken for something else.",
-        "accuracy confusion scores mistakes errors quality performance regression residuals",
+        "accuracy confusion scores mistakes errors quality performance regression residuals "
+        "forecast tags",
     ),
     _room(
         "trust",

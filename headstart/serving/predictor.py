@@ -18,6 +18,7 @@ from headstart.core.run import Watcher
 from headstart.core.source import Loaded
 from headstart.data import opening
 from headstart.data.dataset import ArrowDataset
+from headstart.data.windows import Windows
 from headstart.engine import device as devices
 from headstart.engine import loop
 from headstart.engine.extract import Extraction, How, extract
@@ -39,6 +40,7 @@ class Predictions:
         probabilities: (rows, classes), or None for numbers.
         classes: in the order of the columns of `probabilities`.
         bad: rows that could not be read, with reason and remedy.
+        table: columns, and lines of them, where a row is told as more than one value; else None.
     """
 
     names: list[str]
@@ -46,6 +48,7 @@ class Predictions:
     probabilities: np.ndarray | None
     classes: tuple[str, ...]
     bad: list[SetAside]
+    table: tuple[list[str], list[list[Any]]] | None = None
 
 
 class Predictor:
@@ -109,7 +112,12 @@ class Predictor:
             DataError: the input cannot be read at all; single bad rows are listed instead.
         """
         dataset = opening.open_samples(
-            inputs, self.pack.fields, self.reader, modality=self.pack.modality, watcher=watcher
+            inputs,
+            self.pack.fields,
+            self.reader,
+            modality=self.pack.modality,
+            form=self.pack.recipe.get("form"),
+            watcher=watcher,
         )
         said, made = self.outputs(dataset, np.arange(len(dataset)), watcher)
         late = [SetAside(b.name, b.reason, b.remedy) for b in made.set_aside]
@@ -119,7 +127,22 @@ class Predictor:
             probabilities=said if self.targets.classes else None,
             classes=self.targets.classes,
             bad=[*dataset.set_aside, *late],
+            table=self._steps(dataset, said, made),
         )
+
+    def _steps(
+        self, dataset: ArrowDataset, said: np.ndarray, made: Extraction
+    ) -> tuple[list[str], list[list[Any]]] | None:
+        """A line a step of each window: its name, moment, steps ahead, and what the targets tell of it."""
+        if not isinstance(dataset, Windows):
+            return None
+        told = self.targets.told(said, dataset.targets(made.rows))
+        lines: list[list[Any]] = []
+        for row, (name, moments) in enumerate(dataset.steps(made.rows)):
+            for step, moment in enumerate(moments):
+                values = [float(v[row, step]) for v in told.values()]
+                lines.append([name, moment, step + 1, *("" if v != v else v for v in values)])
+        return ["name", "time", "step", *told], lines
 
 
 def _put(network: Network, pack: PackParts) -> None:
