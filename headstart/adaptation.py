@@ -50,7 +50,7 @@ def adapt(plan: Plan, given: Given | None = None, watcher: Watcher | None = None
     select.check(made)
     features, seconds = _features(made)
     transfer, strategy = select.transfer(made, features, seconds)
-    _inform(made, transfer)
+    _inform(made, transfer, features)
     folder = runs.start(plan)
     try:
         _pack(made, transfer, strategy, folder)
@@ -63,12 +63,15 @@ def adapt(plan: Plan, given: Given | None = None, watcher: Watcher | None = None
     return folder
 
 
-def _inform(made: Job, transfer: Fitted) -> None:
-    """Targets that ask for it learn from held-out rows how far off the model is."""
+def _inform(made: Job, transfer: Fitted, features: np.ndarray) -> None:
+    """Targets that ask for it learn from held-out rows how far off the model is, and what rows are like."""
     informed = getattr(made.targets, "informed", None)
     if informed is not None:
         places, said = transfer.held_out
-        made.targets = informed(said, made.labels[places])
+        own = (
+            features if strategy_is_solved(made, transfer) else None
+        )  # those of the trained network
+        made.targets = informed(said, made.labels[places], own, made.groups)
 
 
 def _features(made: Job) -> tuple[np.ndarray, float]:

@@ -72,9 +72,10 @@ class Head(nn.Module):
 class Targets(Protocol):
     """How raw targets become numbers; learned on training rows, sealed in the pack.
 
-    Two functions more are used where they are offered: `informed(said, labels)`, the targets with what
-    the trained model's held-out outputs tell of its errors, and `told(outputs, targets)`, columns of
-    numbers a row, (N, steps) each, where a row is told as more than one value.
+    Two functions more are used where they are offered: `informed(said, labels, features,
+    groups)`, the targets with what the trained model's held-out outputs tell of its errors and the features
+    of the training rows of what is usual; and `told(outputs, targets, features)`, columns of numbers,
+    (N, steps) each, where a row is told as more than one value.
     """
 
     outcome: str

@@ -261,10 +261,20 @@ def _grid(rows: _Rows, form: Form, frequency: str, notes: list[str]) -> Grid:
         start = float(calendar.months(np.array([start]))[0])
     elif asked.unit == "seconds" and asked.size > found.size:
         start = start // asked.size * asked.size
+    else:
+        start += _phase((rows.times - start) / asked.size) * asked.size
     if form.time:
         told = "as asked" if frequency else "read off the time stamps"
         notes.append(f"One step is {asked.words}, {told}.")
     return replace(asked, start=start)
+
+
+def _phase(places: np.ndarray) -> float:
+    """Where most stamps lie between two steps, -0.5 to 0.5: the first one may be off the grid."""
+    centre = float(np.angle(np.exp(2j * np.pi * places).mean())) / (2 * np.pi)
+    away = (places - centre + 0.5) % 1.0 - 0.5
+    found = centre + float(np.quantile(away, 0.5, method="nearest"))
+    return 0.0 if abs(found) < 1e-6 else found
 
 
 def _placed(rows: _Rows, grid: Grid, notes: list[str], name: str) -> np.ndarray:

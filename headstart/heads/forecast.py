@@ -23,9 +23,10 @@ from headstart.core.head import Dropout
 from headstart.core.head import Head as BaseHead
 from headstart.core.problem import Problem, Solution
 from headstart.errors import ContractError, DataError
+from headstart.heads import _familiar
+from headstart.heads._familiar import Familiar
 
 STRENGTHS = tuple(float(c) for c in np.logspace(-8, 1, 19))
-COLUMNS = ("forecast", "low", "high")
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,12 @@ class Windows:
     Attributes:
         quantiles: (horizon, levels) in windows' own units, see `core/forecast.py`; empty before
             `informed`.
+        familiar: some training windows, for what is unlike all of them; None before `informed`.
     """
 
     horizon: int
     quantiles: tuple[tuple[float, ...], ...] = field(default=(), repr=False)
+    familiar: Familiar | None = field(default=None, repr=False, compare=False)
     classes: tuple[str, ...] = ()
     outcome: str = "forecast"
 
@@ -56,32 +59,45 @@ class Windows:
         """Forecasts (N, horizon) as lists, in windows' own units; `told` gives the person's."""
         return [[float(v) for v in row] for row in outputs]
 
-    def told(self, outputs: np.ndarray, targets: Sequence[Any]) -> dict[str, np.ndarray]:
-        """Forecasts (N, horizon) in the person's units with the ends of their bands, and what is known
-        of the truth: "forecast", "low", "high", "actual"; "outside", the distance from the middle of the
-        band in halves of its width, above 1 where the band does not hold the truth.
+    def told(
+        self, outputs: np.ndarray, targets: Sequence[Any], features: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Forecasts (N, horizon) in the person's units, "forecast", with the ends of their bands, "low"
+        and "high", and what is known of the truth, "actual". "anomaly", where the truth is known: its
+        distance from the middle of the band in halves of the width, or the window's distance from the
+        nearest training window in what is usual among these, whichever is larger; above 1 is rare.
 
         Args:
             targets: raw targets, NaN where the future is not known yet.
+            features: (N, width) of the windows.
         """
         raw = _stacked(targets, self.horizon + forecast.CONTEXT)
         actual, level, spread, _ = forecast.parts(raw)
         ends = np.array(self.quantiles or np.full((self.horizon, 2), np.nan))
-        low, high = outputs + ends[:, 0], outputs + ends[:, -1]
-        made = {"forecast": outputs, "low": low, "high": high}
+        made = {"forecast": outputs, "low": outputs + ends[:, 0], "high": outputs + ends[:, -1]}
         made = {k: level[:, None] + spread[:, None] * v for k, v in made.items()}
         middle, half = (made["low"] + made["high"]) / 2, (made["high"] - made["low"]) / 2
         outside = np.abs(actual - middle) / np.maximum(half, 1e-300)
-        return {**made, "actual": actual, "outside": outside}
+        strange = self.familiar.strange(features) if self.familiar else np.zeros(len(raw))
+        return {**made, "actual": actual, "anomaly": np.maximum(outside, strange[:, None])}
 
-    def informed(self, said: np.ndarray, labels: np.ndarray) -> Windows:
-        """With the bands that held-out forecasts (M, horizon) and their encoded targets give."""
-        truth = forecast.parts(labels)[0]
-        found = forecast.residual_quantiles(said, truth)
-        return replace(self, quantiles=tuple(map(tuple, found.tolist())))
+    def informed(
+        self, said: np.ndarray, labels: np.ndarray, features: np.ndarray | None, groups: np.ndarray
+    ) -> Windows:
+        """With the bands that held-out forecasts (M, horizon) and their encoded targets give, and with
+        some of the training windows, features (N, width) in groups (N,); None where they are not those of
+        the trained network."""
+        found = forecast.residual_quantiles(said, forecast.parts(labels)[0])
+        return replace(
+            self,
+            quantiles=tuple(map(tuple, found.tolist())),
+            familiar=None if features is None else _familiar.learn(features, groups),
+        )
 
     def state(self) -> dict[str, Any]:
-        return {"horizon": self.horizon, "quantiles": [list(row) for row in self.quantiles]}
+        quantiles = [list(row) for row in self.quantiles]
+        familiar = self.familiar.state() if self.familiar else None
+        return {"horizon": self.horizon, "quantiles": quantiles, "familiar": familiar}
 
 
 def _stacked(targets: Sequence[Any], width: int) -> np.ndarray:
@@ -116,7 +132,9 @@ def learn(targets: Sequence[Any]) -> Windows:
 
 def restore(state: Mapping[str, Any]) -> Windows:
     """The targets whose `state()` this is."""
-    return Windows(int(state["horizon"]), tuple(map(tuple, state["quantiles"])))
+    kept = state["familiar"]
+    familiar = _familiar.restore(kept) if kept else None
+    return Windows(int(state["horizon"]), tuple(map(tuple, state["quantiles"])), familiar)
 
 
 def skill(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:

@@ -136,7 +136,7 @@ class Predictor:
         """A line a step of each window: its name, moment, steps ahead, and what the targets tell of it."""
         if not isinstance(dataset, Windows):
             return None
-        told = self.targets.told(said, dataset.targets(made.rows))
+        told = self.targets.told(said, dataset.targets(made.rows), np.asarray(made.features))
         lines: list[list[Any]] = []
         for row, (name, moments) in enumerate(dataset.steps(made.rows)):
             for step, moment in enumerate(moments):

@@ -19,6 +19,8 @@ from headstart.modalities.series import _signal
 
 PERIODS = (4, 5, 7, 10, 12, 24, 30, 48, 52, 60, 96, 144, 168, 288, 336, 365)
 """Periods that are tried where half a history holds them: days, weeks and years of common steps."""
+TIE = 1.05
+"""A shorter period is taken where it errs up to so much more: two days say what one does."""
 SOME = 400
 """Windows on which a period and smoothing constants are chosen."""
 PENALTIES = tuple(np.logspace(-4, 3, 15))
@@ -140,13 +142,13 @@ def _some(count: int) -> np.ndarray:
 
 
 def _period(past: np.ndarray, coming: np.ndarray) -> int:
-    """The period after which repeating errs least; 1 repeats the last value."""
+    """The shortest period after which repeating errs (nearly) least; 1 repeats the last value."""
     able = [1, *(p for p in PERIODS if 2 * p <= past.shape[1])]
     errors = [
         float(np.nanmean(np.abs(forecast.seasonal(past, p, coming.shape[1]) - coming)))
         for p in able
     ]
-    return able[int(np.argmin(errors))]
+    return next(p for p, e in zip(able, errors, strict=True) if e <= TIE * min(errors))
 
 
 def _constants(raw: np.ndarray) -> list[float]:
