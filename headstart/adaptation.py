@@ -228,7 +228,7 @@ def _baselines(made: Job, transfer: Fitted) -> dict[str, Fitted]:
     if asked.champion and not baseline.able(made):
         made.say(f"No simple model of {made.modality.name} data serves the outcome {made.outcome}.")
     elif asked.champion:
-        found["champion"] = baseline.champion(made)
+        found |= baseline.champions(made)
     return found
 
 

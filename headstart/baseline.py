@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -20,8 +21,9 @@ def able(job: Job) -> list[Champion]:
     return [m for m in job.modality.champion.CHAMPIONS if job.outcome in m.outcomes]
 
 
-def champion(job: Job) -> Fitted:
-    """The best simple model of the modality, by cross-validation on the training rows.
+def champions(job: Job) -> dict[str, Fitted]:
+    """By role: "champion", the best simple model of the modality by cross-validation on the training rows,
+    and under its own name each other one that is to be shown beside it.
 
     Each model's settings are chosen once, on all training rows; with these settings the models are
     compared on held-out folds, which flatters them a little (as the twin's validation does, whose epochs
@@ -30,35 +32,55 @@ def champion(job: Job) -> Fitted:
     began = time.perf_counter()
     samples = list(Lazy(job.dataset, job.train))
     parts = folds(job, job.labels, job.groups, job.plan.seed, 3)
+    tried = [_tried(job, model, samples, parts) for model in able(job)]
+    best = max(tried, key=lambda one: one.score)
+    made = {"champion": _whole(job, best, samples, "simple champion", began)}
+    for one in tried:
+        if one is not best and one.model.beside:
+            made[one.model.name] = _whole(job, one, samples, "simple model", time.perf_counter())
+    return made
 
-    def fit(model: Champion, rows: np.ndarray, seed: int, settings: Any = None) -> Simple:
-        return _fit(job, model, [samples[i] for i in rows], job.labels[rows], seed, settings)
 
-    every, results = np.arange(len(samples)), []
+@dataclass(frozen=True)
+class _Tried:
+    """A simple model fitted on all training rows, and what it said of rows held out; places ascend."""
+
+    model: Champion
+    first: Simple
+    places: np.ndarray
+    said: np.ndarray
+    score: float
+
+
+def _tried(job: Job, model: Champion, samples: Sequence[Sample], parts: Sequence[Any]) -> _Tried:
+    first, held = _fit(job, model, samples, job.labels, 0, None), []
+    for learn, valid in parts:
+        some = [samples[i] for i in learn]
+        ask = _fit(job, model, some, job.labels[learn], 0, first.settings)
+        held.append(whole(job, ask([samples[i] for i in valid]), job.labels[learn]))
     places = np.concatenate([valid for _, valid in parts])
     order = np.argsort(places)
-    places = places[order]
-    for model in able(job):
-        first, held = fit(model, every, 0), []
-        for learn, valid in parts:
-            ask = fit(model, learn, 0, first.settings)
-            held.append(whole(job, ask([samples[i] for i in valid]), job.labels[learn]))
-        said = np.concatenate(held)[order]
-        results.append((score(job, said, job.labels[places]), model, first, said))
-    best, model, first, said = max(results, key=lambda r: r[0])
+    places, said = places[order], np.concatenate(held)[order]
+    return _Tried(model, first, places, said, score(job, said, job.labels[places]))
+
+
+def _whole(job: Job, tried: _Tried, samples: Sequence[Sample], role: str, began: float) -> Fitted:
+    """The arm, fitted from each seed where seeds change what is learned; `began` is a clock's reading."""
+    model, first = tried.model, tried.first
     count = job.plan.evidence.seeds if model.seeded else 1
-    fitted = [first] + [fit(model, every, seed, first.settings) for seed in range(1, count)]
+    more = [_fit(job, model, samples, job.labels, seed, first.settings) for seed in range(1, count)]
+    fitted = [first, *more]
 
     def predict(rows: np.ndarray) -> np.ndarray:
         chunk = list(Lazy(job.dataset, rows))
         return np.stack([whole(job, ask(chunk), job.labels) for ask in fitted])
 
     return Fitted(
-        f"simple champion: {model.name}",
+        f"{role}: {model.name}",
         [],
         predict,
-        np.array([best]),
-        (places, said),
+        np.array([tried.score]),
+        (tried.places, tried.said),
         flops=float("nan"),
         seconds=time.perf_counter() - began,
         settings=dict(first.settings),

@@ -132,12 +132,14 @@ class Champion:
         fit: (samples, fields, encoded targets, *, outcome, seed, settings=None) -> `Simple`.
         seeded: whether the seed changes what is learned.
         outcomes: what it can be fitted to; a tag is a class for it.
+        beside: whether it is read on the test rows, and shown, though another one was chosen.
     """
 
     name: str
     fit: Any
     seeded: bool = False
     outcomes: tuple[str, ...] = ("classify", "regress", "tag")
+    beside: bool = False
 
 
 class ChampionFile(Protocol):

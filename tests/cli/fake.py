@@ -35,6 +35,7 @@ class Predictions:
     probabilities: list[Row] | None
     classes: tuple[str, ...]
     bad: list[SetAside]
+    table: tuple[list[str], list[list[Any]]] | None = None
 
 
 class Run:

@@ -100,7 +100,9 @@ def fit_statistics(
 CHAMPIONS = (
     Champion("MiniRocket + ridge", fit_minirocket, seeded=True),
     Champion("statistics + extremely randomised trees", fit_statistics, seeded=True),
-    Champion("seasonal naive", _forecasters.fit_naive, outcomes=("forecast",)),
-    Champion("exponential smoothing", _forecasters.fit_smoothing, outcomes=("forecast",)),
+    Champion("seasonal naive", _forecasters.fit_naive, outcomes=("forecast",), beside=True),
+    Champion(
+        "exponential smoothing", _forecasters.fit_smoothing, outcomes=("forecast",), beside=True
+    ),
     Champion("linear autoregression", _forecasters.fit_linear, outcomes=("forecast",)),
 )
