@@ -143,9 +143,11 @@ def stage(loaded: Loaded, transform: Transform) -> Backbone:
         return _patches(loaded, channels)
     if kind == "random_convolutions":
         asked = loaded.source.preprocessing.get("kernels", KERNELS)
+        levels = width - channels - bool(transform.marked)  # type: ignore[attr-defined]
         return RandomConvolutions(
-            width,
+            width - levels,
             int(transform.steps),  # type: ignore[attr-defined]
+            levels=levels,
             kernels=int(asked),
             seed=int(loaded.config.get("seed", 0)),
         )
@@ -157,8 +159,8 @@ def stage(loaded: Loaded, transform: Transform) -> Backbone:
     if isinstance(made, network.Encoder):
         if made.channels != width:
             raise SourceError(
-                f"'{loaded.source.uri}' reads {made.channels} channels; the data give {width}, a mark "
-                "for missing values counted in. Choose another source."
+                f"'{loaded.source.uri}' reads {made.channels} columns; the data give {width}: their "
+                "channels, what marks missing values, and each channel's level. Choose another source."
             )
         return Blocks(made)
     raise SourceError(

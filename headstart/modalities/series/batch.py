@@ -19,7 +19,10 @@ from headstart.modalities.series import _augment, _signal
 AUGMENTATIONS = tuple(_augment.KINDS)
 
 SCALES = ("each", "train", "none")
-"""Mean 0 and deviation 1: of each series by itself, by the training rows', or as they came."""
+"""Mean 0 and deviation 1: of each series by itself, by the training rows', or as they came. By itself, a
+series' own mean and deviation stand beside it as "level"."""
+FAINT = 1e-3
+"""Added to a deviation, in training rows' deviations, before its logarithm is taken."""
 LONGEST = 16_384
 """Steps; longer series are averaged down to as many."""
 FLAT = 1e-7
@@ -32,7 +35,7 @@ class Transform:
     Attributes:
         channels: C, what a series has.
         marked: whether gaps are told to the network, because training rows had some.
-        width: columns that a network reads: the channels, and the mark of gaps.
+        width: columns that a network may read: the channels, the mark of gaps, and the level.
         steps: span that filters are laid out for: of 9, 17, 33, 65 ... the last one up to the 90 %
             quantile of the training rows' lengths, so that another draw of rows rarely changes it.
         resample: steps that a network of fixed length asked for; 0: every series keeps its own.
@@ -47,7 +50,8 @@ class Transform:
         self._state = dict(state)
         self.fields = tuple(Field(n, k) for n, k in state["fields"])
         self.channels, self.marked = int(state["channels"]), bool(state["marked"])
-        self.width = self.channels + self.marked
+        self._apart = state["scale_by"] == "each"
+        self.width = self.channels + self.marked + 2 * self.channels * self._apart
         self.steps, self.resample = int(state["steps"]), int(state["resample"])
         self._center, self._scale = np.array(state["center"]), np.array(state["scale"])
         self.digest = digest.value(self._state)
@@ -55,8 +59,9 @@ class Transform:
         self._lock = threading.Lock()
 
     def __call__(self, sample: Sample, rng: np.random.Generator | None = None) -> Arrays:
-        """{"values": (T, C)} and, where marked, "gaps" (T,), the share of channels without a value at
-        each step; float32; with `rng`, augmented.
+        """{"values": (T, C)}; where marked, "gaps" (T,), the share of channels without a value at each
+        step; where each series has its own scale, "level" (1, 2 C), its means and log deviations, in the
+        training rows' scale; all float32; with `rng`, augmented.
 
         Raises:
             BadRow: another number of channels than in training.
@@ -71,8 +76,8 @@ class Transform:
         if gaps.any():
             done = [*done, "missing values, interpolated"]
         mark = gaps.mean(axis=1, keepdims=True)
-        values, flat = self._scaled(_signal.filled(values), gaps)
-        if flat:
+        values, level = self._scaled(_signal.filled(values), gaps)
+        if not values.any() or not np.ptp(values, axis=0).any():
             done = [*done, "constant series"]
         values = np.concatenate([values, mark], axis=1) if self.marked else values
         length = self.resample or min(len(values), LONGEST)
@@ -85,18 +90,20 @@ class Transform:
         made = {"values": np.ascontiguousarray(values[:, : self.channels], np.float32)}
         if self.marked:
             made["gaps"] = np.ascontiguousarray(values[:, -1], np.float32)
+        if self._apart:
+            made["level"] = np.asarray(level, np.float32)[None]
         return made
 
-    def _scaled(self, values: np.ndarray, gaps: np.ndarray) -> tuple[np.ndarray, bool]:
-        """(T, C) on one scale, and whether nothing in it moves. A channel without a value stays 0."""
-        empty = gaps.all(axis=0)
-        mean, spread = values.mean(axis=0), values.std(axis=0)
+    def _scaled(self, values: np.ndarray, gaps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(T, C) on one scale, and the level (2 C,). A channel without a value stays 0."""
+        there = ~gaps.all(axis=0)
+        scaled = np.where(there, (values - self._center) / self._scale, 0.0)
+        mean, spread = scaled.mean(axis=0), scaled.std(axis=0)
         moving = spread > FLAT * (1.0 + np.abs(mean))
-        if self._state["scale_by"] == "each":
-            scaled = np.where(moving, (values - mean) / np.where(moving, spread, 1.0), 0.0)
-        else:
-            scaled = (values - self._center) / self._scale
-        return np.where(empty, 0.0, scaled), not moving.any()
+        level = np.concatenate([mean, np.log(np.where(moving, spread, 0.0) + FAINT)])
+        if self._apart:
+            scaled = np.where(moving, (scaled - mean) / np.where(moving, spread, 1.0), 0.0)
+        return scaled, level
 
     def _count(self, done: Sequence[str]) -> None:
         with self._lock:
@@ -108,12 +115,12 @@ class Transform:
         return len(arrays["values"])
 
     def collate(self, items: Sequence[Arrays]) -> dict[str, Tensor]:
-        """{"values": (N, T, C) float32, zeros behind a series' end, "mask": (N, T) bool}, and "gaps"
-        (N, T) float32 where marked."""
+        """{"values": (N, T, C) float32, zeros behind a series' end, "mask": (N, T) bool}, "gaps" (N, T)
+        and "level" (N, 1, 2 C) float32 where there are any."""
         lengths = np.array([len(item["values"]) for item in items])
         longest = int(lengths.max())
         made = {
-            key: torch.zeros((len(items), longest, *array.shape[1:]))
+            key: torch.zeros((len(items), 1 if key == "level" else longest, *array.shape[1:]))
             for key, array in items[0].items()
         }
         for row, item in enumerate(items):
@@ -193,8 +200,8 @@ def make(
         "steps": min(8 * 2**octaves + 1, LONGEST),
         "resample": int(_length(preprocessing)),
         "scale_by": asked,
-        "center": (moments.mean if asked == "train" else 0.0 * moments.mean).tolist(),
-        "scale": (moments.spread() if asked == "train" else 0.0 * moments.mean + 1.0).tolist(),
+        "center": (0.0 * moments.mean if asked == "none" else moments.mean).tolist(),
+        "scale": (np.ones(len(moments.mean)) if asked == "none" else moments.spread()).tolist(),
     }
     return Transform(state)
 

@@ -91,10 +91,14 @@ class Encoder(nn.Module):
 
 
 def columns(inputs: Mapping[str, Tensor]) -> Tensor:
-    """{"values": (N, T, C)} and perhaps {"gaps": (N, T)} -> (N, T, C or C + 1)."""
-    if "gaps" not in inputs:
-        return inputs["values"]
-    return torch.cat([inputs["values"], inputs["gaps"].unsqueeze(2)], 2)
+    """All that is told of each step, side by side: "values" (N, T, C), "gaps" (N, T) and, the same at
+    every step, "level" (N, 1, 2 C) -> (N, T, width)."""
+    parts = [inputs["values"]]
+    if "gaps" in inputs:
+        parts.append(inputs["gaps"].unsqueeze(2))
+    if "level" in inputs:
+        parts.append(inputs["level"].expand(-1, inputs["values"].shape[1], -1))
+    return torch.cat(parts, 2)
 
 
 def mean(values: Tensor, mask: Tensor) -> Tensor:

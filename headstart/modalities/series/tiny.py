@@ -53,8 +53,8 @@ def _cells(values: np.ndarray, rng: np.random.Generator) -> list[float | None]:
 
 
 def loaded(seed: int) -> Loaded:
-    """The encoder of `network.py` with 3 blocks of 16 channels, for the two columns and their gaps."""
-    build = network.builder(channels=3, width=16, blocks=3, halved=1)
+    """The encoder of `network.py` with 3 blocks of 16 channels, for two channels, their gaps and level."""
+    build = network.builder(channels=7, width=16, blocks=3, halved=1)
     module = build(seed)
     source = Source(
         uri=f"builtin:tiny-series?seed={seed}",
@@ -66,7 +66,7 @@ def loaded(seed: int) -> Loaded:
         trained_on="nothing: random weights drawn from a seed",
         paper="arXiv:1909.04939",
         parameters=sum(p.numel() for p in module.parameters()),
-        preprocessing={"scale": "train"},
+        preprocessing={},
     )
     facts = {"library": "headstart", "architecture": "encoder"}
     return Loaded(source=source, module=module, config=facts, rebuild=build)

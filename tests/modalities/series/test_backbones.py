@@ -60,7 +60,7 @@ def test_random_convolutions_follow_their_seed_and_the_data_s_shape() -> None:
         assert np.array_equal(weight, again[dilation][0])
         assert weight.sum(2) == pytest.approx(0.0, abs=1e-6)
         assert (weight**2).sum((1, 2)) == pytest.approx(1.0)
-        assert len(bias) == 6
+        assert bias.shape == (_kernels.SHARES, 6)
     other = _kernels.draw(3, 200, kernels=30, seed=2)
     assert not np.array_equal(other[1][0], first[1][0])
     assert list(_kernels.draw(1, 1, kernels=3, seed=0)) == [1]
@@ -175,5 +175,5 @@ def test_networks_of_other_data_and_other_channels_are_refused() -> None:
     made, _, _ = transform(2)
     with pytest.raises(SourceError, match="cannot read series"):
         backbones.stage(formula("resnet"), made)
-    with pytest.raises(SourceError, match="reads 3 channels; the data give 2"):
+    with pytest.raises(SourceError, match="reads 7 columns; the data give 6"):
         backbones.stage(tiny.loaded(0), made)
