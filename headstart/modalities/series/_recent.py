@@ -19,11 +19,11 @@ RECENT = "recent"
 
 
 class RecentValues(Backbone):
-    """Columns (N, T, D) as `network.columns` reads them -> {"recent": (N, steps D)}, the last step first;
-    0 where a series is shorter.
+    """Values and marks of gaps (N, T, D) -> {"recent": (N, steps D)}, the last step first; 0 where a
+    series is shorter. The level is left out: a forecast is made in the window's own unit.
 
     Args:
-        channels: D.
+        channels: D, with the mark.
         steps: how many are kept.
     """
 
@@ -37,7 +37,7 @@ class RecentValues(Backbone):
         """Inputs in; {"recent": (N, steps D)} out after the one stage."""
         if start >= 1 or stop == 0:
             return dict(state)
-        columns = network.columns(state)
+        columns = network.columns({k: v for k, v in state.items() if k != "level"})
         last = state[MASK].sum(1) - 1
         place = last[:, None] - torch.arange(self.steps, device=columns.device)
         there = (place >= 0).to(columns.dtype)[:, :, None]

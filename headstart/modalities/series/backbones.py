@@ -152,7 +152,8 @@ def stage(loaded: Loaded, transform: Transform) -> Backbone:
             seed=int(loaded.config.get("seed", 0)),
         )
     if kind == "recent_values":  # of a whole octave, as lengths of training rows vary
-        return RecentValues(width, 2 * int(transform.steps) - 1)  # type: ignore[attr-defined]
+        told = channels + bool(transform.marked)  # type: ignore[attr-defined]
+        return RecentValues(told, 2 * int(transform.steps) - 1)  # type: ignore[attr-defined]
     if kind == "encoder" and isinstance(made, nn.Identity):  # drawn when the channels are known
         with torch.inference_mode(False):
             made = network.builder(channels=width)(int(loaded.config.get("seed", 0)))
