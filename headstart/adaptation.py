@@ -282,10 +282,17 @@ def _some(rng: np.random.Generator, made: Job, fit: np.ndarray, share: float) ->
 
 
 def _bootstrap(made: Job, held: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
-    n = len(held)
+    """Over rows, or over groups of rows that belong together."""
+    order = np.argsort(made.groups, kind="stable")
+    members = np.split(order, np.flatnonzero(np.diff(made.groups[order])) + 1)
+    n = len(members)
+    drawn = (rng.integers(0, n, n) for _ in range(500))
     draws = [
         arms.score(made, held[places], made.labels[places])
-        for places in (rng.integers(0, n, n) for _ in range(500))
+        for places in (
+            order[some] if n == len(held) else np.concatenate([members[k] for k in some])
+            for some in drawn
+        )
     ]
     return float(np.quantile(draws, 0.025)), float(np.quantile(draws, 0.975))
 

@@ -23,7 +23,7 @@ from headstart.evidence._scores import estimate, outputs
 NEEDS = ("validation", "champion", "groups")
 OUTCOMES = ("forecast",)
 
-_STEPS = 24  # that a table shows
+_STEPS = 12  # that a table shows
 _DRAWN = (("A window of median error", 0.5), ("One in twenty is worse", 0.95))
 _TINY = 1e-12
 
@@ -58,7 +58,7 @@ def check(case: Case) -> Finding:
                   v * spread[:, None] + level[:, None]
                   for v in (told.mean(axis=0), low, high, truth))  # fmt: skip
     drawn = _drawn(np.where(usable, _rowwise(errors).mean(axis=0), np.nan), lines)
-    return Finding("forecast", tuple(measures), (table, *drawn), tuple(missing))
+    return Finding("forecast", tuple(measures), (*drawn, table), tuple(missing))
 
 
 def _rowwise(values: np.ndarray) -> np.ndarray:

@@ -193,12 +193,14 @@ def _numbers(values: Any) -> list[float]:
     return [float(v) if isinstance(v, (int, float)) else math.nan for v in values or ()]
 
 
-def _axes(x: list[float], spread: list[float], diagonal: bool) -> tuple[_Axis, _Axis]:
+def _axes(
+    x: list[float], spread: list[float], diagonal: bool, even: bool = False
+) -> tuple[_Axis, _Axis]:
     if diagonal:
         return _Axis(0.0, 1.0), _Axis(0.0, 1.0)
     finite = [v for v in x if math.isfinite(v)]
     left, right = (min(finite), max(finite)) if finite else (0.0, 1.0)
-    log = left > 0 and right / left >= 8
+    log = left > 0 and right / left >= 8 and not even
     pad = (right / left) ** 0.06 if log else 0.06 * (right - left) or 0.5
     across = _Axis(left / pad, right * pad, True) if log else _Axis(left - pad, right + pad)
     seen = [v for v in spread if math.isfinite(v)] or [0.0, 1.0]
@@ -223,7 +225,7 @@ def curve(data: Mapping[str, Any]) -> Markup:
     diagonal = bool(data.get("diagonal"))
     x = [p[0] for p in points]
     seen = [*(v for p in points for v in p[1:4]), *(y for _, y in beside)]
-    across, up = _axes(x, seen, diagonal)
+    across, up = _axes(x, seen, diagonal, even=bool(beside))
     drawn = [_mass(points, across)] if diagonal else []
     for t in ticks(up.low, up.high, 6):
         drawn.append(_stroke(f"M0 {100 - up.at(t):.2f}H100", "grid"))
