@@ -94,6 +94,8 @@ def from_arrays(
         )
     table, known = tags.gathered(from_columns(columns), known)
     hidden = set(metadata or {})
+    if asked.target and not hidden and not fields:
+        table, known = reshape.reshaped(table, known, readers.get(known.modality))
     layout = _shown(table, known, readers, hidden, labelled=bool(asked.target), fields=fields)
     reader = readers[layout.modality]
     signatures = task.near_duplicates

@@ -156,6 +156,17 @@ def test_arrays_are_samples_where_the_modality_says_so(inputs: Any) -> None:
         assert np.array_equal(np.array(made["input"]), came)
 
 
+def test_wide_and_long_columns_in_memory_are_reshaped_too() -> None:
+    wide = {"t0": np.arange(6.0), "t1": np.arange(6.0) + 1}
+    data = from_arrays(wide, list("ababab"), READERS, task=Task(modality="lists"))  # type: ignore[arg-type]
+    assert data.samples(np.array([2])) == [{"t0..t1": [2.0, 3.0]}]
+    long = {"id": np.repeat(np.arange(4), 2), "load": np.arange(8.0)}
+    task = Task(modality="lists", columns=Columns(sample="id"))
+    data = from_arrays(long, list("aabbaabb"), READERS, task=task)  # type: ignore[arg-type]
+    assert data.samples(np.array([1])) == [{"load per id": [2.0, 3.0]}]
+    assert data.targets(np.arange(4)) == ["a", "b", "a", "b"]
+
+
 def test_lists_of_unequal_length_are_samples_unasked() -> None:
     data = from_arrays([[1.0], [1.0, 2.0]] * 3, list("ababab"), READERS)  # type: ignore[arg-type]
     assert data.modality == "lists"
