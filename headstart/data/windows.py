@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,50 +20,19 @@ from headstart.core.dataset import Field, Sample, SetAside
 from headstart.core.reader import Read
 from headstart.core.run import Watcher
 from headstart.core.task import Ahead, Task
-from headstart.data import calendar, layout, near, storage, timeline
+from headstart.data import calendar, layout, near, origins, storage, timeline
 from headstart.data.calendar import Grid
 from headstart.data.dataset import ArrowDataset
+from headstart.data.origins import Shape, restored
 from headstart.data.rows import enough
 from headstart.data.splits import MadeSplit
 from headstart.data.tables import Table
-from headstart.data.timeline import LEARN, TEST, Form, Line, Timeline
+from headstart.data.timeline import LEARN, TEST, Line, Timeline
 from headstart.errors import DataError, PlanError, nearest
 
 OUTCOME = "forecast"
 PERIODS = 4
 """Periods that a history shows where its length is not asked for."""
-BLOCKS = 10
-"""Stretches of the training part; the windows of one share a fold."""
-MOST = 20_000
-"""Windows of a part; of more, every second, third ... origin is taken."""
-KNOWN = 0.5
-"""Share of the history, and of the coming values, that must be known."""
-
-
-@dataclass(frozen=True)
-class Shape:
-    """How windows are cut, beside the form of the series; sealed in the pack.
-
-    Attributes:
-        naive: error of the seasonal naive forecast in training, by series.
-    """
-
-    form: Form
-    horizon: int
-    history: int
-    period: int
-    modality: str = ""
-    naive: Mapping[str, float] = field(default_factory=dict)
-
-    def state(self) -> dict[str, Any]:
-        """As JSON can hold it."""
-        return asdict(self)
-
-
-def restored(state: Mapping[str, Any]) -> Shape:
-    """The shape whose `state()` this is."""
-    told = {k: tuple(v) if isinstance(v, list) else v for k, v in state["form"].items()}
-    return Shape(**{**state, "form": Form(**told)})
 
 
 class Windows(ArrowDataset):
@@ -262,10 +231,10 @@ def open_windows(
         table.require(task.columns.split, "the split")
     made = timeline.read(table, form, split=split, frequency=task.forecast.frequency)
     enough(made.set_aside, table.rows, task.tolerate, table.name, None)
-    _parted(made, task.test_share)
+    origins.parted(made, task.test_share)
     shape = _shape(made, task, modality)
     notes += made.notes
-    cut = _cut(made, shape, notes)
+    cut = origins.cut(made, shape, notes)
     values = _kept(made.lines, cache, [table.stamp, shape.state()])
     whole = Windows(shape, made.lines, values, *cut[:1], parts=cut[1], blocks=cut[2],
                     reader=readers[modality])  # fmt: skip
@@ -312,16 +281,6 @@ def _modality(wanted: str, readers: Mapping[str, Read]) -> str:
     return able[0]
 
 
-def _parted(made: Timeline, share: float) -> None:
-    """The latest share of all steps as the test part, where no column fixes the parts."""
-    if made.split or share <= 0:
-        return
-    places = np.concatenate([np.arange(len(v.values)) + v.first for v in made.lines])
-    cut = int(np.quantile(places, 1 - share))
-    for line in made.lines:
-        line.parts[np.arange(len(line.parts)) + line.first >= cut] = TEST
-
-
 def _shape(made: Timeline, task: Task, modality: str) -> Shape:
     """Period, history, naive errors; from the training part. Raises."""
     ahead, past = task.forecast, {v.name: v.values[v.parts == LEARN, 0] for v in made.lines}
@@ -345,92 +304,6 @@ def _shape(made: Timeline, task: Task, modality: str) -> Shape:
         )
     naive = {name: forecast.naive_error(v, period) for name, v in past.items() if len(v) > 1}
     return Shape(made.form, ahead.horizon, history, period, modality, naive)
-
-
-def _cut(
-    made: Timeline, shape: Shape, notes: list[str]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Origins, parts and blocks of all windows that can be learned from or tested on. Raises DataError."""
-    length, begins = shape.history + shape.horizon, 0
-    found: list[np.ndarray] = []
-    lost, short = 0, 0
-    blocks = _Blocks(made.lines, shape)
-    for line in made.lines:
-        place = np.arange(shape.history, len(line.values) - shape.horizon + 1)
-        short += not len(place)
-        known = np.isfinite(line.values[:, 0])
-        past = _sums(known, place - shape.history, place) >= KNOWN * shape.history
-        coming = _sums(known, place, place + shape.horizon) >= KNOWN * shape.horizon
-        part = np.full(len(place), -1)
-        for kind in (LEARN, TEST):
-            here = _sums(line.parts == kind, place, place + shape.horizon) == shape.horizon
-            part[here] = kind
-        touched = _sums(line.parts == TEST, place - shape.history, place + shape.horizon) > 0
-        part[(part == LEARN) & touched] = -1
-        lost += int(((part >= 0) & ~(past & coming)).sum())
-        part[~(past & coming)] = -1
-        block, whole = blocks.of(line.first + place, part)
-        part[~whole] = -1
-        keep = part >= 0
-        found.append(np.stack([begins + place[keep], part[keep], block[keep]]))
-        begins += len(line.values)
-    origins, part, block = np.concatenate(found, axis=1) if found else np.empty((3, 0), np.int64)
-    if lost:
-        notes.append(f"{lost} windows are left out: more than half of their values are missing.")
-    if short:
-        notes.append(f"{short} series are shorter than the {length} steps of a window.")
-    for kind, word in ((LEARN, "to learn from"), (TEST, "to test on")):
-        if (part == kind).sum() < 2:
-            raise DataError(
-                f"{int((part == kind).sum())} windows of {length} steps are left {word}. Expected two or "
-                "more; choose a shorter history or horizon, another split, or bring a longer series."
-            )
-    keep = np.concatenate([_thinned(np.flatnonzero(part == k), notes) for k in (LEARN, TEST)])
-    keep.sort()
-    return origins[keep], part[keep].astype(np.int8), block[keep]
-
-
-def _sums(flags: np.ndarray, begin: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """How many flags are set in each [begin, end)."""
-    total = np.concatenate([[0], np.cumsum(flags)])
-    return np.asarray(total[end] - total[begin])
-
-
-class _Blocks:
-    """Stretches of time that are the same for all series.
-
-    The training part has up to ten; a window that would forecast across the border of two is left out, so
-    that no value is learned in one fold and judged in another. Those of the test part are as long as a
-    window, so that overlap is within them or with the next.
-    """
-
-    def __init__(self, lines: Sequence[Line], shape: Shape) -> None:
-        learn = [np.flatnonzero(v.parts == LEARN) + v.first for v in lines]
-        self.begin = min(int(p.min()) for p in learn if len(p))
-        self.end = max(int(p.max()) for p in learn if len(p)) + 1
-        self.horizon = shape.horizon
-        span = self.end - self.begin
-        self.count = int(np.clip(span // (4 * shape.horizon), 2, BLOCKS))
-        self.size = -(-span // self.count)
-        tested = sum(int((v.parts == TEST).any()) for v in lines) and max(
-            int((v.parts == TEST).sum()) for v in lines
-        )
-        self.tested = max(min(shape.history + shape.horizon, tested // BLOCKS), 1)
-
-    def of(self, place: np.ndarray, part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Block of each origin on the grid, and whether its coming values lie within it."""
-        block = (place - self.begin) // self.size
-        whole = (place + self.horizon - 1 - self.begin) // self.size == block
-        test = part == TEST
-        return np.where(test, BLOCKS + 1 + (place - self.begin) // self.tested, block), whole | test
-
-
-def _thinned(rows: np.ndarray, notes: list[str]) -> np.ndarray:
-    """Every k-th of very many origins."""
-    step = -(-len(rows) // MOST)
-    if step > 1:
-        notes.append(f"Of {len(rows)} origins each {step}th is taken.")
-    return rows[::step]
 
 
 def _kept(lines: Sequence[Line], cache: Path | None, about: Any) -> np.ndarray:
