@@ -57,6 +57,7 @@ def adapt(plan: Plan, given: Given | None = None, watcher: Watcher | None = None
     select.check(made)
     features, seconds = _features(made)
     transfer, strategy = select.transfer(made, features, seconds)
+    _inform(made, transfer, features)
     folder = runs.start(plan)
     try:
         guard = scope.guard(made, features, transfer)
@@ -70,6 +71,16 @@ def adapt(plan: Plan, given: Given | None = None, watcher: Watcher | None = None
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return folder
+
+
+def _inform(made: Job, transfer: Fitted, features: Features) -> None:
+    """Targets that ask for it learn from held-out rows how far off the model is, and what rows are like."""
+    informed = getattr(made.targets, "informed", None)
+    if informed is not None:
+        places, said = transfer.held_out
+        # a trained network has features of its own
+        own = features if strategy_is_solved(made, transfer) else None
+        made.targets = informed(said, made.labels[places], own, made.groups)
 
 
 def _features(made: Job) -> tuple[Features, float]:
@@ -126,6 +137,7 @@ def shipped(made: Job, transfer: Fitted, strategy: str, run_id: str) -> PackPart
             "profile": made.plan.engine.profile,
             "device": made.device,
             "seed": made.plan.seed,
+            **({"form": dict(made.dataset.form)} if made.dataset.form else {}),
         },
         card=_card(made),
         licences=tuple(licences(made)),
@@ -270,9 +282,7 @@ def _baselines(made: Job, transfer: Fitted) -> dict[str, Fitted]:
     elif asked.scratch:
         made.say("This source has no pretrained weights, so there is no from-scratch twin.")
     if asked.champion:
-        best = baseline.champion(made)
-        if best is not None:
-            found["champion"] = best
+        found |= baseline.champions(made)
     return found
 
 
@@ -326,9 +336,16 @@ def _some(rng: np.random.Generator, made: Job, fit: np.ndarray, share: float) ->
 
 
 def _bootstrap(made: Job, held: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
-    n = len(held)
+    """Over rows, or over groups of rows that belong together."""
+    order = np.argsort(made.groups, kind="stable")
+    members = np.split(order, np.flatnonzero(np.diff(made.groups[order])) + 1)
+    n = len(members)
     rows = made.score.rows(held[None], made.labels)[0]
-    draws = [rows[rng.integers(0, n, n)].mean() for _ in range(500)]
+    drawn = (rng.integers(0, n, n) for _ in range(500))
+    draws = [
+        rows[order[some] if n == len(held) else np.concatenate([members[k] for k in some])].mean()
+        for some in drawn
+    ]
     return float(np.quantile(draws, 0.025)), float(np.quantile(draws, 0.975))
 
 

@@ -131,7 +131,8 @@ def solution(head: Any, features: Features, labels: np.ndarray, parts: Sequence[
         return _each(head, features, labels, parts)
     problem = head.problem(len(labels))
     how: Any = "each" if problem.loss == "squares" else "whole"
-    return solve(problem, features, labels, folds=parts, standardise=how, scoring="tempered")
+    wanted = head.wanted(labels)
+    return solve(problem, features, wanted, folds=parts, standardise=how, scoring="tempered")
 
 
 def _each(head: Any, features: Ragged, labels: np.ndarray, parts: Sequence[Any]) -> Solution:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,9 +17,16 @@ from headstart.core.ragged import joined
 from headstart.job import Job, Lazy
 
 
-def champion(job: Job) -> Fitted | None:
-    """The best simple model of the modality, by cross-validation on the training rows; None where it has
-    none for the outcome.
+def able(job: Job, samples: Sequence[Sample]) -> list[Champion]:
+    """The modality's simple models that read the samples and serve the outcome."""
+    each = job.reads == "positions"
+    known = serving(job.modality.champion.CHAMPIONS, samples, job.dataset.fields)
+    return [m for m in known if m.each == each and (each or job.outcome in m.outcomes)]
+
+
+def champions(job: Job) -> dict[str, Fitted]:
+    """By role: "champion", the best simple model of the modality by cross-validation on the training rows,
+    and under its own name each other one that is to be shown beside it; none where none serves.
 
     Each model's settings are chosen once, on all training rows; with these settings the models are
     compared on held-out folds, which flatters them a little (as the twin's validation does, whose epochs
@@ -27,44 +35,17 @@ def champion(job: Job) -> Fitted | None:
     began = time.perf_counter()
     samples = list(Lazy(job.dataset, job.train))
     parts = folds(job, job.labels, job.groups, job.plan.seed, 3)
-
-    def fit(model: Champion, rows: np.ndarray, seed: int, settings: Any = None) -> Simple:
-        return _fit(job, model, [samples[i] for i in rows], job.labels[rows], seed, settings)
-
-    known = serving(job.modality.champion.CHAMPIONS, samples, job.dataset.fields)
-    fits = [m for m in known if m.each == (job.reads == "positions")]
+    fits = able(job, samples)
     if not fits:
         job.say(f"There is no simple champion for {job.outcome} of {job.modality.name} data.")
-        return None
-    every, results = np.arange(len(samples)), []
-    places = np.concatenate([valid for _, valid in parts])
-    order = np.argsort(places)
-    places = places[order]
-    for model in fits:
-        first, held = fit(model, every, 0), []
-        for learn, valid in parts:
-            ask = fit(model, learn, 0, first.settings)
-            held.append(whole(job, ask([samples[i] for i in valid]), job.labels[learn]))
-        said = joined(held)[order]
-        results.append((score(job, said, job.labels[places]), model, first, said))
-    best, model, first, said = max(results, key=lambda r: r[0])
-    count = job.plan.evidence.seeds if model.seeded else 1
-    fitted = [first] + [fit(model, every, seed, first.settings) for seed in range(1, count)]
-
-    def predict(rows: np.ndarray) -> np.ndarray:
-        chunk = list(Lazy(job.dataset, rows))
-        return np.stack([whole(job, ask(chunk), job.labels) for ask in fitted])
-
-    return Fitted(
-        f"simple champion: {model.name}",
-        [],
-        predict,
-        np.array([best]),
-        (places, said),
-        flops=float("nan"),
-        seconds=time.perf_counter() - began,
-        settings=dict(first.settings),
-    )
+        return {}
+    tried = [_tried(job, model, samples, parts) for model in fits]
+    best = max(tried, key=lambda one: one.score)
+    made = {"champion": _whole(job, best, samples, "simple champion", began)}
+    for one in tried:
+        if one is not best and one.model.beside:
+            made[one.model.name] = _whole(job, one, samples, "simple model", time.perf_counter())
+    return made
 
 
 def serving(
@@ -72,6 +53,52 @@ def serving(
 ) -> list[Champion]:
     """Those that read samples of this kind."""
     return [c for c in champions if c.serves is None or c.serves(samples, fields)]
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """A simple model fitted on all training rows, and what it said of rows held out; places ascend."""
+
+    model: Champion
+    first: Simple
+    places: np.ndarray
+    said: np.ndarray
+    score: float
+
+
+def _tried(job: Job, model: Champion, samples: Sequence[Sample], parts: Sequence[Any]) -> _Tried:
+    first, held = _fit(job, model, samples, job.labels, 0, None), []
+    for learn, valid in parts:
+        some = [samples[i] for i in learn]
+        ask = _fit(job, model, some, job.labels[learn], 0, first.settings)
+        held.append(whole(job, ask([samples[i] for i in valid]), job.labels[learn]))
+    places = np.concatenate([valid for _, valid in parts])
+    order = np.argsort(places)
+    places, said = places[order], joined(held)[order]
+    return _Tried(model, first, places, said, score(job, said, job.labels[places]))
+
+
+def _whole(job: Job, tried: _Tried, samples: Sequence[Sample], role: str, began: float) -> Fitted:
+    """The arm, fitted from each seed where seeds change what is learned; `began` is a clock's reading."""
+    model, first = tried.model, tried.first
+    count = job.plan.evidence.seeds if model.seeded else 1
+    more = [_fit(job, model, samples, job.labels, seed, first.settings) for seed in range(1, count)]
+    fitted = [first, *more]
+
+    def predict(rows: np.ndarray) -> np.ndarray:
+        chunk = list(Lazy(job.dataset, rows))
+        return np.stack([whole(job, ask(chunk), job.labels) for ask in fitted])
+
+    return Fitted(
+        f"{role}: {model.name}",
+        [],
+        predict,
+        np.array([tried.score]),
+        (tried.places, tried.said),
+        flops=float("nan"),
+        seconds=time.perf_counter() - began,
+        settings=dict(first.settings),
+    )
 
 
 def _fit(
@@ -84,7 +111,7 @@ def _fit(
 ) -> Simple:
     """A fitted simple model; of several tags one for each, on the rows where the tag is known."""
     learn = partial(model.fit, fields=job.dataset.fields, seed=seed)
-    if labels.ndim == 1 or model.each:
+    if labels.ndim == 1 or model.each or not job.targets.classes:
         made: Simple = learn(samples, targets=labels, outcome=job.outcome, settings=settings)
         return made
     parts: list[Any] = []
@@ -112,7 +139,8 @@ def _fit(
 
 def whole(job: Job, said: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """Probabilities over all classes from those over the classes that were seen, in their order."""
-    if said.ndim == 1 or said.shape[-1] == len(job.targets.classes):
+    classes = len(job.targets.classes)
+    if not classes or said.ndim == 1 or said.shape[-1] == classes:
         return said
     full = np.zeros((*said.shape[:-1], len(job.targets.classes)))
     full[..., np.unique(seen[seen >= 0])] = said

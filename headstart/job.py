@@ -30,6 +30,7 @@ from headstart.data import opening, quality, splits
 from headstart.data.dataset import ArrowDataset
 from headstart.data.seal import Seal
 from headstart.data.splits import MadeSplit
+from headstart.data.windows import Windows
 from headstart.engine import device as devices
 from headstart.engine import ledger, positions
 from headstart.engine.extract import Extraction, How, extract
@@ -236,22 +237,27 @@ def open_dataset(plan: Plan, given: Given | None, watcher: Watcher | None) -> Ar
     )
 
 
-def choose_uri(uri: str, modality: plugins.Modality) -> tuple[str, dict[str, Any] | None]:
-    """The URI that was asked for, or the best default; with its catalogue entry, where it has one."""
+def choose_uri(
+    uri: str, modality: plugins.Modality, outcome: str = ""
+) -> tuple[str, dict[str, Any] | None]:
+    """The URI that was asked for, or the best default, one made for the outcome before others; with its
+    catalogue entry, where it has one."""
     entries = {str(e["uri"]): e for e in modality.catalogue()}
     if uri == "auto":
-        first = next(iter(entries))
+        made = [u for u, e in entries.items() if outcome in e.get("outcomes", ())]
+        rest = [u for u, e in entries.items() if "outcomes" not in e]
+        first = next(iter(made or rest or entries))
         return first, entries[first]
     return uri, entries.get(uri.partition("?")[0])
 
 
-def load(uri: str, modality: plugins.Modality, *, offline: bool) -> Loaded:
-    """Opens a source by its URI: SCHEME:REFERENCE[?setting=value&...].
+def load(uri: str, modality: plugins.Modality, outcome: str = "", *, offline: bool) -> Loaded:
+    """Opens a source by its URI: SCHEME:REFERENCE[?setting=value&...], or the best for the outcome.
 
     Raises:
         SourceError: no such scheme or source; the nearest names are offered.
     """
-    uri, entry = choose_uri(uri, modality)
+    uri, entry = choose_uri(uri, modality, outcome)
     scheme, colon, rest = uri.partition(":")
     schemes = plugins.names("provider")
     if not colon or scheme not in schemes:
@@ -367,6 +373,8 @@ def stage_costs(backbone: Backbone, inputs: Any) -> tuple[float, ...]:
 
 def make_split(dataset: ArrowDataset, plan: Plan) -> MadeSplit:
     """The sealed split; with a test share of 0 every row is learned from, and nothing can be judged."""
+    if isinstance(dataset, Windows):
+        return dataset.split(plan.task.test_share)
     if plan.task.test_share > 0:
         return splits.make_split(dataset, plan.task, plan.seed)
     rows, none = np.arange(len(dataset)), np.empty(0, np.int64)
@@ -419,7 +427,7 @@ def open_job(
     split, outside = apart(dataset, make_split(dataset, plan), plan.task.out_of_scope, outcome)
     seal = Seal(split, cache_root() / "openings.jsonl")
     targets = heads.learn(dataset.targets(split.train))
-    loaded = load(plan.source.uri, modality, offline=offline(plan.source))
+    loaded = load(plan.source.uri, modality, outcome, offline=offline(plan.source))
     if sealed is not None:
         transform, kept = modality.batch.restore(sealed), ""
     else:

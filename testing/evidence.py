@@ -37,7 +37,7 @@ KNOWN: dict[tuple[str, str], str] = {
 }
 
 CLASSES = ("ant", "bee", "wasp")
-OUTCOMES = ("classify", "regress", "tag", "label_each")
+OUTCOMES = ("classify", "regress", "tag", "label_each", "forecast")
 SPANS = ("B-ant", "B-bee", "I-ant", "I-bee", "O")
 COUNTED = {"", "parts", "rows", "times", "FLOPs", "seconds", "bytes", "joules", "bits"}
 """Units of exact counts and clocks, which may come without an interval."""
@@ -87,6 +87,10 @@ def case(outcome: str, rows: int = 120) -> Case:
         truth, past = rng.integers(0, 3, rows), rng.integers(0, 3, rows)
         made = {r: _shares(rng, truth, a) for r, a in _ARMS.items()}
         held = _shares(rng, past, 2.0)[0]
+    elif outcome == "forecast":
+        truth, past = (_windows(rng, rows) for _ in range(2))
+        made = {r: _coming(rng, truth, a) for r, a in _ARMS.items()}
+        held = _coming(rng, past, 2.0)[0]
     else:
         truth, past = rng.normal(5, 2, rows), rng.normal(5, 2, rows)
         made = {r: truth + rng.normal(0, 1.2 / a, (3, rows)) for r, a in _ARMS.items()}
@@ -97,7 +101,8 @@ def case(outcome: str, rows: int = 120) -> Case:
     }
     metadata = {"place": np.tile(["dock", "field", "yard"], rows)[:rows]}
     groups = np.repeat(np.arange(rows // 3 + 1), 3)[:rows]
-    classes = {"regress": (), "label_each": SPANS}.get(outcome, CLASSES)
+    kinds = {"regress": (), "forecast": (), "label_each": SPANS}
+    classes = kinds.get(outcome, CLASSES)
     extra = _untrained(rows) if outcome == "classify" else {}
     head = plugins.load("head", outcome)
     score = head.SCORE
@@ -156,6 +161,19 @@ def _likely(rng: np.random.Generator, truth: np.ndarray, sharpness: float) -> np
     """(rows, 3) probabilities that lean towards the truth."""
     scores = rng.normal(size=truth.shape) + sharpness * (2 * np.nan_to_num(truth) - 1)
     return np.asarray(1 / (1 + np.exp(-scores)))
+
+
+def _windows(rng: np.random.Generator, rows: int) -> np.ndarray:
+    """(rows, 7): four coming values, some of them not known, level, spread and naive error."""
+    truth = np.column_stack([rng.normal(size=(rows, 4)), np.tile([20.0, 3.0, 0.7], (rows, 1))])
+    truth[2:, 3][rng.random(rows - 2) < 0.1] = np.nan
+    return truth
+
+
+def _coming(rng: np.random.Generator, truth: np.ndarray, sharpness: float) -> np.ndarray:
+    """(3, rows, 4) forecasts around the truth."""
+    known = np.nan_to_num(truth[:, :4])
+    return np.asarray(known + rng.normal(0, 0.6 / sharpness, (3, *known.shape)))
 
 
 def findings(name: str, **changed: Any) -> list[Finding]:

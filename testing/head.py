@@ -26,6 +26,7 @@ KNOWN: dict[tuple[str, str], str] = {
         "check_nothing_to_learn_is_refused",
         "label_each",
     ): "positions of one row can be told apart though all rows are alike",
+    ("check_unseen_class_is_refused", "forecast"): "coming values have no classes to be unseen",
 }
 
 ROWS, WIDTH, CLASSES = 90, 5, ("ant", "bee", "wasp")
@@ -46,8 +47,9 @@ def checks() -> Iterator[tuple[str, Check]]:
 def world(name: str) -> tuple[Any, np.ndarray, list[Any], Any]:
     """Module, features (90, 5) float32, raw targets that they decide, and learned targets.
 
-    Class names where the head takes them, else numbers, else tuples of tags. Where it reads positions
-    features (90, 3, 5) and tuples of three class names.
+    Class names where the head takes them, else numbers, else tuples of tags, else windows of three
+    coming values, level, spread and naive error. Where it reads positions features (90, 3, 5) and tuples
+    of three class names.
     """
     module = plugins.load("head", name)
     rng = np.random.default_rng(0)
@@ -65,13 +67,14 @@ def world(name: str) -> tuple[Any, np.ndarray, list[Any], Any]:
         [100.0 + 20.0 * float(s) for s in scores[:, 0]],
         [tuple(c for c, s, o in zip(CLASSES, row, least, strict=True) if s > o)
          for row, least in zip(scores, order[:, :1] * np.ones(3), strict=True)],
+        [np.array([*(50.0 + 10.0 * row), 50.0, 10.0, 5.0]) for row in scores],
     ]  # fmt: skip
     for raw in kinds:
         try:
             return module, features, raw, module.learn(raw)
         except (DataError, ValueError, TypeError):
             continue
-    raise Breach("a head learns from class names, numbers or tuples of tags")
+    raise Breach("a head learns from class names, numbers, tuples of tags or windows")
 
 
 def solved(name: str) -> tuple[Any, Any, np.ndarray, np.ndarray]:
@@ -87,7 +90,7 @@ def solved(name: str) -> tuple[Any, Any, np.ndarray, np.ndarray]:
         flat = Ragged(features.reshape(-1, WIDTH), np.full(ROWS, PLACES))
         solution = arms.solution(head, flat, encoded, folds)
     else:
-        solution = solve(head.problem(ROWS), features, encoded, folds=folds)
+        solution = solve(head.problem(ROWS), features, head.wanted(encoded), folds=folds)
     head.settle(solution)
     return head, solution, features, encoded
 
@@ -158,7 +161,8 @@ def check_shapes(name: str) -> None:
                 np.allclose(said.sum(-1), 1.0, atol=1e-6), "probabilities of classes add up to one"
             )
     else:
-        expect(said.shape == (ROWS,), "predict() gives (N,)")
+        tail = (head.outputs,) if head.outputs > 1 else ()
+        expect(said.shape == (ROWS, *tail), "predict() gives (N,), or (N, outputs) for several")
 
 
 def check_predictions_bear_extreme_outputs(name: str) -> None:
@@ -233,7 +237,7 @@ def check_solution_is_the_optimum(name: str) -> None:
     stated = head.problem(ROWS)
     strength = float(np.median(stated.strengths))
     problem = type(stated)(stated.loss, stated.outputs, (strength,), stated.balanced)
-    features, encoded = features.reshape(-1, WIDTH), targets.encode(raw)
+    features, encoded = features.reshape(-1, WIDTH), head.wanted(targets.encode(raw))
     if encoded.size == len(features):
         encoded = encoded.reshape(-1)
     found = solve(problem, features, encoded, folds=None, standardise="none")

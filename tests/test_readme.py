@@ -38,6 +38,7 @@ DATA = (
     ("photos", "image", "classify", 36),
     ("rows.csv", "table", "classify", 90),
     ("series.jsonl", "series", "classify", 36),
+    ("hours.csv", "series", "forecast", 20),
 )
 TEXTS = {"weather": ("rain", "snow", "wind"), "food": ("soup", "bread", "rice")}
 

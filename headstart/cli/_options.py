@@ -29,6 +29,10 @@ PLACES = {  # option -> its place in the plan
     "time": "task.columns.time",
     "sample": "task.columns.sample",
     "order": "task.columns.order",
+    "horizon": "task.forecast.horizon",
+    "history": "task.forecast.history",
+    "frequency": "task.forecast.frequency",
+    "known": "task.forecast.known",
     "per_class": "task.per_class",
     "out_of_scope": "task.out_of_scope",
     "test_share": "task.test_share",
@@ -81,7 +85,7 @@ Outcome = Annotated[
     str | None,
     _option(
         "--outcome",
-        "classify, regress, tag or label_each; otherwise read off the targets.",
+        "classify, regress, tag, label_each or forecast; otherwise read off the targets.",
         DATA,
         "NAME",
     ),
@@ -93,7 +97,10 @@ Modality = Annotated[
 Target = Annotated[
     str | None,
     _option(
-        "--target", "Column to be predicted; for tags also several: A,B or NR-*.", DATA, "COLUMN"
+        "--target",
+        "Column to be predicted; for tags and forecasts also several: A,B.",
+        DATA,
+        "COLUMN",
     ),
 ]
 Input = Annotated[
@@ -118,6 +125,25 @@ SampleBy = Annotated[
 Order = Annotated[
     str | None,
     _option("--order", "Column that orders the rows of a sample: their time.", DATA, "COLUMN"),
+]
+Horizon = Annotated[
+    int | None, _option("--horizon", "Steps to forecast: the outcome is forecast.", DATA, "STEPS")
+]
+History = Annotated[
+    int | None, _option("--history", "Steps to forecast from; 0: four periods.", DATA, "STEPS")
+]
+Frequency = Annotated[
+    str | None,
+    _option("--frequency", "One step: h, 15min, D, W, M; otherwise read off.", DATA, "STEP"),
+]
+Known = Annotated[
+    list[str] | None,
+    _option(
+        "--known",
+        "Input known ahead: a column, hour, weekday or yearday. May be repeated.",
+        DATA,
+        "NAME",
+    ),
 ]
 PerClass = Annotated[
     int | None, _option("--per-class", "Labelled rows per class to learn from; 0: all.", DATA, "N")

@@ -20,7 +20,10 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def predicted(found: Any, every: bool) -> tuple[list[str], list[list[Any]]]:
     """Columns and rows of predictions: name, prediction, confidence, where it was told how far a row lies
     outside the known classes and whether that is out of scope, and with `every` p_CLASS for all. Of labels
-    of positions each span is a row."""
+    of positions each span is a row; a table that they bring is given as it is."""
+    if found.table is not None:
+        columns, lines = found.table
+        return list(columns), [list(line) for line in lines]
     if getattr(found, "spans", None) is not None:
         return ["name", "first", "last", "prediction", "text", "confidence"], [
             [name, s.first, s.last, s.label, s.text, s.confidence]

@@ -55,6 +55,10 @@ class Head(nn.Module):
         """Mean loss over rows. outputs (N, outputs), targets as `Targets.encode` gave them."""
         raise TypeError(f"{type(self).__name__} has no loss().")
 
+    def wanted(self, targets: np.ndarray) -> np.ndarray:
+        """What of the encoded targets the convex problem is to give: (N,) or (N, outputs)."""
+        return targets
+
     def problem(self, rows: int) -> Problem:
         """The convex problem on stored features; `engine/solve.py` solves it."""
         raise TypeError(f"{type(self).__name__} describes no convex problem.")
@@ -65,19 +69,25 @@ class Head(nn.Module):
 
     def predict(self, outputs: np.ndarray) -> np.ndarray:
         """Raw outputs (N, outputs) -> what arms and packs give: probabilities (N, classes), or numbers
-        (N,); of positions (N, L, outputs) -> (N, L, classes)."""
+        (N,) or (N, outputs); of positions (N, L, outputs) -> (N, L, classes)."""
         raise TypeError(f"{type(self).__name__} has no predict().")
 
 
 @runtime_checkable
 class Targets(Protocol):
-    """How raw targets become numbers; learned on training rows, sealed in the pack."""
+    """How raw targets become numbers; learned on training rows, sealed in the pack.
+
+    Two functions more are used where they are offered: `informed(said, labels, features,
+    groups)`, the targets with what the trained model's held-out outputs tell of its errors and the features
+    of the training rows of what is usual; and `told(outputs, targets, features)`, columns of numbers,
+    (N, steps) each, where a row is told as more than one value.
+    """
 
     outcome: str
     classes: tuple[str, ...]
 
     def encode(self, targets: Sequence[Any]) -> np.ndarray:
-        """Raw targets (N,) -> numbers (N,) or (N, classes), or classes of positions (N, L) with -1 where
+        """Raw targets (N,) -> numbers (N,) or (N, columns), or classes of positions (N, L) with -1 where
         there is no label. Raises DataError for a class never seen."""
         ...
 

@@ -119,7 +119,7 @@ class Simple:
     """A fitted simple model; call it with samples.
 
     Attributes:
-        predict: samples (N) -> probabilities (N, classes) or numbers (N,).
+        predict: samples (N) -> probabilities (N, classes), numbers (N,) or forecasts (N, horizon).
         settings: what cross-validation chose; another fit that is given them chooses nothing.
     """
 
@@ -141,6 +141,8 @@ class Champion:
         serves: (samples, fields) -> whether it reads samples of this kind; None: all of the modality.
         each: whether it labels each position: targets are (N, L) with -1 where there is no label, and its
             predictions (N, L, classes) with NaN behind a row's end.
+        outcomes: what it can be fitted to, where it does not label positions; a tag is a class for it.
+        beside: whether it is read on the test rows, and shown, though another one was chosen.
     """
 
     name: str
@@ -148,6 +150,8 @@ class Champion:
     seeded: bool = False
     serves: Callable[[Sequence[Sample], Sequence[Field]], bool] | None = None
     each: bool = False
+    outcomes: tuple[str, ...] = ("classify", "regress", "tag")
+    beside: bool = False
 
 
 class ChampionFile(Protocol):

@@ -49,6 +49,9 @@ class Read(Protocol):
             Then there is `places` too: a cell as the table holds it -> (start, end) of every unit, in the
             measure in which spans are given (characters of a text).
 
+        WINDOWS: whether a sample may be a window of a longer table: then `load` takes an array of numbers,
+            NaN where one is missing; absent means no.
+
     `claim` meets a column that orders the steps of a sample under a name with " as order per " in it.
 
     A reader may also offer `refused(name, values) -> str`: why a column that it did not claim is no input,

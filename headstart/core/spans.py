@@ -72,7 +72,9 @@ def find(labels: np.ndarray, known: Scheme) -> Found:
 
 def right(told: Found, true: Found) -> np.ndarray:
     """(..., positions) true where a told span begins that is right."""
-    return told.starts & true.starts & (told.kinds == true.kinds) & (told.ends == true.ends)
+    both: np.ndarray = told.starts & true.starts
+    both &= (told.kinds == true.kinds) & (told.ends == true.ends)
+    return both
 
 
 def listed(labels: np.ndarray, known: Scheme) -> list[tuple[int, int, str]]:

@@ -34,6 +34,24 @@ class Columns:
 
 
 @dataclass(frozen=True)
+class Ahead:
+    """What is forecast, and from what.
+
+    Attributes:
+        horizon: steps to forecast.
+        history: steps to forecast from; 0: four periods, at least the horizon.
+        frequency: "h", "15min", "D", "M" ...: one step; "": read off the time stamps.
+        known: inputs whose coming values are known when a forecast is made: columns, or the parts
+            "hour", "weekday" and "yearday" of the calendar.
+    """
+
+    horizon: int = 0
+    history: int = 0
+    frequency: str = ""
+    known: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class TaskCard:
     """Why the run is made; printed in the report, compared between runs."""
 
@@ -51,8 +69,8 @@ class Task:
     Attributes:
         data: folder of class folders, a CSV, Parquet, JSONL or CoNLL file, a folder of such files, or
             "hf:NAME[:CONFIG][:SPLIT]", a data set of the hub; "" for arrays in memory.
-        outcome: a file name of `heads/`: "classify", "regress", "tag", "label_each"; "auto" reads it off
-            the targets.
+        outcome: a file name of `heads/`: "classify", "regress", "tag", "label_each", "forecast"; "auto"
+            reads it off the targets.
         modality: a folder name of `modalities/`, or "auto".
         per_class: labelled rows per class to learn from (drawn with the plan's seed); 0: all.
         test_share: share of rows in the sealed test split, where no split column fixes it.
@@ -60,6 +78,7 @@ class Task:
         near_duplicates: whether near-duplicates are kept on one side of the split.
         out_of_scope: the label that means "none of the known classes": never learned as a class, its
             rows serve to choose and to judge what tells such rows; "": there is none.
+        forecast: horizon, history, frequency; a horizon asks for the outcome "forecast".
     """
 
     data: str = ""
@@ -72,3 +91,4 @@ class Task:
     tolerate: float = 0.05
     near_duplicates: bool = True
     out_of_scope: str = ""
+    forecast: Ahead = field(default_factory=Ahead)

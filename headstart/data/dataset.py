@@ -57,7 +57,10 @@ class ArrowDataset:
         sensitive: names of the sensitive metadata columns.
         near: near-duplicate radius of the signatures in bits.
         total: rows that were there before any was set aside.
+        form: what it takes to make rows of another table, where rows are not the table's own.
     """
+
+    form: Mapping[str, Any] = {}
 
     def __init__(
         self, batches: Sequence[pa.RecordBatch], about: About, reader: Read, root: Path

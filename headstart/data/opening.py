@@ -12,7 +12,7 @@ from headstart.core.dataset import Field, SetAside
 from headstart.core.reader import Read
 from headstart.core.run import Watcher
 from headstart.core.task import Columns, Task
-from headstart.data import containers, folders, hub, quality, reshape, storage, tags
+from headstart.data import containers, folders, hub, quality, reshape, storage, tags, windows
 from headstart.data.arrays import Inputs, as_columns, bare, uneven
 from headstart.data.build import FORMAT, Order, build, check_classes, reader_digest, reopen
 from headstart.data.dataset import ArrowDataset
@@ -52,6 +52,8 @@ def open_data(
             "Parquet or JSONL file; check the path. A data set of the hub is named hf:OWNER/NAME."
         )
     storage.folder(cache)
+    if windows.asked(task):
+        return _windows(path, task, readers, cache, watcher)
     order = _order(_found(path, task, readers, offline), task, readers, cache, watcher)
     made = _again(order) or build(order)
     check_classes(made)
@@ -147,6 +149,11 @@ def from_arrays(
         cache: folder of the Arrow file; None keeps it in memory.
     """
     task = task or Task()
+    if windows.asked(task):
+        raise DataError(
+            "Arrays came with the outcome forecast. Expected the path of a table with a column of "
+            "values, and one of time; write them to one."
+        )
     own = containers.gather(inputs, readers, task.columns)
     if own is not None:
         readers = {own[0]: readers[own[0]]}
@@ -207,6 +214,18 @@ def _found(path: Path, task: Task, readers: Mapping[str, Read], offline: bool) -
     return _Found(listing.table, path, listing)
 
 
+def _windows(
+    path: Path, task: Task, readers: Mapping[str, Read], cache: Path, watcher: Watcher | None
+) -> ArrowDataset:
+    """Windows of the series in a table. Raises DataError."""
+    file = folders.single_table(path) if path.is_dir() else path
+    if file is None:
+        raise DataError(
+            f"{path} holds no table. Expected one with a column of values, and one of time, to forecast."
+        )
+    return windows.open_windows(open_table(file), task, readers, cache=cache, watcher=watcher)
+
+
 def _order(
     found: _Found, task: Task, readers: Mapping[str, Read], cache: Path, watcher: Watcher | None
 ) -> Order:
@@ -217,8 +236,8 @@ def _order(
         layout = _folder_layout(found.listing, task, readers, root)
     else:
         task = replace(task, modality=found.modality or task.modality)
-        table, task = reshape.reshaped(table, task, readers.get(task.modality))
         table, task = tags.gathered(table, task)
+        table, task = reshape.reshaped(table, task, readers.get(task.modality))
         layout = arrange(table, task, readers, root)
     reader = readers[layout.modality]
     told = [FORMAT, table.stamp, layout, task.near_duplicates, reader_digest(reader)]

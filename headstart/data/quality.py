@@ -125,7 +125,11 @@ def _conflicts(same: np.ndarray, targets: Sequence[Any]) -> list[np.ndarray]:
     order = np.argsort(same, kind="stable")
     pieces = np.split(order, np.flatnonzero(np.diff(same[order])) + 1)
     several = [p for p in pieces if len(p) > 1]
-    return [p for p in several if len({targets[i] for i in p}) > 1]
+    return [p for p in several if len({_plain(targets[i]) for i in p}) > 1]
+
+
+def _plain(target: Any) -> Any:
+    return target.tobytes() if isinstance(target, np.ndarray) else target
 
 
 def _classes(targets: Sequence[Any], facts: dict[str, Any], warnings: list[str]) -> None:

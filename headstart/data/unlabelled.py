@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from headstart.core.dataset import Field
 from headstart.core.reader import Read
 from headstart.core.run import Watcher
-from headstart.data import containers, folders, reshape
+from headstart.data import containers, folders, reshape, windows
 from headstart.data.arrays import Inputs, as_columns
 from headstart.data.build import Order, build
 from headstart.data.dataset import ArrowDataset
@@ -37,6 +38,7 @@ def open_samples(
     root: Path | None = None,
     *,
     modality: str = "",
+    form: Mapping[str, Any] | None = None,
     cache: Path | None = None,
     watcher: Watcher | None = None,
 ) -> ArrowDataset:
@@ -45,11 +47,14 @@ def open_samples(
     Args:
         inputs: a folder, a file, several files, a table without target, or arrays.
         root: folder that relative paths in cells start from; None: the table's, or the current one.
+        form: how windows were cut in training, where rows are windows.
 
     Raises:
         DataError: a field of training is missing; it is named. Bad rows are set aside, however many.
     """
     came = _came(inputs, fields, reader, root)
+    if form:
+        return windows.for_prediction(came.table, form, reader)
     table, naming = reshape.again(came.table, fields)
     table, notes = _completed(table, fields, reader)
     head = table.head(200)

@@ -12,8 +12,9 @@ from headstart.evidence._interval import LEVEL, scale_interval, share_interval, 
 
 
 def outputs(case: Case, arm: Arm) -> np.ndarray:
-    """The arm's outputs, checked: (seeds, rows, classes), or (seeds, rows) where there are no classes; of
-    positions (seeds, rows, positions, classes) with as many positions as the targets, NaN behind the end.
+    """The arm's outputs, checked: (seeds, rows, classes); where there are no classes (seeds, rows), or
+    (seeds, rows, steps) for targets of several numbers a row; of positions (seeds, rows, positions,
+    classes) with as many positions as the targets, NaN behind the end.
 
     Raises:
         ContractError: the shape does not fit targets and classes, or a value is not finite.
@@ -22,7 +23,9 @@ def outputs(case: Case, arm: Arm) -> np.ndarray:
     rows = len(case.targets)
     tail: tuple[int, ...] = (rows, len(case.classes)) if case.classes else (rows,)
     truth = np.asarray(case.targets)
-    each = truth.ndim == 2 and truth.dtype.kind == "i"
+    if not case.classes and truth.ndim == 2:
+        tail = (rows, *found.shape[2:3])
+    each = bool(case.classes) and truth.ndim == 2 and truth.dtype.kind == "i"
     if each and found.ndim == 4:
         tail = (rows, truth.shape[1], len(case.classes))
         found = fitted(found, truth.shape[1])

@@ -193,12 +193,14 @@ def _numbers(values: Any) -> list[float]:
     return [float(v) if isinstance(v, (int, float)) else math.nan for v in values or ()]
 
 
-def _axes(x: list[float], spread: list[float], diagonal: bool) -> tuple[_Axis, _Axis]:
+def _axes(
+    x: list[float], spread: list[float], diagonal: bool, even: bool = False
+) -> tuple[_Axis, _Axis]:
     if diagonal:
         return _Axis(0.0, 1.0), _Axis(0.0, 1.0)
     finite = [v for v in x if math.isfinite(v)]
     left, right = (min(finite), max(finite)) if finite else (0.0, 1.0)
-    log = left > 0 and right / left >= 8
+    log = left > 0 and right / left >= 8 and not even
     pad = (right / left) ** 0.06 if log else 0.06 * (right - left) or 0.5
     across = _Axis(left / pad, right * pad, True) if log else _Axis(left - pad, right + pad)
     seen = [v for v in spread if math.isfinite(v)] or [0.0, 1.0]
@@ -213,28 +215,31 @@ def curve(data: Mapping[str, Any]) -> Markup:
     """A line with dots, its interval as a band, and (with `diagonal`) the line of perfect agreement.
 
     Args:
-        data: "x", "y" and, where known, "low", "high", "n", "x_label", "y_label", "diagonal", "unit".
+        data: "x", "y" and, where known, "low", "high", "n", "x_label", "y_label", "diagonal", "unit"; and
+            "beside", a second line over the same "x", with its name "beside_label".
     """
     points = _points(data)
+    beside = _beside(data)
     if not points:
         return tag("p", escape("There are no points to draw."), class_="note")
     diagonal = bool(data.get("diagonal"))
     x = [p[0] for p in points]
-    across, up = _axes(x, [v for p in points for v in p[1:4]], diagonal)
+    seen = [*(v for p in points for v in p[1:4]), *(y for _, y in beside)]
+    across, up = _axes(x, seen, diagonal, even=bool(beside))
     drawn = [_mass(points, across)] if diagonal else []
     for t in ticks(up.low, up.high, 6):
         drawn.append(_stroke(f"M0 {100 - up.at(t):.2f}H100", "grid"))
     if diagonal:
         drawn.append(_stroke("M0 100 100 0", "reference"))
-    drawn += _band(points, across, up)
-    drawn.append(
-        _stroke(
-            "M" + " ".join(f"{across.at(p[0]):.2f} {100 - up.at(p[1]):.2f}" for p in points), "line"
-        )
-    )
-    drawn += [
-        _stroke(f"M{across.at(p[0]):.2f} {100 - up.at(p[1]):.2f}h.01", "point") for p in points
-    ]
+    band = _band(points, across, up)
+    drawn += band[:1] if beside else band
+    if beside:
+        drawn.append(_stroke(_path(beside, across, up), "beside"))
+    drawn.append(_stroke(_path([p[:2] for p in points], across, up), "line"))
+    if not beside:
+        drawn += [
+            _stroke(f"M{across.at(p[0]):.2f} {100 - up.at(p[1]):.2f}h.01", "point") for p in points
+        ]
     said = (
         f"{data.get('y_label') or 'y'} against {data.get('x_label') or 'x'}, {len(points)} points"
     )
@@ -257,6 +262,17 @@ def _points(data: Mapping[str, Any]) -> list[Point]:
     rest = [(_numbers(data.get(k)) + [math.nan] * size)[:size] for k in ("low", "high", "n")]
     found = zip(x[:size], y[:size], *rest, strict=True)
     return sorted(p for p in found if math.isfinite(p[0]) and math.isfinite(p[1]))
+
+
+def _beside(data: Mapping[str, Any]) -> list[tuple[float, float]]:
+    """Finite (x, y) of the second line, by rising x."""
+    found = zip(_numbers(data.get("x")), _numbers(data.get("beside")), strict=False)
+    return sorted(p for p in found if math.isfinite(p[0]) and math.isfinite(p[1]))
+
+
+def _path(points: Sequence[Sequence[float]], across: _Axis, up: _Axis) -> str:
+    """One line through (x, y)."""
+    return "M" + " ".join(f"{across.at(x):.2f} {100 - up.at(y):.2f}" for x, y in points)
 
 
 def _stroke(path: str, kind: str) -> Markup:
@@ -320,7 +336,7 @@ def _framed(
     labels = [_lettered(p, across, up, share) for p in points] if few else []
     return tag(
         "div",
-        tag("div", escape(data.get("y_label") or ""), class_="ylabel"),
+        tag("div", escape(data.get("y_label") or ""), _second(data), class_="ylabel"),
         tag(
             "div",
             tag("div", *left, class_="ylabels"),
@@ -331,6 +347,12 @@ def _framed(
         tag("div", escape(data.get("x_label") or ""), class_="xlabel"),
         class_="curve square" if data.get("diagonal") else "curve lettered" if few else "curve",
     )
+
+
+def _second(data: Mapping[str, Any]) -> Markup:
+    """What the second line is, in its own colour."""
+    name = data.get("beside_label") if data.get("beside") else ""
+    return tag("span", escape(f"; dashed: {name}"), class_="beside") if name else Markup("")
 
 
 def _lettered(point: Point, across: _Axis, up: _Axis, unit: str) -> Markup:

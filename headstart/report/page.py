@@ -26,7 +26,9 @@ from headstart.report.exhibits import Samples, exhibited, figures, grouped, rest
 VERDICTS = {"helped": "helped", "harmed": "harmed", "no evidence": "none"}
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 SEEDS = re.compile(r"(?:\d+|one) seeds?\b")
-LISTED = frozenset({"compare", "errors", "more"})  # rooms whose observed figures stand at the top
+LISTED = frozenset(
+    {"compare", "errors", "ahead", "more"}
+)  # rooms whose observed figures stand at the top
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,14 @@ ROOMS = (
         "Each row of the matrix is a true class and adds up to all its test rows; what lies off the "
         "diagonal was taken for something else.",
         "accuracy ranking confusion scores mistakes errors quality performance regression residuals "
-        "positions",
+        "positions tags",
+    ),
+    _room(
+        "ahead",
+        "How far ahead it sees",
+        "The line is the forecast, the dashed one what came; the band holds nine in ten of held-out "
+        "values. Errors are in units of the error that repeating the last period makes.",
+        "forecast",
     ),
     _room(
         "trust",

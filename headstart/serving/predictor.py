@@ -19,6 +19,7 @@ from headstart.core.run import Watcher
 from headstart.core.source import Loaded
 from headstart.data import opening
 from headstart.data.dataset import ArrowDataset
+from headstart.data.windows import Windows
 from headstart.engine import device as devices
 from headstart.engine import loop, positions
 from headstart.engine.extract import Extraction, How, extract
@@ -64,6 +65,7 @@ class Predictions:
         spans: where positions have labels, what was found in each row.
         scope: (rows,) how far each row lies outside the known classes; None where it was not asked for.
         outside: (rows,) of bool: whether that is farther than the sealed threshold; or None.
+        table: columns, and lines of them, where a row is told as more than one value; else None.
     """
 
     names: list[str]
@@ -75,6 +77,7 @@ class Predictions:
     spans: list[list[Span]] | None = None
     scope: np.ndarray | None = None
     outside: np.ndarray | None = None
+    table: tuple[list[str], list[list[Any]]] | None = None
 
 
 class Predictor:
@@ -180,7 +183,12 @@ class Predictor:
             PlanError: the scope was asked for, and the pack has no detector.
         """
         dataset = opening.open_samples(
-            inputs, self.pack.fields, self.reader, modality=self.pack.modality, watcher=watcher
+            inputs,
+            self.pack.fields,
+            self.reader,
+            modality=self.pack.modality,
+            form=self.pack.recipe.get("form"),
+            watcher=watcher,
         )
         before = dict(self.transform.counts)
         said, made = self.outputs(dataset, np.arange(len(dataset)), watcher)
@@ -195,6 +203,7 @@ class Predictor:
             bad=[*dataset.set_aside, *late],
             notes=(*dataset.notes, *counted),
             spans=self._spans(dataset, made.rows, said),
+            table=self._steps(dataset, said, made),
         )
         told = self.pack.recipe.get("scope", {})
         if not scope and not told.get("label"):
@@ -223,6 +232,20 @@ class Predictor:
                 ]
             )
         return found
+
+    def _steps(
+        self, dataset: ArrowDataset, said: np.ndarray, made: Extraction
+    ) -> tuple[list[str], list[list[Any]]] | None:
+        """A line a step of each window: its name, moment, steps ahead, and what the targets tell of it."""
+        if not isinstance(dataset, Windows):
+            return None
+        told = self.targets.told(said, dataset.targets(made.rows), np.asarray(made.features))
+        lines: list[list[Any]] = []
+        for row, (name, moments) in enumerate(dataset.steps(made.rows)):
+            for step, moment in enumerate(moments):
+                values = [float(v[row, step]) for v in told.values()]
+                lines.append([name, moment, step + 1, *("" if v != v else v for v in values)])
+        return ["name", "time", "step", *told], lines
 
 
 def _guard(pack: PackParts) -> Detector | None:

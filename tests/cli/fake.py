@@ -36,6 +36,7 @@ class Predictions:
     classes: tuple[str, ...]
     bad: list[SetAside]
     notes: tuple[str, ...] = ()
+    table: tuple[list[str], list[list[Any]]] | None = None
 
 
 class Run:

@@ -18,6 +18,7 @@ from headstart.core.source import Loaded
 from headstart.errors import SourceError
 from headstart.modalities.series import network
 from headstart.modalities.series._kernels import RandomConvolutions
+from headstart.modalities.series._recent import RecentValues
 
 VALUES, PLACES = "values", "places"
 KERNELS = 512
@@ -150,6 +151,9 @@ def stage(loaded: Loaded, transform: Transform) -> Backbone:
             kernels=int(asked),
             seed=int(loaded.config.get("seed", 0)),
         )
+    if kind == "recent_values":  # of a whole octave, as lengths of training rows vary
+        told = channels + bool(transform.marked)  # type: ignore[attr-defined]
+        return RecentValues(told, 2 * int(transform.steps) - 1)  # type: ignore[attr-defined]
     if kind == "encoder" and isinstance(made, nn.Identity):  # drawn when the channels are known
         with torch.inference_mode(False):
             made = network.builder(channels=width)(int(loaded.config.get("seed", 0)))

@@ -12,7 +12,13 @@ from threadpoolctl import threadpool_limits
 from headstart.core.dataset import Field, Sample
 from headstart.core.modality import Champion, Simple
 from headstart.modalities import _simple
-from headstart.modalities.series import _minirocket, _ridge, _statistics, batch
+from headstart.modalities.series import (
+    _forecasters,
+    _minirocket,
+    _ridge,
+    _statistics,
+    batch,
+)
 
 TREES = 200
 MOST_ROWS = 5_000
@@ -94,4 +100,9 @@ def fit_statistics(
 CHAMPIONS = (
     Champion("MiniRocket + ridge", fit_minirocket, seeded=True),
     Champion("statistics + extremely randomised trees", fit_statistics, seeded=True),
+    Champion("seasonal naive", _forecasters.fit_naive, outcomes=("forecast",), beside=True),
+    Champion(
+        "exponential smoothing", _forecasters.fit_smoothing, outcomes=("forecast",), beside=True
+    ),
+    Champion("linear autoregression", _forecasters.fit_linear, outcomes=("forecast",)),
 )

@@ -24,6 +24,7 @@ FILE_KIND = ""
 NEAR = 3
 MANY = True
 ARRAYS = True
+WINDOWS = True
 
 BITS = 512
 PLACES = 192

@@ -20,10 +20,12 @@ def write(folder: Path, outcome: str, rows: int, seed: int) -> Path:
     """Writes `series.jsonl`: two channels `a` and `b` of 40 to 56 steps, some missing, and `label`.
 
     The form of `a` is the class; `b` is the same wave, late and noisy. For "regress" the label is the
-    number of periods.
+    number of periods. For "forecast" one table is written, `hours.csv`: see `_hours`.
     """
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
+    if outcome == "forecast":
+        return _hours(folder / "hours.csv", 20 * rows, rng)
     path = folder / "series.jsonl"
     with path.open("w", encoding="utf-8") as handle:
         for row in range(rows):
@@ -36,6 +38,15 @@ def write(folder: Path, outcome: str, rows: int, seed: int) -> Path:
             cells = {"a": _cells(first, rng), "b": _cells(second, rng)}
             told = float(label) if outcome == "regress" else label
             handle.write(json.dumps({**cells, "label": told}) + "\n")
+    return path
+
+
+def _hours(path: Path, hours: int, rng: np.random.Generator) -> Path:
+    """A row an hour: `date`, and `load`, a daily wave with noise."""
+    start = np.datetime64("2024-01-01T00", "h")
+    load = 50 + 8 * np.sin(2 * np.pi * np.arange(hours) / 24) + rng.normal(size=hours)
+    lines = [f"{start + k}:00,{value:.3f}" for k, value in enumerate(load)]
+    path.write_text("\n".join(["date,load", *lines]) + "\n", "utf-8")
     return path
 
 

@@ -1,0 +1,92 @@
+"""Even grids in time: frequencies, positions, moments, and after how many steps series repeat."""
+
+from __future__ import annotations
+
+import datetime
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headstart.data import calendar
+from headstart.data.calendar import DAY, Grid
+from headstart.errors import PlanError
+
+
+def days(*dates: str) -> np.ndarray:
+    return np.array([calendar.seconds(d) for d in dates])
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "size"),
+    [
+        ("h", "seconds", 3600.0),
+        ("15min", "seconds", 900.0),
+        ("2 D", "seconds", 2 * DAY),
+        ("M", "months", 1.0),
+        ("Q", "months", 3.0),
+        ("5", "steps", 5.0),
+    ],
+)
+def test_frequencies_are_read(text: str, unit: str, size: float) -> None:
+    made = calendar.parsed(text)
+    assert (made.unit, made.size) == (unit, size)
+
+
+@pytest.mark.parametrize("text", ["soon", "0h", "", "1.5M"])
+def test_what_is_no_frequency_is_refused(text: str) -> None:
+    with pytest.raises(PlanError, match="15min"):
+        calendar.parsed(text)
+
+
+def test_months_are_even_though_their_days_are_not() -> None:
+    moments = days("2023-01-31", "2023-02-28", "2023-03-31", "2023-04-30")
+    grid = calendar.inferred([moments], True)
+    assert (grid.unit, grid.size) == ("months", 1.0)
+    start = float(calendar.months(moments[:1])[0])
+    placed = Grid("months", 1.0, start, True)
+    assert placed.at(moments).tolist() == [0, 1, 2, 3]
+    assert placed.told(13) == "2024-02-01"
+
+
+@given(st.integers(0, 10**6), st.sampled_from(["s", "15min", "h", "D", "W"]))
+def test_a_position_lies_where_its_moment_says(position: int, frequency: str) -> None:
+    asked = calendar.parsed(frequency)
+    grid = Grid(asked.unit, asked.size, calendar.seconds("2024-02-29"), True)
+    assert round(float(grid.at(np.array([grid.moment(position)]))[0])) == position
+    assert Grid(*grid.state()) == grid
+
+
+def test_the_step_is_the_usual_one_although_some_are_left_out() -> None:
+    moments = days(*(f"2024-01-{d:02d}" for d in (1, 2, 3, 6, 7, 8, 20)))
+    assert calendar.inferred([moments], True).words == "1 d"
+
+
+def test_dates_and_texts_are_the_same_moment() -> None:
+    told = [
+        datetime.date(2024, 3, 1),
+        datetime.datetime(2024, 3, 1),
+        "2024-03-01",
+        "2024-03-01T00:00",
+    ]
+    assert len({calendar.seconds(t) for t in told}) == 1
+    assert np.isnan(calendar.seconds("never"))
+
+
+def test_the_period_is_a_turn_of_the_calendar_or_what_repeats() -> None:
+    rng = np.random.default_rng(0)
+    hourly = Grid("seconds", 3600.0, dated=True)
+    assert calendar.period(hourly, [np.zeros(100)])[0] == 24
+    daily = Grid("seconds", DAY, dated=True)
+    assert calendar.period(daily, [np.zeros(100)])[0] == 7
+    steps = Grid("steps", 1.0)
+    wave = np.sin(np.arange(300) * 2 * np.pi / 17) + 0.1 * rng.normal(size=300)
+    assert calendar.period(steps, [wave])[0] == 17
+    assert calendar.period(steps, [rng.normal(size=300).cumsum()])[0] == 1
+
+
+def test_monday_morning_is_where_the_week_begins() -> None:
+    grid = Grid("seconds", 3600.0, calendar.seconds("2024-01-01"), True)  # a Monday
+    sine, cosine = calendar.turned(grid, np.array([0, 84, 168]), "weekday")
+    assert np.allclose(sine, 0, atol=1e-9) and np.allclose(cosine, [1, -1, 1])
