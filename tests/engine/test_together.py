@@ -134,10 +134,15 @@ def test_a_person_ends_all_at_their_next_step(monkeypatch: pytest.MonkeyPatch) -
 
     threads = torch.get_num_threads()
     main = threading.main_thread().ident
+    # a shell starts background jobs with the signal ignored
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Timer(0.5, signal.pthread_kill, [main, signal.SIGINT]).start()
     began = time.perf_counter()
-    with pytest.raises(KeyboardInterrupt):
-        together.run([endless, endless, endless], None)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            together.run([endless, endless, endless], None)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert time.perf_counter() - began < 10
     assert ended == [True, True]
     assert torch.get_num_threads() == threads
