@@ -54,17 +54,15 @@ def test_one_folder_is_enough_to_be_found(added: str) -> None:
     }
 
 
-@pytest.mark.parametrize(("name", "check"), list(modality.checks()), ids=lambda v: str(v)[:50])
-def test_the_modality_suite_passes(added: str, name: str, check: _things.Check) -> None:
-    check(added)
+@pytest.mark.parametrize("name", dict(modality.checks()))
+def test_the_modality_suite_passes(added: str, name: str) -> None:
+    dict(modality.checks())[name](added)
 
 
 @pytest.mark.parametrize("source", ["tiny", "builtin:colour-mix"])
-@pytest.mark.parametrize(("name", "check"), list(backbone.checks()), ids=lambda v: str(v)[:50])
-def test_the_backbone_suite_passes(
-    added: str, name: str, check: _things.Check, source: str
-) -> None:
-    check(f"{added}/{source}")
+@pytest.mark.parametrize("name", dict(backbone.checks()))
+def test_the_backbone_suite_passes(added: str, name: str, source: str) -> None:
+    dict(backbone.checks())[name](f"{added}/{source}")
 
 
 def test_every_strategy_meets_it(added: str) -> None:
