@@ -16,6 +16,7 @@ BENCHMARKS = (
     "planted_worlds",
     "by_hand",
     "real_sets",
+    "kinds",
 )
 
 
