@@ -17,6 +17,7 @@ BENCHMARKS = (
     "by_hand",
     "real_sets",
     "kinds",
+    "loading",
 )
 
 

@@ -1,15 +1,16 @@
-"""Series from a Parquet file to stored features, beside the bare forward loop; memory at ten times the rows.
+"""Sounds and series from a Parquet file to stored features, beside the bare forward loop; and their memory.
 
-    python -m benchmarks.series_loading [--rows 2000] [--steps 1024]
+    python -m benchmarks.loading [--rows 2000] [--seconds 1.0] [--steps 1024]
 
 The bare loop forwards batches that lie ready in memory and keeps the features. `extract` reads, scales,
 batches, forwards and stores. Both run eager PyTorch on as many cores; the better of two turns
-counts. Memory is what a fresh process takes above its imports.
+counts. Memory is what a fresh process takes above its imports, for the rows and for ten times as many.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import soundfile
 import torch
 
 from headstart.core import digest, machine, plugins
@@ -35,26 +37,49 @@ from headstart.features.store import LmdbStore
 from headstart.job import Lazy, load
 
 BATCH = 32
-SOURCES = ("builtin:random-convolutions", "builtin:series-encoder")
+SOURCES = (
+    ("audio", "builtin:formula"),
+    ("series", "builtin:random-convolutions"),
+    ("series", "builtin:series-encoder"),
+)
+RATE = 16000
 
 
-def write(path: Path, rows: int, steps: int) -> None:
-    """Random walks, two classes, in batches, so that writing takes no memory."""
+def write(path: Path, kind: str, rows: int, length: float) -> None:
+    """Two classes of random walks, or of hums in noise as FLAC; in batches, so that it takes no memory."""
     rng = np.random.default_rng(0)
-    schema = pa.schema([("signal", pa.list_(pa.float32())), ("label", pa.string())])
+    cell = pa.binary() if kind == "audio" else pa.list_(pa.float32())
+    schema = pa.schema([(kind, cell), ("label", pa.string())])
     with pq.ParquetWriter(path, schema) as writer:
         for start in range(0, rows, 500):
             count = min(500, rows - start)
-            walks = rng.normal(size=(count, steps)).cumsum(1).astype(np.float32)
             labels = [f"c{i % 2}" for i in range(count)]
-            writer.write_table(pa.table([list(walks), labels], schema=schema))
+            cells = hums(rng, count, length) if kind == "audio" else walks(rng, count, int(length))
+            writer.write_table(pa.table([cells, labels], schema=schema))
 
 
-def opened(path: Path, source: str) -> tuple[Any, Any, Any]:
+def walks(rng: np.random.Generator, count: int, steps: int) -> list[np.ndarray]:
+    """Random walks."""
+    return list(rng.normal(size=(count, steps)).cumsum(1).astype(np.float32))
+
+
+def hums(rng: np.random.Generator, count: int, seconds: float) -> list[bytes]:
+    """Tones in noise, encoded."""
+    time_s = np.arange(int(seconds * RATE)) / RATE
+    made = []
+    for pitch in rng.uniform(100, 2000, size=count):
+        sound = 0.3 * np.sin(2 * np.pi * pitch * time_s) + 0.02 * rng.normal(size=len(time_s))
+        held = io.BytesIO()
+        soundfile.write(held, sound.astype(np.float32), RATE, format="FLAC")
+        made.append(held.getvalue())
+    return made
+
+
+def opened(path: Path, kind: str, source: str) -> tuple[Any, Any, Any]:
     """Data set, transform and backbone."""
-    modality = plugins.Modality("series")
-    task = Task(data=str(path), modality="series")
-    data = open_data(task, {"series": modality.read}, cache=path.parent / "cache")
+    modality = plugins.Modality(kind)
+    task = Task(data=str(path), modality=kind)
+    data = open_data(task, {kind: modality.read}, cache=path.parent / "cache")
     loaded = load(source, modality, offline=True)
     some = Lazy(data, np.arange(min(500, len(data))))
     transform = modality.batch.make(loaded.source.preprocessing, data.fields, some)
@@ -127,42 +152,59 @@ class Watch:
         self._thread.join()
 
 
-def peak(rows: int, steps: int) -> float:
+def peak(kind: str, source: str, rows: int, length: float) -> float:
     """Megabytes above the imports of a fresh process that opens and extracts `rows` rows."""
-    command = [sys.executable, "-m", "benchmarks.series_loading", "--peak", "--rows", str(rows)]
-    done = subprocess.run(
-        [*command, "--steps", str(steps)], capture_output=True, text=True, check=True
-    )
+    command = [sys.executable, "-m", "benchmarks.loading", "--peak", kind, source]
+    command += ["--rows", str(rows), "--length", str(length)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     return float(json.loads(done.stdout.splitlines()[-1]))
+
+
+def alone(kind: str, source: str, rows: int, length: float) -> None:
+    """Prints the memory of one extraction."""
+    with tempfile.TemporaryDirectory() as held:
+        write(Path(held) / "rows.parquet", kind, rows, length)
+        torch.ones(8).sum()
+        with Watch() as watch:
+            ours(*opened(Path(held) / "rows.parquet", kind, source), Path(held))
+        print(json.dumps(watch.most / 1e6))
+
+
+def row(kind: str, source: str, rows: int, length: float) -> str:
+    """One row of the table."""
+    with tempfile.TemporaryDirectory() as held:
+        write(Path(held) / "rows.parquet", kind, rows, length)
+        parts = opened(Path(held) / "rows.parquet", kind, source)
+        loop = min(bare(*parts) for _ in range(2))
+        whole = min(ours(*parts, Path(held)) for _ in range(2))
+    few, many = (peak(kind, source, n, length) for n in (rows, 10 * rows))
+    return (
+        f"{kind:7} {source:28} {rows / loop:9.0f} {rows / whole:9.0f} {loop / whole:6.2f} "
+        f"{few:8.0f} {many:8.0f}"
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rows", type=int, default=2000)
-    parser.add_argument("--steps", type=int, default=1024)
-    parser.add_argument("--peak", action="store_true", help="print the memory of one extraction")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of a sound")
+    parser.add_argument("--steps", type=int, default=1024, help="of a series")
+    parser.add_argument("--length", type=float, help=argparse.SUPPRESS)
+    parser.add_argument("--peak", nargs=2, help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as held:
-        folder = Path(held)
-        write(folder / "walks.parquet", asked.rows, asked.steps)
-        if asked.peak:
-            torch.ones(8).sum()
-            with Watch() as watch:
-                ours(*opened(folder / "walks.parquet", SOURCES[0]), folder)
-            print(json.dumps(watch.most / 1e6))
-            return
-        print(f"{asked.rows} series of {asked.steps} steps, {machine.cores()} cores")
-        for source in SOURCES:
-            parts = opened(folder / "walks.parquet", source)
-            loops = [bare(*parts) for _ in range(2)]
-            whole = [ours(*parts, folder) for _ in range(2)]
-            best, loop = min(whole), min(loops)
-            print(
-                f"{source:30} bare {asked.rows / loop:8.0f} rows/s   headstart "
-                f"{asked.rows / best:8.0f} rows/s   ratio {loop / best:.2f}"
-            )
-    for rows in (asked.rows, 10 * asked.rows):
-        print(f"{rows} rows: {peak(rows, asked.steps):.0f} MB above the imports")
+    if asked.peak:
+        alone(*asked.peak, asked.rows, asked.length)
+        return
+    print(
+        f"{asked.rows} sounds of {asked.seconds} s, series of {asked.steps} steps, "
+        f"{machine.cores()} cores; rows a second, MB for {asked.rows} and {10 * asked.rows} rows"
+    )
+    print(
+        f"{'kind':7} {'source':28} {'bare':>9} {'headstart':>9} {'ratio':>6} {'MB':>8} {'MB x10':>8}"
+    )
+    for kind, source in SOURCES:
+        length = asked.seconds if kind == "audio" else asked.steps
+        print(row(kind, source, asked.rows, length), flush=True)
 
 
 if __name__ == "__main__":
