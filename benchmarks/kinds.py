@@ -29,13 +29,21 @@ BEARING = "cwru_bearing"
 UCR = ("GunPoint", "ArrowHead", "ItalyPowerDemand", "ACSF1", "BasicMotions", "JapaneseVowels")
 CHEMISTRY = "chem_gcn_supervised_contextpred"
 MOLECULES = {"bbbp": ["bbbp"], "esol": ["log_solubility"], "tox21": ["nr_*,sr_*"]}
-SPEAKERS = "task.columns.split=speaker=theo,yweweler"
+SPEAKERS = "speaker=theo,yweweler"
 
 
 def commands() -> dict[str, list[str]]:
     """Set -> arguments of `headstart run`; paths below HEADSTART_DATA are written with a leading @."""
     made: dict[str, list[str]] = {
-        "fsdd": ["@fsdd/fsdd.parquet", "--input", "audio", "--target", "label", "--set", SPEAKERS],
+        "fsdd": [
+            "@fsdd/fsdd.parquet",
+            "--input",
+            "audio",
+            "--target",
+            "label",
+            "--split",
+            SPEAKERS,
+        ],
         **{name: [f"@ucr/{name}.npz"] for name in UCR},
         BEARING: [BEARING],
         "MUTAG": ["@tu_graphs/MUTAG.npz", "--target", "label", "--test-share", "0.5"],
@@ -45,7 +53,7 @@ def commands() -> dict[str, list[str]]:
         "wnut17": ["@wnut17_ner/wnut17.parquet", "--target", "tags"],
         "clinc150": [
             *("@clinc150/clinc150.parquet", "--input", "text", "--target", "label"),
-            *("--out-of-scope", "oos", "--set", "task.columns.split=split"),
+            *("--out-of-scope", "oos", "--split", "split"),
         ],
     }
     for site in ("ETTh1", "ETTh2"):
@@ -55,7 +63,7 @@ def commands() -> dict[str, list[str]]:
     for name, target in MOLECULES.items():
         source = f"file:{root() / 'weights' / CHEMISTRY}.safetensors"
         made[name] = [f"@molecules/{name}.parquet", "--input", "smiles", "--target", *target]
-        made[name] += ["--set", "task.columns.split=split"]
+        made[name] += ["--split", "split"]
         pretrained = ["--source", source, "--strategy", "fine_tune", "--set", "statistics=true"]
         made[f"{name}-pretrained"] = [*made[name], *pretrained]
     return made

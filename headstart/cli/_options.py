@@ -25,6 +25,7 @@ PLACES = {  # option -> its place in the plan
     "target": "task.columns.target",
     "inputs": "task.columns.inputs",
     "group": "task.columns.group",
+    "split": "task.columns.split",
     "sensitive": "task.columns.sensitive",
     "time": "task.columns.time",
     "sample": "task.columns.sample",
@@ -105,6 +106,15 @@ Target = Annotated[
 ]
 Input = Annotated[
     list[str] | None, _option("--input", "Column to predict from. May be repeated.", DATA, "COLUMN")
+]
+Split = Annotated[
+    str | None,
+    _option(
+        "--split",
+        "Column of parts (train, test), or COLUMN=VALUE[,VALUE]: those rows are the test.",
+        DATA,
+        "COLUMN",
+    ),
 ]
 Group = Annotated[
     str | None,

@@ -37,6 +37,7 @@ def verb(
     target: o.Target = None,
     inputs: o.Input = None,
     group: o.Group = None,
+    split: o.Split = None,
     sensitive: o.Sensitive = None,
     time: o.Time = None,
     sample: o.SampleBy = None,
