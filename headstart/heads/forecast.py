@@ -14,17 +14,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from headstart.core import forecast
 from headstart.core.evidence import Score
-from headstart.core.head import Dropout
-from headstart.core.head import Head as BaseHead
-from headstart.core.problem import Problem, Solution
-from headstart.errors import ContractError, DataError
+from headstart.core.problem import Problem
+from headstart.errors import DataError
 from headstart.heads import _familiar
 from headstart.heads._familiar import Familiar
+from headstart.heads._linear import LinearHead
 
 STRENGTHS = tuple(float(c) for c in np.logspace(-8, 1, 19))
 
@@ -188,23 +187,11 @@ def losses(said: np.ndarray, labels: np.ndarray, targets: Windows) -> np.ndarray
     return made
 
 
-class Head(BaseHead):
+class Head(LinearHead):
     """Features (N, width) -> forecasts (N, horizon) in windows' own units."""
 
     def __init__(self, width: int, targets: Windows, dropout: float = 0.0) -> None:
-        super().__init__()
-        self.width, self.outputs = width, targets.horizon
-        self.dropout = Dropout(dropout)
-        self.linear = nn.Linear(width, self.outputs)
-        nn.init.zeros_(self.linear.weight)
-        nn.init.zeros_(self.linear.bias)
-
-    def forward(self, features: Tensor) -> Tensor:
-        if features.shape[-1] != self.width:
-            raise ContractError(
-                f"The head expects features of width {self.width}; {tuple(features.shape)} came."
-            )
-        return self.linear(self.dropout(features))
+        super().__init__(width, targets.horizon, dropout)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Huber's loss (1964), quadratic up to one spread of the history, mean over known steps."""
@@ -220,11 +207,6 @@ class Head(BaseHead):
     def problem(self, rows: int) -> Problem:
         """Ridge regression with an output a step."""
         return Problem("squares", self.outputs, STRENGTHS)
-
-    def settle(self, solution: Solution) -> None:
-        with torch.no_grad():
-            self.linear.weight.copy_(torch.from_numpy(solution.weight))
-            self.linear.bias.copy_(torch.from_numpy(solution.bias))
 
     def predict(self, outputs: np.ndarray) -> np.ndarray:
         """(N, horizon), float64."""

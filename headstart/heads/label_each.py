@@ -13,17 +13,15 @@ from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from headstart.core import spans
 from headstart.core.evidence import Score
-from headstart.core.head import Dropout
-from headstart.core.head import Head as BaseHead
-from headstart.core.problem import Problem, Solution
+from headstart.core.problem import Problem
 from headstart.core.ragged import fitted
-from headstart.errors import ContractError, DataError, nearest
+from headstart.errors import DataError, nearest
+from headstart.heads._linear import LinearHead
 
 STRENGTHS = tuple(float(c) for c in np.logspace(-5, 1, 7))
 NONE = -1
@@ -179,25 +177,13 @@ def losses(said: np.ndarray, labels: np.ndarray, targets: Labels) -> np.ndarray:
     return made
 
 
-class Head(BaseHead):
+class Head(LinearHead):
     """Features of positions (N, L, width) -> logits (N, L, labels)."""
 
     reads = "positions"
 
     def __init__(self, width: int, targets: Labels, dropout: float = 0.0) -> None:
-        super().__init__()
-        self.width, self.outputs = width, len(targets.classes)
-        self.dropout = Dropout(dropout)
-        self.linear = nn.Linear(width, self.outputs)
-        nn.init.zeros_(self.linear.weight)
-        nn.init.zeros_(self.linear.bias)
-
-    def forward(self, features: Tensor) -> Tensor:
-        if features.ndim != 3 or features.shape[-1] != self.width:
-            raise ContractError(
-                f"The head expects features (N, positions, {self.width}); {tuple(features.shape)} came."
-            )
-        return self.linear(self.dropout(features))
+        super().__init__(width, len(targets.classes), dropout)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy, mean over the labelled positions; positions beyond either end count nowhere."""
@@ -209,11 +195,6 @@ class Head(BaseHead):
     def problem(self, rows: int) -> Problem:
         """Multinomial logistic regression on single positions."""
         return Problem("softmax", self.outputs, STRENGTHS)
-
-    def settle(self, solution: Solution) -> None:
-        with torch.no_grad():
-            self.linear.weight.copy_(torch.from_numpy(solution.weight))
-            self.linear.bias.copy_(torch.from_numpy(solution.bias))
 
     def predict(self, outputs: np.ndarray) -> np.ndarray:
         """Logits (N, L, labels) -> probabilities, float32; NaN stays NaN."""

@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from headstart.core.evidence import Score
-from headstart.core.head import Dropout
-from headstart.core.head import Head as BaseHead
 from headstart.core.problem import Problem, Solution
-from headstart.errors import ContractError, DataError
+from headstart.errors import DataError
+from headstart.heads._linear import LinearHead
 
 STRENGTHS = tuple(float(c) for c in np.logspace(-7, 2, 19))
 
@@ -105,28 +104,19 @@ def losses(said: np.ndarray, labels: np.ndarray, targets: Scale) -> np.ndarray:
     return made
 
 
-class Head(BaseHead):
+class Head(LinearHead):
     """Features (N, width) -> numbers (N, 1), in the person's own units."""
 
     scale: Tensor
     shift: Tensor
 
     def __init__(self, width: int, targets: Scale, dropout: float = 0.0) -> None:
-        super().__init__()
-        self.width, self.outputs = width, 1
-        self.dropout = Dropout(dropout)
-        self.linear = nn.Linear(width, 1)
-        nn.init.zeros_(self.linear.weight)
-        nn.init.zeros_(self.linear.bias)
+        super().__init__(width, 1, dropout)
         self.register_buffer("scale", torch.tensor(targets.deviation, dtype=torch.float32))
         self.register_buffer("shift", torch.tensor(targets.mean, dtype=torch.float32))
 
     def forward(self, features: Tensor) -> Tensor:
-        if features.shape[-1] != self.width:
-            raise ContractError(
-                f"The head expects features of width {self.width}; {tuple(features.shape)} came."
-            )
-        return self.linear(self.dropout(features)) * self.scale + self.shift
+        return super().forward(features) * self.scale + self.shift
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean squared error in units of the training targets' deviation."""

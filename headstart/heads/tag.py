@@ -12,15 +12,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from headstart.core.evidence import Score
-from headstart.core.head import Dropout
-from headstart.core.head import Head as BaseHead
-from headstart.core.problem import Problem, Solution
+from headstart.core.problem import Problem
 from headstart.core.ranking import area
-from headstart.errors import ContractError, DataError, nearest
+from headstart.errors import DataError, nearest
+from headstart.heads._linear import LinearHead
 
 STRENGTHS = tuple(float(c) for c in np.logspace(-5, 3, 17))
 LIKELY = 0.5
@@ -140,23 +139,11 @@ def losses(said: np.ndarray, labels: np.ndarray, targets: Tags) -> np.ndarray:
     return made
 
 
-class Head(BaseHead):
+class Head(LinearHead):
     """Features (N, width) -> logits (N, tags), one independent of the other."""
 
     def __init__(self, width: int, targets: Tags, dropout: float = 0.0) -> None:
-        super().__init__()
-        self.width, self.outputs = width, len(targets.classes)
-        self.dropout = Dropout(dropout)
-        self.linear = nn.Linear(width, self.outputs)
-        nn.init.zeros_(self.linear.weight)
-        nn.init.zeros_(self.linear.bias)
-
-    def forward(self, features: Tensor) -> Tensor:
-        if features.shape[-1] != self.width:
-            raise ContractError(
-                f"The head expects features of width {self.width}; {tuple(features.shape)} came."
-            )
-        return self.linear(self.dropout(features))
+        super().__init__(width, len(targets.classes), dropout)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Binary cross-entropy, mean over the known tags."""
@@ -168,11 +155,6 @@ class Head(BaseHead):
     def problem(self, rows: int) -> Problem:
         """A logistic regression with an L2 penalty for each tag."""
         return Problem("sigmoids", self.outputs, STRENGTHS)
-
-    def settle(self, solution: Solution) -> None:
-        with torch.no_grad():
-            self.linear.weight.copy_(torch.from_numpy(solution.weight))
-            self.linear.bias.copy_(torch.from_numpy(solution.bias))
 
     def predict(self, outputs: np.ndarray) -> np.ndarray:
         """Logits (N, tags) -> probabilities, float64."""

@@ -1,0 +1,45 @@
+"""One linear layer on features, as most heads are."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from headstart.core.head import Dropout, Head
+from headstart.core.problem import Solution
+from headstart.errors import ContractError
+
+
+class LinearHead(Head):
+    """Features (N, width) -> (N, outputs); of positions (N, L, width) -> (N, L, outputs). Zero at first.
+
+    Args:
+        width: of the features.
+        outputs: how many.
+        dropout: share of features left out in training.
+    """
+
+    def __init__(self, width: int, outputs: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.width, self.outputs = width, outputs
+        self.dropout = Dropout(dropout)
+        self.linear = nn.Linear(width, outputs)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Raises ContractError for features of another shape."""
+        axes = 3 if self.reads == "positions" else 2
+        if features.ndim != axes or features.shape[-1] != self.width:
+            expected = f"(N, positions, {self.width})" if axes == 3 else f"(N, {self.width})"
+            raise ContractError(
+                f"The head expects features {expected}; {tuple(features.shape)} came."
+            )
+        made: Tensor = self.linear(self.dropout(features))
+        return made
+
+    def settle(self, solution: Solution) -> None:
+        """Takes weights and bias over."""
+        with torch.no_grad():
+            self.linear.weight.copy_(torch.from_numpy(solution.weight))
+            self.linear.bias.copy_(torch.from_numpy(solution.bias))
