@@ -33,7 +33,7 @@ class LinearHead(Head):
         if features.ndim != axes or features.shape[-1] != self.width:
             expected = f"(N, positions, {self.width})" if axes == 3 else f"(N, {self.width})"
             raise ContractError(
-                f"The head expects features {expected}; {tuple(features.shape)} came."
+                f"The head expects features of width {self.width}, {expected}; {tuple(features.shape)} came."
             )
         made: Tensor = self.linear(self.dropout(features))
         return made
