@@ -1,20 +1,22 @@
-"""What the pages of docs/ show is run: every block, on tiny data; pictures are there and small."""
+"""What the pages of docs/ show is run: every block, on tiny data; pictures are there and small.
+
+Runs have one seed and no twin here; the README's are carried out in full.
+"""
 
 from __future__ import annotations
 
-import csv
 import re
+import sys
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.csv as pcsv
-import pyarrow.parquet as pq
 import pytest
 
+from tests import pages
 from tests.test_readme import ROOT, Block, blocks, commands, folder, run
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 BLOCKS = [(page, block) for page in PAGES for block in blocks(page.read_text("utf-8"))]
+SHORT = " --seeds 1 --set evidence.scratch=false"
 GUIDE = "add_a_modality.md"
 MOST_BYTES = 200_000
 _LINK = re.compile(r"!?\[[^\]]*\]\((?P<place>[^)#]+)\)")
@@ -23,26 +25,9 @@ __all__ = ["folder"]
 
 @pytest.fixture(scope="module")
 def home(folder: Path) -> Path:
-    """The README's data, three hospitals of which one lacks a column, and copies of hub data sets."""
-    rows = list(csv.reader((folder / "rows.csv").read_text("utf-8").splitlines()))
-    (folder / "hospitals").mkdir()
-    for place, name in enumerate(("ada", "bonn", "cork")):
-        kept = [r[1:] if name == "cork" else r for r in [rows[0], *rows[1 + place :: 3]]]
-        text = "\n".join(",".join(r) for r in kept)
-        (folder / "hospitals" / f"{name}.csv").write_text(text, "utf-8")
-    (folder / "fewer.csv").write_text("\n".join(",".join(r[1:-1]) for r in rows[:9]), "utf-8")
-    texts = pcsv.read_csv(folder / "texts.csv")
-    _copy(folder / "reviews-copy", texts)
-    pictures = sorted((folder / "photos").rglob("*.png"))
-    cells = [{"bytes": p.read_bytes(), "path": p.name} for p in pictures]
-    names = [p.parent.name for p in pictures]
-    _copy(folder / "shapes-copy", pa.table({"image": cells, "label": names}))
+    """The README's data, and what the pages speak of beside it."""
+    pages.write(folder)
     return folder
-
-
-def _copy(place: Path, table: pa.Table) -> None:
-    (place / "data").mkdir(parents=True)
-    pq.write_table(table, place / "data" / "train-00000-of-00001.parquet")
 
 
 @pytest.mark.slow
@@ -54,9 +39,12 @@ def test_block(page: Path, block: Block, home: Path) -> None:
         pytest.skip(block.reason)
     if page.name == GUIDE and block.kind in ("python", "toml"):
         pytest.skip("tests/test_add_a_modality.py follows the guide")
+    if block.kind == "python":
+        run([sys.executable, "-c", pages.BEFORE.get(page.stem, "") + block.body], home)
+        return
     assert block.kind == "console", f"nothing tests a block of kind '{block.kind}'"
     for command in commands(block):
-        run(command, home)
+        run(command + (SHORT if command.startswith("headstart run") else ""), home)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
