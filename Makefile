@@ -31,8 +31,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else \
 	  "headstart needs Python 3.11 to 3.13; this is %d.%d. Try: make PYTHON=python3.12" % v)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) --constraint constraints.txt uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode $(WHAT) || $(PIP) $(WHAT)
+	$(PIP) --constraint constraints.txt uv && \
+	  $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode $(WHAT) || $(PIP) $(WHAT)
 	@touch $@
 
 demo: $(STAMP)

@@ -23,7 +23,7 @@ from headstart.engine.streams import Part, Stream
 from headstart.job import Job
 
 BESIDE = 256 << 20  # bytes of weights that all trainings side by side may have together
-VERSION = 2  # of the training itself; finished trainings of another version are not reused
+VERSION = 3  # of the training itself; finished trainings of another version are not reused
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def carry_out(job: Job, recipe: Recipe, asks: Sequence[Ask]) -> Iterator[tuple[N
     """The trained network of each, in order, and what was told of its training.
 
     Small networks that draw nothing from torch's global generator train side by side, to the same bits as
-    one after another; of others one is held at a time.
+    one after another; of large ones one is held at a time.
     """
     works: Iterable[_Work] = (_Work(job, recipe, ask) for ask in asks)
     if len(asks) > 1 and machine.cores() > 1 and _small(job, len(asks)):

@@ -186,14 +186,10 @@ def prepared(
 
 
 class Ahead:
-    """Pulls samples on a thread of its own while the block runs, until AHEAD bytes wait.
-
-    Attributes:
-        held: what was pulled, in order; the iterator goes on behind it.
-    """
+    """Pulls samples on a thread of its own while the block runs, until AHEAD bytes wait."""
 
     def __init__(self, items: Iterator[Item | Refused]) -> None:
-        self.held: list[Item | Refused] = []
+        self._held: deque[Item | Refused] = deque()
         self._items = items
         self._stop = threading.Event()
         self._error: BaseException | None = None
@@ -206,9 +202,18 @@ class Ahead:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Raises what pulling raised, unless the block itself failed."""
         self._stop.set()
-        self._thread.join()
+        try:
+            self._thread.join()
+        except BaseException:  # a person's interrupt; the iterator is busy until the thread ends
+            self._thread.join()
+            raise
         if kind is None and self._error is not None:
             raise self._error
+
+    def taken(self) -> Iterator[Item | Refused]:
+        """What was pulled, in order, each let go once it is handed on; the iterator goes on behind it."""
+        while self._held:
+            yield self._held.popleft()
 
     def _work(self) -> None:
         size = 0
@@ -217,7 +222,7 @@ class Ahead:
                 item = next(self._items, None)
                 if item is None:
                     return
-                self.held.append(item)
+                self._held.append(item)
                 size += item.nbytes if isinstance(item, Item) else 0
         except BaseException as error:
             self._error = error

@@ -266,14 +266,15 @@ class _Job:
     def fill(self, found: list[Candidate]) -> Candidate | None:
         """Computes the missing rows with the quickest executor; None: too large to keep."""
         best = min(found, key=lambda c: (len(c.absent), c.name))
-        with contextlib.closing(self.prepared(best.absent)) as stream:
+        absent = list(best.absent)  # `compute` may want other rows of `best` too
+        with contextlib.closing(self.prepared(absent)) as stream:
             items = self.sample(stream)
-            return self.compute(found, best, items, stream) if items else best
+            return self.compute(found, absent, items, stream) if items else best
 
     def compute(
-        self, found: list[Candidate], best: Candidate, items: list[Item], stream: Samples
+        self, found: list[Candidate], absent: list[int], items: list[Item], stream: Samples
     ) -> Candidate | None:
-        """`fill` once the first `items` of `best` are there; the rest of them comes from `stream`."""
+        """`fill` once the first `items` of `absent` are there; the rest of them comes from `stream`."""
         two = items[:2] if len(items) > 1 else items * 2
         example = self.transform.collate([i.arrays for i in two])
         self.probe(example, items)
@@ -286,11 +287,13 @@ class _Job:
                 return None
             ranked[0].shelf = Loose()
             ranked[0].absent = list(range(len(self.unique)))
-        with Ahead(stream) as ahead:
+        wanted = stream if ranked[0].absent == absent else iter(())
+        with Ahead(wanted) as ahead:
             chosen, runner = self.ready(ranked, example)
-        if chosen.absent == best.absent:
-            seconds = self.forward(chosen, runner, chain(items, ahead.held, stream))
+        if chosen.absent == absent:
+            seconds = self.forward(chosen, runner, chain(items, ahead.taken(), stream))
         else:
+            stream.close()
             seconds = self.forward(chosen, runner, self.prepared(chosen.absent))
         rates[choose.CHOSEN] = chosen.name
         if self.forwards > choose.FEW:
@@ -389,7 +392,7 @@ class _Job:
         total = sum(self.unique[p] not in self.refused for p in chosen.absent)
         writer = Writer(chosen.shelf)
         lanes = Lanes(lambda batch: self.batch(batch, runner, writer), self.lanes, self.how.device)
-        share = max(1, -(-total // self.lanes))
+        share = max(1, -(-total // self.lanes)) if self.trunk.cut is None else total
         bucketer = Bucketer(lambda n: min(self.size(n), share), self.trunk.backbone.companions)
         try:
             for item in samples:
@@ -410,8 +413,8 @@ class _Job:
         return lanes.seconds
 
     def size(self, length: int) -> int:
-        """Rows in a batch of this length. States are computed in batches as trainings form them, since
-        smaller ones take other kernels; features in what the caches hold."""
+        """Rows in a batch of this length. States are computed in batches as large as trainings form them,
+        where memory allows, since smaller ones take other kernels; features in what the caches hold."""
         if self.how.batch:
             return min(self.how.batch, self.most or self.how.batch)
         most = self.most or MOST.get(self.how.device, 256)

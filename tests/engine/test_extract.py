@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from itertools import chain
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import torch
 
 from headstart.core import digest, faults
 from headstart.engine import extract as module
-from headstart.engine._pipeline import Bucketer, Item
+from headstart.engine._pipeline import Ahead, Bucketer, Item
 from headstart.engine.extract import How, extract
 from headstart.errors import StorageError
 from headstart.features.store import LmdbStore, MemoryStore
@@ -189,6 +190,53 @@ def test_states_too_large_are_not_kept(tmp_path):
     assert "steps aside" in pooled.notes[0]
 
 
+def test_rows_that_are_there_and_rows_that_find_no_room_come_together(store):
+    data = pictures(30)
+    first = run(data, store, rows=range(20))
+    store.cap_bytes = 0
+    both = run(data, store)
+    assert "steps aside" in both.notes[0]
+    assert both.features.shape == (30, 6)
+    assert np.allclose(both.features[:20], first.features, atol=1e-6)
+
+
+def test_states_are_computed_in_batches_as_large_as_trainings_form_them(store, monkeypatch):
+    from headstart.engine.executors import eager
+
+    ready, sizes = eager.prepare, []
+
+    def watched(*given):
+        runner = ready(*given)
+
+        def counted(inputs):
+            sizes.append(len(next(iter(inputs.values()))))
+            return runner(inputs)
+
+        return counted
+
+    monkeypatch.setattr(eager, "prepare", watched)
+    run(pictures(70), store, cut=1, threads=16)
+    assert sorted(sizes) == [6, 32, 32]
+
+
+def test_samples_pulled_ahead_keep_their_order_and_an_error_is_raised():
+    def items(broken):
+        for n in range(40):
+            if broken and n == 30:
+                raise RuntimeError("the disk is gone")
+            yield Item(bytes([n]), {"ids": np.zeros(3, np.int64)}, 3)
+
+    source = items(False)
+    with Ahead(source) as ahead:
+        time.sleep(0.05)
+    assert [i.key for i in chain(ahead.taken(), source)] == [bytes([n]) for n in range(40)]
+    assert not list(ahead.taken())
+    with pytest.raises(RuntimeError, match="disk"), Ahead(items(True)):
+        time.sleep(0.5)
+    with pytest.raises(KeyboardInterrupt), Ahead(items(True)):
+        raise KeyboardInterrupt
+
+
 def test_memory_that_runs_short_halves_the_batch(monkeypatch, store):
     from headstart.engine.executors import eager
 
@@ -228,6 +276,7 @@ def test_a_full_disk_keeps_what_is_done(monkeypatch, store):
 def test_a_killed_extraction_goes_on(tmp_path, where):
     code = f"""
 import sys
+import time
 sys.path[:0] = [{str(ROOT)!r}]
 from tests.engine.test_extract import *
 from headstart.engine import _pipeline

@@ -61,6 +61,11 @@ def test_equal_to_timm(size: tuple[int, int], interpolation: str, crop: float) -
     assert both(size, 96, interpolation, crop).max() < 1e-3
 
 
+@pytest.mark.parametrize("size", [(400, 400), (533, 400)])
+def test_pixels_that_are_not_averaged_are_the_same(size: tuple[int, int]) -> None:
+    assert both(size, 64, "nearest", 0.875).max() < 1e-3
+
+
 @pytest.mark.parametrize("size", [(500, 375), (375, 500), (640, 360), (700, 700), (1600, 320)])
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear", "lanczos"])
 @pytest.mark.parametrize("crop", [0.875, 0.95, 1.0])
