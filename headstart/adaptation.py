@@ -326,7 +326,7 @@ def learning_curve(made: Job, features: Features) -> dict[str, Any]:
 
 def _some(rng: np.random.Generator, made: Job, fit: np.ndarray, share: float) -> np.ndarray:
     """A share of places; of every class at least two where there are as many."""
-    if made.outcome != "classify":
+    if made.labels.ndim > 1 or made.labels.dtype.kind != "i":
         return np.sort(rng.permutation(fit)[: max(10, round(share * len(fit)))])
     chosen = []
     for label in np.unique(made.labels[fit]):

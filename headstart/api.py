@@ -177,7 +177,7 @@ def adapt(
         }
         place(values, options)
         plan = plans.build(Plan, values)
-    given = Given(data, list(targets)) if targets is not None else None
+    given = Given(data, targets) if targets is not None else None
     return _finish(adaptation.adapt(plan, given, watcher), given, watcher)
 
 

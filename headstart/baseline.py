@@ -21,7 +21,12 @@ def able(job: Job, samples: Sequence[Sample]) -> list[Champion]:
     """The modality's simple models that read the samples and serve the outcome."""
     each = job.reads == "positions"
     known = serving(job.modality.champion.CHAMPIONS, samples, job.dataset.fields)
-    return [m for m in known if m.each == each and (each or job.outcome in m.outcomes)]
+    return [m for m in known if m.each == each and (each or _fitted_to(job) in m.outcomes)]
+
+
+def _fitted_to(job: Job) -> str:
+    """The outcome that simple models are fitted to in the place of the run's."""
+    return str(getattr(job.heads, "SIMPLE", job.outcome))
 
 
 def champions(job: Job) -> dict[str, Fitted]:
@@ -112,7 +117,10 @@ def _fit(
     """A fitted simple model; of several tags one for each, on the rows where the tag is known."""
     learn = partial(model.fit, fields=job.dataset.fields, seed=seed)
     if labels.ndim == 1 or model.each or not job.targets.classes:
-        made: Simple = learn(samples, targets=labels, outcome=job.outcome, settings=settings)
+        kind = _fitted_to(job)
+        if kind != job.outcome:  # a level that no row has is no class
+            labels = np.unique(labels, return_inverse=True)[1]
+        made: Simple = learn(samples, targets=labels, outcome=kind, settings=settings)
         return made
     parts: list[Any] = []
     for tag, name in enumerate(job.targets.classes):

@@ -23,7 +23,7 @@ __all__ = ["folder"]
 
 @pytest.fixture(scope="module")
 def home(folder: Path) -> Path:
-    """The README's data, three hospitals of which one lacks a column, and copies of hub data sets."""
+    """The README's data, three hospitals of which one lacks a column, grades, and copies of hub data sets."""
     rows = list(csv.reader((folder / "rows.csv").read_text("utf-8").splitlines()))
     (folder / "hospitals").mkdir()
     for place, name in enumerate(("ada", "bonn", "cork")):
@@ -31,6 +31,9 @@ def home(folder: Path) -> Path:
         text = "\n".join(",".join(r) for r in kept)
         (folder / "hospitals" / f"{name}.csv").write_text(text, "utf-8")
     (folder / "fewer.csv").write_text("\n".join(",".join(r[1:-1]) for r in rows[:9]), "utf-8")
+    order = dict(zip(sorted({r[-1] for r in rows[1:]}), ("none", "mild", "severe"), strict=True))
+    graded = [[*rows[0][:-1], "severity"], *([*r[:-1], order[r[-1]]] for r in rows[1:])]
+    (folder / "grades.csv").write_text("\n".join(",".join(r) for r in graded), "utf-8")
     texts = pcsv.read_csv(folder / "texts.csv")
     _copy(folder / "reviews-copy", texts)
     pictures = sorted((folder / "photos").rglob("*.png"))

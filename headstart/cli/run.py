@@ -45,6 +45,7 @@ def verb(
     history: o.History = None,
     frequency: o.Frequency = None,
     known: o.Known = None,
+    levels: o.Levels = None,
     per_class: o.PerClass = None,
     out_of_scope: o.OutOfScope = None,
     test_share: o.TestShare = None,

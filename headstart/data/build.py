@@ -251,6 +251,7 @@ def _made(
         total=order.table.rows + len(order.table.set_aside),
         near=order.reader.NEAR,
         build=stamp,
+        levels=layout.levels,
     )
     _, batches = storage.read_batches(source)
     return ArrowDataset(batches, about, order.reader, order.root)
@@ -266,5 +267,6 @@ def _about(told: dict[str, Any]) -> About:
         sensitive=tuple(about.sensitive),
         metadata=tuple(about.metadata),
         notes=tuple(about.notes),
+        levels=tuple(about.levels),
         set_aside=tuple(SetAside(**a) for a in about.set_aside),  # type: ignore[arg-type]
     )

@@ -2,8 +2,9 @@
 
 Estimand: the expected difference, over training seeds and over rows like those of the test split, in the
 task's score between the transfer arm and the baseline arm. The score is the outcome's own: accuracy for
-classify, R2 for regress, AUROC for tag. The baseline is the from-scratch twin or the simple champion,
-whichever has the higher mean validation score over its seeds; the test rows have no say in the choice.
+classify, closeness for ordinal, R2 for regress, AUROC for tag. The baseline is the from-scratch twin or the
+simple champion, whichever has the higher mean validation score over its seeds; the test rows have no say in
+the choice.
 
 Interval: seeds of either arm crossed with the shared test rows (groups where given), by unbiased
 components of variance, Student's t with Satterthwaite's degrees of freedom, and two pseudo-rows after
