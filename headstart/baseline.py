@@ -14,6 +14,7 @@ from headstart.arms import Fitted, folds, score
 from headstart.core.dataset import Field, Sample
 from headstart.core.modality import Champion, Simple
 from headstart.core.ragged import joined
+from headstart.errors import PlanError, nearest
 from headstart.job import Job, Lazy
 
 
@@ -51,6 +52,21 @@ def champions(job: Job) -> dict[str, Fitted]:
         if one is not best and one.model.beside:
             made[one.model.name] = _whole(job, one, samples, "simple model", time.perf_counter())
     return made
+
+
+def again(job: Job, name: str) -> Simple:
+    """The simple model of that name, fitted anew on the training rows; its predictions are over all classes.
+
+    Raises:
+        PlanError: no simple model of that name serves here.
+    """
+    samples = list(Lazy(job.dataset, job.train))
+    model = next((m for m in able(job, samples) if m.name == name), None)
+    if model is None:
+        known = [m.name for m in able(job, samples)]
+        raise PlanError(f"No simple model '{name}' serves this run. {nearest(name, known)}")
+    fitted = _fit(job, model, samples, job.labels, 0, None)
+    return Simple(lambda asked: whole(job, fitted(asked), job.labels), fitted.settings)
 
 
 def serving(

@@ -110,6 +110,7 @@ def summary(made: Any, report: str) -> dict[str, Any]:
         "id": record.id,
         "verdict": made.verdict,
         "sentence": made.sentence,
+        "better": getattr(made, "better", ""),
         "folder": str(made.folder),
         "report": report,
         "plan": differences(record.plan),
@@ -162,7 +163,13 @@ def show(made: Any, report: str) -> None:
     console.say()
     # an output folder of its own is not where `predict` looks for an id
     name = str(made.folder) if record.plan.output else record.id
-    console.line(f"next: headstart predict {shlex.quote(name)} INPUT...")
+    better = getattr(made, "better", "")
+    if better:
+        console.say(
+            f"The better one on the test rows is '{better}'. It cannot be packed, only fitted again:"
+        )
+    asked = " --champion" if better else ""
+    console.line(f"next: headstart predict {shlex.quote(name)} INPUT...{asked}")
 
 
 def _outside(record: Any) -> list[list[str]]:

@@ -203,6 +203,11 @@ def verdict(record: Record) -> dict[str, str]:
                 maxsplit=1,
             )
             rest = parts[1] if len(parts) > 1 else ""
+            if exhibit.data.get("better"):
+                rest += (
+                    " The pack holds the transfer; a simple model cannot be packed, but fitted again on the "
+                    f"run's data and used: headstart predict {record.id} INPUT... --champion."
+                )
             return {
                 "word": word,
                 "mark": VERDICTS.get(word, "unknown"),
