@@ -391,6 +391,7 @@ def _count(
         not_measured=[*NOT_MEASURED, *([] if made.plan.task.out_of_scope else [UNKNOWN])],
         learning_curve=curve,
         required=made.plan.task.card.required,
+        champion_again=bool(made.plan.task.data) and baseline.refits(made),
         arms={role: dict(one.settings) for role, one in baselines.items()},
         versions={"headstart": __version__, "python": platform.python_version()},
     )

@@ -54,6 +54,11 @@ def champions(job: Job) -> dict[str, Fitted]:
     return made
 
 
+def refits(job: Job) -> bool:
+    """Whether a simple model may be fitted again for prediction: of whole samples, not of windows."""
+    return job.reads == "pooled" and not job.dataset.form
+
+
 def again(job: Job, name: str) -> Simple:
     """The simple model of that name, fitted anew on the training rows; its predictions are over all classes.
 

@@ -97,7 +97,7 @@ def champion(
     if not name:
         raise PlanError(f"The run {record.id} was compared with no simple model; leave it out.")
     made, _ = _opened(packs.load(folder / "pack"), record, watcher)
-    if made.reads == "positions" or made.dataset.form:
+    if not baseline.refits(made):
         raise PlanError(
             f"The simple model of the outcome {made.outcome} is not fitted again for prediction. Expected a "
             "run of whole samples; predict with the run's own model."

@@ -11,6 +11,7 @@ import pytest
 import headstart as hs
 from headstart import api, baseline, job
 from headstart.cli import main
+from headstart.cli.run import show
 from headstart.errors import DataError, PlanError
 
 QUICK = {"seeds": 1, "scratch": False, "learning_curve": False}
@@ -65,6 +66,26 @@ def test_the_command_line_offers_and_uses_it(
     said = capsys.readouterr().out
     assert said.splitlines()[0].startswith("name,prediction,confidence")
     assert len(said.splitlines()) == 151
+
+
+def test_a_run_on_arrays_offers_no_fitting_again(tmp_path: Path) -> None:
+    rows = list(csv.reader(write(tmp_path / "r.csv").open(encoding="utf-8")))[1:]
+    inputs = np.array([[float(v) for v in row[:-1]] for row in rows])
+    labels = [row[-1] for row in rows]
+    made = hs.adapt(inputs, labels, output=str(tmp_path / "runs"), **QUICK)
+    assert made.better
+    assert "--champion" not in made.report().read_text("utf-8")
+    with pytest.raises(DataError, match="arrays in memory"):
+        made.predict(inputs, champion=True)
+
+
+def test_the_end_of_a_run_offers_it(run: api.Run, capsys: pytest.CaptureFixture[str]) -> None:
+    show(run, "report.html")
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"'{run.better}'. It cannot be packed, only fitted again" in said.replace(
+        "‘", "'"
+    ).replace("’", "'")
+    assert "INPUT... --champion" in said
 
 
 def test_what_cannot_be_is_refused(run: api.Run, tmp_path: Path) -> None:

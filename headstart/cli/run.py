@@ -163,7 +163,7 @@ def show(made: Any, report: str) -> None:
     console.say()
     # an output folder of its own is not where `predict` looks for an id
     name = str(made.folder) if record.plan.output else record.id
-    better = getattr(made, "better", "")
+    better = getattr(made, "better", "") if record.facts.get("champion_again") else ""
     if better:
         console.say(
             f"The better one on the test rows is '{better}'. It cannot be packed, only fitted again:"

@@ -352,7 +352,7 @@ def _no_number(table: Table, target: str) -> tuple[int, Any]:
 def _outcome(table: Table, target: str, asked: str, order: Sequence[str], notes: list[str]) -> str:
     kind = table.schema.field(target).type
     if pa.types.is_nested(kind):
-        return _lists(target, kind, asked, notes)
+        return _lists(target, kind, levels.OUTCOME if order else asked, notes)
     number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
     if asked == "regress" and not number:
         row, value = _no_number(table, target)

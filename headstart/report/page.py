@@ -203,7 +203,7 @@ def verdict(record: Record) -> dict[str, str]:
                 maxsplit=1,
             )
             rest = parts[1] if len(parts) > 1 else ""
-            if exhibit.data.get("better"):
+            if exhibit.data.get("better") and record.facts.get("champion_again"):
                 rest += (
                     " The pack holds the transfer; a simple model cannot be packed, but fitted again on the "
                     f"run's data and used: headstart predict {record.id} INPUT... --champion."

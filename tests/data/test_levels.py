@@ -66,6 +66,14 @@ def test_levels_that_make_no_sense_are_refused(
         opened(written(tmp_path / "t.csv", FRAME), **more)
 
 
+def test_lists_have_no_order(tmp_path: Path) -> None:
+    FRAME.assign(grade=[[cell] for cell in CELLS]).to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(
+        DataError, match="several values a row, and the outcome asked for is ordinal"
+    ):
+        opened(tmp_path / "t.parquet", levels=GRADES)
+
+
 def test_an_ordered_categorical_in_a_file_is_ordinal(tmp_path: Path) -> None:
     FRAME.assign(grade=ORDERED).to_parquet(tmp_path / "t.parquet")
     made = opened(tmp_path / "t.parquet")
