@@ -326,7 +326,7 @@ def learning_curve(made: Job, features: Features) -> dict[str, Any]:
 
 def _some(rng: np.random.Generator, made: Job, fit: np.ndarray, share: float) -> np.ndarray:
     """A share of places; of every class at least two where there are as many."""
-    if made.outcome != "classify":
+    if made.labels.ndim > 1 or made.labels.dtype.kind != "i":
         return np.sort(rng.permutation(fit)[: max(10, round(share * len(fit)))])
     chosen = []
     for label in np.unique(made.labels[fit]):
@@ -391,6 +391,7 @@ def _count(
         not_measured=[*NOT_MEASURED, *([] if made.plan.task.out_of_scope else [UNKNOWN])],
         learning_curve=curve,
         required=made.plan.task.card.required,
+        champion_again=bool(made.plan.task.data) and baseline.refits(made),
         arms={role: dict(one.settings) for role, one in baselines.items()},
         versions={"headstart": __version__, "python": platform.python_version()},
     )

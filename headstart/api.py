@@ -67,19 +67,38 @@ class Run:
         """The verdict for a person, in one sentence."""
         return str(_verdict(self.record).get("sentence", "Nothing was compared with the transfer."))
 
+    @property
+    def better(self) -> str:
+        """The simple model that scored higher on the test rows than this run's; "" where none did."""
+        return str(_verdict(self.record).get("better", ""))
+
     def predict(
-        self, inputs: Any, watcher: Watcher | None = None, *, scope: bool = False
+        self,
+        inputs: Any,
+        watcher: Watcher | None = None,
+        *,
+        scope: bool = False,
+        champion: bool = False,
     ) -> Predictions:
         """Predicts files, folders, tables or values in memory.
 
         Args:
             scope: whether each row is also told to lie inside or outside the known classes; always so
                 where the task named a label for rows outside.
+            champion: whether the simple model predicts instead: the one in `better`, else the champion. No
+                pack can hold it, so it is fitted again on the run's data.
 
         Raises:
             DataError: nothing of it can be read; single bad rows are listed in the result.
             PackError: the base is not the one that the model was made on.
+            PlanError: there is no such simple model, or it tells no scope.
         """
+        if champion and scope:
+            raise PlanError(
+                "A simple model tells no rows out of scope; leave out scope or champion."
+            )
+        if champion:
+            return replaying.champion(self.folder, self.record, inputs, watcher)
         if self._predictor is None:
             self._predictor = open_pack(self.folder / "pack", self.record.plan.source.offline)
         return self._predictor.predict(inputs, watcher, scope=scope)
@@ -177,7 +196,7 @@ def adapt(
         }
         place(values, options)
         plan = plans.build(Plan, values)
-    given = Given(data, list(targets)) if targets is not None else None
+    given = Given(data, targets) if targets is not None else None
     return _finish(adaptation.adapt(plan, given, watcher), given, watcher)
 
 

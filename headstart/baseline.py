@@ -14,6 +14,7 @@ from headstart.arms import Fitted, folds, score
 from headstart.core.dataset import Field, Sample
 from headstart.core.modality import Champion, Simple
 from headstart.core.ragged import joined
+from headstart.errors import PlanError, nearest
 from headstart.job import Job, Lazy
 
 
@@ -21,7 +22,12 @@ def able(job: Job, samples: Sequence[Sample]) -> list[Champion]:
     """The modality's simple models that read the samples and serve the outcome."""
     each = job.reads == "positions"
     known = serving(job.modality.champion.CHAMPIONS, samples, job.dataset.fields)
-    return [m for m in known if m.each == each and (each or job.outcome in m.outcomes)]
+    return [m for m in known if m.each == each and (each or _fitted_to(job) in m.outcomes)]
+
+
+def _fitted_to(job: Job) -> str:
+    """The outcome that simple models are fitted to in the place of the run's."""
+    return str(getattr(job.heads, "SIMPLE", job.outcome))
 
 
 def champions(job: Job) -> dict[str, Fitted]:
@@ -46,6 +52,26 @@ def champions(job: Job) -> dict[str, Fitted]:
         if one is not best and one.model.beside:
             made[one.model.name] = _whole(job, one, samples, "simple model", time.perf_counter())
     return made
+
+
+def refits(job: Job) -> bool:
+    """Whether a simple model may be fitted again for prediction: of whole samples, not of windows."""
+    return job.reads == "pooled" and not job.dataset.form
+
+
+def again(job: Job, name: str) -> Simple:
+    """The simple model of that name, fitted anew on the training rows; its predictions are over all classes.
+
+    Raises:
+        PlanError: no simple model of that name serves here.
+    """
+    samples = list(Lazy(job.dataset, job.train))
+    model = next((m for m in able(job, samples) if m.name == name), None)
+    if model is None:
+        known = [m.name for m in able(job, samples)]
+        raise PlanError(f"No simple model '{name}' serves this run. {nearest(name, known)}")
+    fitted = _fit(job, model, samples, job.labels, 0, None)
+    return Simple(lambda asked: whole(job, fitted(asked), job.labels), fitted.settings)
 
 
 def serving(
@@ -112,7 +138,10 @@ def _fit(
     """A fitted simple model; of several tags one for each, on the rows where the tag is known."""
     learn = partial(model.fit, fields=job.dataset.fields, seed=seed)
     if labels.ndim == 1 or model.each or not job.targets.classes:
-        made: Simple = learn(samples, targets=labels, outcome=job.outcome, settings=settings)
+        kind = _fitted_to(job)
+        if kind != job.outcome:  # a level that no row has is no class
+            labels = np.unique(labels, return_inverse=True)[1]
+        made: Simple = learn(samples, targets=labels, outcome=kind, settings=settings)
         return made
     parts: list[Any] = []
     for tag, name in enumerate(job.targets.classes):

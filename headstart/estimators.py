@@ -30,7 +30,9 @@ class _Transfer(BaseEstimator):
     """What classifier and regressor share.
 
     Inputs may be a 2-D array of finite numbers (n, columns), a list of texts, of picture paths or of
-    encoded pictures, a list of mappings, or a data frame with numbers, categories and missing values.
+    encoded pictures, a list of mappings, or a data frame with numbers, categories and missing values. With
+    the name of a modality whose samples are arrays: an array (n, steps) or (n, steps, channels), or a list of
+    arrays of unequal length.
     """
 
     _outcome = ""
@@ -42,16 +44,24 @@ class _Transfer(BaseEstimator):
         settings: Mapping[str, Any] | None = None,
         profile: str = "exact",
         random_state: int = 0,
+        modality: str = "auto",
     ) -> None:
         self.source = source
         self.strategy = strategy
         self.settings = settings
         self.profile = profile
         self.random_state = random_state
+        self.modality = modality
 
     def _plan(self) -> Plan:
         return Plan(
-            task=Task(outcome=self._outcome, test_share=0.0, tolerate=0.0, near_duplicates=False),
+            task=Task(
+                outcome=self._outcome,
+                modality=self.modality,
+                test_share=0.0,
+                tolerate=0.0,
+                near_duplicates=False,
+            ),
             source=SourceChoice(self.source),
             strategy=StrategyChoice(self.strategy, dict(self.settings or {})),
             engine=Engine(store=MEMORY, profile=self.profile),
@@ -95,16 +105,31 @@ class _Transfer(BaseEstimator):
         """2-D numbers are validated as scikit-learn does; everything else is read by its modality."""
         if not reset and getattr(self, "_kind", "") == "numbers":
             return _columns(validate_data(self, X, reset=False, dtype=np.float64))
-        if reset and _is_numbers(X):
+        if reset and not self._of_arrays() and _is_numbers(X):
             self._kind = "numbers"
             return _columns(validate_data(self, X, dtype=np.float64, ensure_min_samples=2))
         if reset:
             self._kind = "samples"
         return X
 
+    def _of_arrays(self) -> bool:
+        """Whether the modality that was named takes an array as one sample."""
+        if self.modality == "auto":
+            return False
+        try:
+            reader = job.readers(self.modality)[self.modality]
+        except UserError as error:
+            raise ValueError(str(error)) from error
+        return bool(getattr(reader, "ARRAYS", False))
+
 
 def _is_numbers(X: Any) -> bool:
-    """Whether this is for the table source: an array, sparse or dense, or a list of rows of numbers."""
+    """Whether this is for the table source: an array, sparse or dense, or a list of rows of numbers.
+
+    Arrays of more dimensions are left to the modality that is named, or to the error that asks for one.
+    """
+    if getattr(X, "ndim", 2) > 2:
+        return False
     if hasattr(X, "toarray") or (hasattr(X, "__array__") and not hasattr(X, "columns")):
         return np.asarray(X).dtype.kind not in "US" if not hasattr(X, "toarray") else True
     if isinstance(X, (list, tuple)) and len(X):
@@ -126,6 +151,7 @@ class TransferClassifier(ClassifierMixin, _Transfer):
         strategy: "linear_probe", "fine_tune" ..., with its `settings`; "auto" tries several.
         profile: "exact" or "fast".
         random_state: seed of folds, order and dropout.
+        modality: the kind of data, where it is not to be guessed; needed for arrays that are one sample each.
 
     Attributes:
         classes_: class labels, sorted.

@@ -402,6 +402,11 @@ def apart(
     return kept, split.train[~inside]
 
 
+def ordered(dataset: ArrowDataset) -> dict[str, Any]:
+    """The order of the target's values, for heads that know orders; nothing where there is none."""
+    return {"levels": dataset.levels} if dataset.levels else {}
+
+
 def open_job(
     plan: Plan,
     given: Given | None = None,
@@ -426,7 +431,7 @@ def open_job(
     heads: Any = plugins.load("head", outcome)
     split, outside = apart(dataset, make_split(dataset, plan), plan.task.out_of_scope, outcome)
     seal = Seal(split, cache_root() / "openings.jsonl")
-    targets = heads.learn(dataset.targets(split.train))
+    targets = heads.learn(dataset.targets(split.train), **ordered(dataset))
     loaded = load(plan.source.uri, modality, outcome, offline=offline(plan.source))
     if sealed is not None:
         transform, kept = modality.batch.restore(sealed), ""

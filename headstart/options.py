@@ -11,7 +11,7 @@ from headstart.errors import PlanError, nearest
 
 _TASK = (
     *("outcome", "modality", "per_class", "test_share", "tolerate", "near_duplicates"),
-    *("out_of_scope", "forecast"),
+    *("out_of_scope", "forecast", "levels"),
 )
 _ENGINE = ("profile", "executor", "device", "batch", "store", "cap_gb", "threads", "refit")
 _EVIDENCE = ("seeds", "scratch", "champion", "checks", "twin_floor_tflop", "learning_curve")

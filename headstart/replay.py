@@ -8,11 +8,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from headstart import job, scope, select
+import numpy as np
+
+from headstart import baseline, job, scope, select
+from headstart.core.dataset import SetAside
 from headstart.core.run import Record, Watcher
-from headstart.errors import DataError, PlanError
+from headstart.data import opening
+from headstart.engine.extract import Extraction
+from headstart.errors import BadRow, DataError, PlanError
+from headstart.job import Job
 from headstart.registry import packs
-from headstart.serving.predictor import changed
+from headstart.registry.packs import PackParts
+from headstart.serving.predictor import Predictions, changed
 
 TOLERANCE = 1e-5
 
@@ -26,27 +33,13 @@ def replay(folder: Path, record: Record, watcher: Watcher | None = None) -> Mapp
     Raises:
         DataError: the data are not what they were, or were given in memory.
     """
-    if not record.plan.task.data:
-        raise DataError(
-            f"The run {record.id} learned from arrays in memory, which were not kept. "
-            "Call headstart.adapt with the same arrays and plan."
-        )
     pack = packs.load(folder / "pack")
-    engine = dataclasses.replace(record.plan.engine, executor=executor_of(record))
-    plan = dataclasses.replace(record.plan, engine=engine)
-    made = job.open_job(plan, None, watcher, sealed=pack.transform)
+    made, out = _opened(pack, record, watcher)
     same = {
-        "data": made.dataset.digest == record.digests["data"],
+        "data": True,
         "source": made.loaded.source.sha256 == record.digests["source"],
         "split": made.split.digest == record.digests["split"],
     }
-    if not same["data"]:
-        raise DataError(
-            f"The data at {record.plan.task.data} are not what the run {record.id} learned from "
-            "(their digest differs). Bring back the same files, or start a new run."
-        )
-    out = made.extract(made.train)
-    job.drop_late(made, out)
     if out.features is None:
         raise PlanError("The features were not kept; enlarge the store with --cap-gb.")
     with tempfile.TemporaryDirectory() as scratch:
@@ -66,6 +59,80 @@ def replay(folder: Path, record: Record, watcher: Watcher | None = None) -> Mapp
         "largest_difference": worst,
         "digests": same,
     }
+
+
+def _opened(pack: PackParts, record: Record, watcher: Watcher | None) -> tuple[Job, Extraction]:
+    """The run's data and source, opened again, and the features of its training rows. Raises DataError."""
+    if not record.plan.task.data:
+        raise DataError(
+            f"The run {record.id} learned from arrays in memory, which were not kept. "
+            "Call headstart.adapt with the same arrays and plan."
+        )
+    engine = dataclasses.replace(record.plan.engine, executor=executor_of(record))
+    plan = dataclasses.replace(record.plan, engine=engine)
+    made = job.open_job(plan, None, watcher, sealed=pack.transform)
+    if made.dataset.digest != record.digests["data"]:
+        raise DataError(
+            f"The data at {record.plan.task.data} are not what the run {record.id} learned from "
+            "(their digest differs). Bring back the same files, or start a new run."
+        )
+    out = made.extract(made.train)
+    job.drop_late(made, out)
+    return made, out
+
+
+def champion(
+    folder: Path, record: Record, inputs: Any, watcher: Watcher | None = None
+) -> Predictions:
+    """Predictions of the run's simple champion, or of the simple model that did better on the test rows.
+
+    It is code of other libraries, which no pack can hold without a pickle, so it is fitted anew on the run's
+    training rows: to the same model, as its settings are chosen on these rows alone.
+
+    Raises:
+        DataError: the data are not what they were, or were given in memory; or the inputs cannot be read.
+        PlanError: the run has no simple champion, or predicts positions or coming values.
+    """
+    name = champion_of(record)
+    if not name:
+        raise PlanError(f"The run {record.id} was compared with no simple model; leave it out.")
+    made, _ = _opened(packs.load(folder / "pack"), record, watcher)
+    if not baseline.refits(made):
+        raise PlanError(
+            f"The simple model of the outcome {made.outcome} is not fitted again for prediction. Expected a "
+            "run of whole samples; predict with the run's own model."
+        )
+    reader = made.modality.read
+    rows = opening.open_samples(
+        inputs, made.dataset.fields, reader, modality=made.modality.name, watcher=watcher
+    )
+    kept, samples, bad = [], [], list(rows.set_aside)
+    for place, sample in enumerate(job.Lazy(rows, np.arange(len(rows)))):
+        try:  # what the run's own model cannot read, no test row was either
+            made.transform(sample)
+        except BadRow as error:
+            bad.append(SetAside(rows.names(np.array([place]))[0], error.reason, error.remedy))
+            continue
+        kept.append(place)
+        samples.append(sample)
+    said = baseline.again(made, name)(samples) if samples else np.empty((0, 1))
+    return Predictions(
+        names=rows.names(np.array(kept, np.int64)),
+        labels=made.targets.decode(said) if samples else [],
+        probabilities=said if made.targets.classes else None,
+        classes=made.targets.classes,
+        bad=bad,
+        notes=(*rows.notes, f"Predicted by the simple model '{name}', fitted again."),
+    )
+
+
+def champion_of(record: Record) -> str:
+    """The simple model that did better on the test rows than the transfer, else the champion; or ""."""
+    found = record.finding("verdict")
+    groups = [m.group for m in found.measures] if found else []
+    better = [str(e.data.get("better", "")) for e in found.exhibits] if found else []
+    arms = [*better, *(g for g in groups if g.startswith("simple champion: "))]
+    return next((arm.partition(": ")[2] for arm in arms if arm), "")
 
 
 def executor_of(record: Record) -> str:

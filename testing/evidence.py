@@ -37,7 +37,7 @@ KNOWN: dict[tuple[str, str], str] = {
 }
 
 CLASSES = ("ant", "bee", "wasp")
-OUTCOMES = ("classify", "regress", "tag", "label_each", "forecast")
+OUTCOMES = ("classify", "ordinal", "regress", "tag", "label_each", "forecast")
 SPANS = ("B-ant", "B-bee", "I-ant", "I-bee", "O")
 COUNTED = {"", "parts", "rows", "times", "FLOPs", "seconds", "bytes", "joules", "bits"}
 """Units of exact counts and clocks, which may come without an interval."""
@@ -83,7 +83,7 @@ def case(outcome: str, rows: int = 120) -> Case:
         truth, past = (_labels(rng, rows) for _ in range(2))
         made = {r: _told(rng, truth, a) for r, a in _ARMS.items()}
         held = _told(rng, past, 2.0)[0]
-    elif outcome == "classify":
+    elif outcome in ("classify", "ordinal"):
         truth, past = rng.integers(0, 3, rows), rng.integers(0, 3, rows)
         made = {r: _shares(rng, truth, a) for r, a in _ARMS.items()}
         held = _shares(rng, past, 2.0)[0]

@@ -48,8 +48,8 @@ def world(name: str) -> tuple[Any, np.ndarray, list[Any], Any]:
     """Module, features (90, 5) float32, raw targets that they decide, and learned targets.
 
     Class names where the head takes them, else numbers, else tuples of tags, else windows of three
-    coming values, level, spread and naive error. Where it reads positions features (90, 3, 5) and tuples
-    of three class names.
+    coming values, level, spread and naive error, else grades from 0 to 3. Where it reads positions
+    features (90, 3, 5) and tuples of three class names.
     """
     module = plugins.load("head", name)
     rng = np.random.default_rng(0)
@@ -68,13 +68,14 @@ def world(name: str) -> tuple[Any, np.ndarray, list[Any], Any]:
         [tuple(c for c, s, o in zip(CLASSES, row, least, strict=True) if s > o)
          for row, least in zip(scores, order[:, :1] * np.ones(3), strict=True)],
         [np.array([*(50.0 + 10.0 * row), 50.0, 10.0, 5.0]) for row in scores],
+        np.searchsorted((-2.0, 0.0, 2.0), scores[:, 0]).tolist(),
     ]  # fmt: skip
     for raw in kinds:
         try:
             return module, features, raw, module.learn(raw)
         except (DataError, ValueError, TypeError):
             continue
-    raise Breach("a head learns from class names, numbers, tuples of tags or windows")
+    raise Breach("a head learns from class names, numbers, tuples of tags, windows or grades")
 
 
 def solved(name: str) -> tuple[Any, Any, np.ndarray, np.ndarray]:

@@ -35,7 +35,7 @@ KNOWN: dict[tuple[str, str], str] = {}
 ROWS = 24
 FOLDS = 4
 EPOCHS = 2
-INVENTED = ("tag", "forecast")  # outcomes whose targets tiny data does not bring
+INVENTED = ("tag", "forecast", "ordinal")  # outcomes whose targets tiny data does not bring
 LONGER = 10  # until a network from random weights has moved visibly
 
 
@@ -85,11 +85,13 @@ def world(
 
 
 def _invented(outcome: str, names: list[Any]) -> list[Any]:
-    """Targets told from class names: tuples of tags, or windows
-    of three coming values, level, spread and naive error."""
+    """Targets told from class names: tuples of tags, grades from 0, or windows of three coming values,
+    level, spread and naive error."""
     place = {name: k for k, name in enumerate(sorted(set(names)))}
     if outcome == "tag":
         return [(n, "even") if place[n] % 2 == 0 else (n,) for n in names]
+    if outcome == "ordinal":
+        return [place[n] for n in names]
     return [np.array([*(50.0 + 5.0 * place[n] * np.arange(1, 4)), 50.0, 10.0, 5.0]) for n in names]
 
 

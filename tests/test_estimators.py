@@ -34,6 +34,35 @@ def test_numbers_are_predicted() -> None:
     assert TransferRegressor().fit(train, known).score(test, asked) > 0.25
 
 
+def waves(rows: int = 40) -> tuple[np.ndarray, np.ndarray]:
+    """(rows, 60, 2) noisy waves of one or of three periods, and how many; time before channels."""
+    rng = np.random.default_rng(0)
+    periods = np.where(np.arange(rows) % 2, 3, 1)
+    phase = rng.uniform(0, 6.3, (rows, 1)) + np.linspace(0, 6.3, 60)[None] * periods[:, None]
+    made = np.stack([np.sin(phase), np.cos(phase)], axis=2)
+    return made + 0.2 * rng.normal(size=made.shape), periods
+
+
+def test_arrays_of_series_are_samples_where_the_modality_is_named() -> None:
+    X, y = waves()
+    model = TransferClassifier(modality="series").fit(X[:30], y[:30])
+    assert model.source_ == "builtin:random-convolutions"
+    assert (model.predict(X[30:]) == y[30:]).mean() >= 0.9
+    one = TransferClassifier(modality="series").fit(X[:30, :, 0], y[:30])
+    assert (one.predict(X[30:, :, 0]) == y[30:]).mean() >= 0.9
+    cut = [x[: 40 + i % 20] for i, x in enumerate(X)]
+    uneven = TransferRegressor(modality="series").fit(cut[:30], y[:30].astype(float))
+    assert uneven.score(cut[30:], y[30:].astype(float)) > 0.5
+
+
+def test_arrays_of_series_without_a_modality_ask_for_it() -> None:
+    X, y = waves(8)
+    with pytest.raises(ValueError, match="name the modality"):
+        TransferClassifier().fit(X, y)
+    with pytest.raises(ValueError, match="Unknown modality 'serie'"):
+        TransferClassifier(modality="serie").fit(X, y)
+
+
 def test_pictures_are_read_as_files(tmp_path) -> None:
     folder = tiny.write(tmp_path, "classify", 36, 0)
     paths = sorted(str(p) for p in folder.rglob("*.png"))

@@ -34,6 +34,7 @@ PLACES = {  # option -> its place in the plan
     "history": "task.forecast.history",
     "frequency": "task.forecast.frequency",
     "known": "task.forecast.known",
+    "levels": "task.levels",
     "per_class": "task.per_class",
     "out_of_scope": "task.out_of_scope",
     "test_share": "task.test_share",
@@ -86,7 +87,7 @@ Outcome = Annotated[
     str | None,
     _option(
         "--outcome",
-        "classify, regress, tag, label_each or forecast; otherwise read off the targets.",
+        "classify, ordinal, regress, tag, label_each or forecast; otherwise read off the targets.",
         DATA,
         "NAME",
     ),
@@ -153,6 +154,15 @@ Known = Annotated[
         "Input known ahead: a column, hour, weekday or yearday. May be repeated.",
         DATA,
         "NAME",
+    ),
+]
+Levels = Annotated[
+    str | None,
+    _option(
+        "--levels",
+        "Values of the target from the lowest to the highest: the outcome is ordinal.",
+        DATA,
+        "LOW,...,HIGH",
     ),
 ]
 PerClass = Annotated[
@@ -308,4 +318,5 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "tolerate": _share("tolerate"),
     "per_class": _count("per-class", 0),
     "seeds": _count("seeds", 1),
+    "levels": lambda v: [level.strip() for level in v.split(",")],
 }

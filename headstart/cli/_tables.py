@@ -41,7 +41,9 @@ def predicted(found: Any, every: bool) -> tuple[list[str], list[list[Any]]]:
     rows = []
     for place, shares in enumerate(found.probabilities):
         known = [float(p) for p in shares]
-        row = [found.names[place], value(found.labels[place]), max(known, default=float("nan"))]
+        told = value(found.labels[place])
+        sure = known[found.classes.index(str(told))] if str(told) in found.classes else max(known)
+        row = [found.names[place], told, sure]
         if scoped:
             row += [float(found.scope[place]), "yes" if found.outside[place] else "no"]
         rows.append(row + (known if every else []))

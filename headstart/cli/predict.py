@@ -12,7 +12,7 @@ from headstart.cli import _console as console
 from headstart.cli import _face as api
 from headstart.cli import _tables as tables
 from headstart.cli._progress import watcher
-from headstart.errors import DataError
+from headstart.errors import DataError, PlanError
 from headstart.report import text
 
 SHOWN = (2, "Make and use a model")
@@ -46,6 +46,13 @@ Scope = Annotated[
         "--scope", help="Columns: how far a row lies outside the known classes; marked or not."
     ),
 ]
+Champion = Annotated[
+    bool,
+    typer.Option(
+        "--champion",
+        help="Predict with the simple model that the run was compared with: it is fitted again on its data.",
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
@@ -58,6 +65,7 @@ def verb(
     bad: Bad = None,
     probabilities: Probabilities = False,
     scope: Scope = False,
+    champion: Champion = False,
     force: Force = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -72,7 +80,8 @@ def verb(
         tables.refuse(path, force)
     with watcher(quiet=quiet) as told:
         given = inputs[0] if len(inputs) == 1 else list(inputs)
-        found = _predictor(run).predict(given, told, **({"scope": True} if scope else {}))
+        asked = {k: True for k, on in (("scope", scope), ("champion", champion)) if on}
+        found = _predictor(run, champion).predict(given, told, **asked)
     columns, rows = tables.predicted(found, probabilities or output is not None)
     if output:
         tables.write(output, columns, rows, force=force)
@@ -89,10 +98,14 @@ def verb(
     _complain(found, aside)
 
 
-def _predictor(name: str) -> Any:
-    """The model of a run, or of a pack that was copied away from its run."""
+def _predictor(name: str, champion: bool = False) -> Any:
+    """The model of a run, or of a pack that was copied away from its run. Raises PlanError."""
     folder = Path(name)
     if folder.is_dir() and not (folder / "run.json").exists() and any(folder.glob("pack*")):
+        if champion:
+            raise PlanError(
+                f"{folder} is a pack, which holds no simple model. Name its run instead."
+            )
         return api.open_pack(folder)
     return api.open_run(name)
 

@@ -46,6 +46,7 @@ def verb(
     history: o.History = None,
     frequency: o.Frequency = None,
     known: o.Known = None,
+    levels: o.Levels = None,
     per_class: o.PerClass = None,
     out_of_scope: o.OutOfScope = None,
     test_share: o.TestShare = None,
@@ -110,6 +111,7 @@ def summary(made: Any, report: str) -> dict[str, Any]:
         "id": record.id,
         "verdict": made.verdict,
         "sentence": made.sentence,
+        "better": getattr(made, "better", ""),
         "folder": str(made.folder),
         "report": report,
         "plan": differences(record.plan),
@@ -162,7 +164,13 @@ def show(made: Any, report: str) -> None:
     console.say()
     # an output folder of its own is not where `predict` looks for an id
     name = str(made.folder) if record.plan.output else record.id
-    console.line(f"next: headstart predict {shlex.quote(name)} INPUT...")
+    better = getattr(made, "better", "") if record.facts.get("champion_again") else ""
+    if better:
+        console.say(
+            f"The better one on the test rows is '{better}'. It cannot be packed, only fitted again:"
+        )
+    asked = " --champion" if better else ""
+    console.line(f"next: headstart predict {shlex.quote(name)} INPUT...{asked}")
 
 
 def _outside(record: Any) -> list[list[str]]:

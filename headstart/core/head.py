@@ -105,6 +105,10 @@ class HeadFile(Protocol):
 
     Attributes:
         SCORE: how rows are scored; targets may bring a `score` of their own, where it depends on them.
+        SIMPLE: the outcome that simple models are fitted to, where it is another one; their outputs are
+            then those of the head, too. Absent means its own.
+
+    Where data have `levels`, names in rising order, `learn` is given them too.
     """
 
     Head: type[Head]

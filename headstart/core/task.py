@@ -69,8 +69,8 @@ class Task:
     Attributes:
         data: folder of class folders, a CSV, Parquet, JSONL or CoNLL file, a folder of such files, or
             "hf:NAME[:CONFIG][:SPLIT]", a data set of the hub; "" for arrays in memory.
-        outcome: a file name of `heads/`: "classify", "regress", "tag", "label_each", "forecast"; "auto"
-            reads it off the targets.
+        outcome: a file name of `heads/`: "classify", "ordinal", "regress", "tag", "label_each",
+            "forecast"; "auto" reads it off the targets.
         modality: a folder name of `modalities/`, or "auto".
         per_class: labelled rows per class to learn from (drawn with the plan's seed); 0: all.
         test_share: share of rows in the sealed test split, where no split column fixes it.
@@ -79,6 +79,7 @@ class Task:
         out_of_scope: the label that means "none of the known classes": never learned as a class, its
             rows serve to choose and to judge what tells such rows; "": there is none.
         forecast: horizon, history, frequency; a horizon asks for the outcome "forecast".
+        levels: values of the target from the lowest to the highest; they ask for the outcome "ordinal".
     """
 
     data: str = ""
@@ -92,3 +93,4 @@ class Task:
     near_duplicates: bool = True
     out_of_scope: str = ""
     forecast: Ahead = field(default_factory=Ahead)
+    levels: tuple[str, ...] = ()

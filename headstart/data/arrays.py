@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from headstart.data import levels
 from headstart.errors import DataError
 
 Inputs = Any
@@ -46,9 +47,11 @@ def as_columns(
     if isinstance(inputs, Mapping):
         return inputs
     if isinstance(inputs, pa.Table):
-        return {n: inputs.column(n).to_pylist() for n in inputs.column_names}
+        return {
+            n: _cells(inputs.column(n), inputs.column(n).to_pylist) for n in inputs.column_names
+        }
     if hasattr(inputs, "columns") and hasattr(inputs, "to_dict"):  # a frame
-        return {str(n): inputs[n].tolist() for n in inputs.columns}
+        return {str(n): _cells(inputs[n], inputs[n].tolist) for n in inputs.columns}
     values: Any = inputs if isinstance(inputs, np.ndarray) else list(inputs)
     if not len(values):
         raise DataError(
@@ -70,6 +73,11 @@ def as_columns(
             "pictures as PNG bytes, or give their paths; name the modality where a sample is an array."
         )
     return {names[0] if len(names) == 1 else "input": values}
+
+
+def _cells(column: Any, listed: Callable[[], list[Any]]) -> Any:
+    """A column as a list; one whose values have an order keeps it."""
+    return column if levels.declared(column) else listed()
 
 
 def _even(rows: Any) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import hashlib
 import json
@@ -54,11 +55,40 @@ class Order:
 
 
 def reader_digest(reader: Read) -> str:
-    """Of the reader's own file and the version, so that a corrected reader reads anew."""
-    module = sys.modules.get(getattr(reader, "__name__", type(reader).__module__))
-    path = getattr(module, "__file__", None)
-    text = Path(path).read_bytes() if path and Path(path).is_file() else b""
-    return hashlib.sha256(text).hexdigest() + __version__
+    """Of the reader's own file, the files of its folder that it leans on, and the version, so that a
+    corrected reader reads anew."""
+    name = getattr(reader, "__name__", type(reader).__module__)
+    path = getattr(sys.modules.get(name), "__file__", None)
+    files = _leant_on(Path(path), name.rpartition(".")[0]) if path and Path(path).is_file() else []
+    told = [(file.name, hashlib.sha256(file.read_bytes()).hexdigest()) for file in files]
+    return digest.value(told) + __version__
+
+
+def _leant_on(path: Path, package: str) -> list[Path]:
+    """A module's file and those of its package that it imports, directly or not, at the top or inside a
+    function; sorted by name."""
+    found, left = {path}, [path]
+    while left:
+        for name in _imported(left.pop(), package):
+            file = path.with_name(f"{name.partition('.')[0]}.py")
+            if file.is_file() and file not in found:
+                found.add(file)
+                left.append(file)
+    return sorted(found)
+
+
+def _imported(path: Path, package: str) -> list[str]:
+    """What a file imports of a package, as written behind the package's name."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:  # a package of modules: one dot is the package itself
+                base = f"{package}.{base}".rstrip(".") if node.level == 1 else ""
+            names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return [n.removeprefix(f"{package}.") for n in names if package and n.startswith(f"{package}.")]
 
 
 def build(order: Order) -> ArrowDataset:
@@ -251,6 +281,7 @@ def _made(
         total=order.table.rows + len(order.table.set_aside),
         near=order.reader.NEAR,
         build=stamp,
+        levels=layout.levels,
     )
     _, batches = storage.read_batches(source)
     return ArrowDataset(batches, about, order.reader, order.root)
@@ -266,5 +297,6 @@ def _about(told: dict[str, Any]) -> About:
         sensitive=tuple(about.sensitive),
         metadata=tuple(about.metadata),
         notes=tuple(about.notes),
+        levels=tuple(about.levels),
         set_aside=tuple(SetAside(**a) for a in about.set_aside),  # type: ignore[arg-type]
     )

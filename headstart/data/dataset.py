@@ -37,6 +37,7 @@ class About:
     total: int = 0
     near: int = 0
     build: str = ""
+    levels: tuple[str, ...] = ()
 
 
 class ArrowDataset:
@@ -57,10 +58,12 @@ class ArrowDataset:
         sensitive: names of the sensitive metadata columns.
         near: near-duplicate radius of the signatures in bits.
         total: rows that were there before any was set aside.
+        levels: values of the target in rising order, where they are known to have one.
         form: what it takes to make rows of another table, where rows are not the table's own.
     """
 
     form: Mapping[str, Any] = {}
+    levels: tuple[str, ...] = ()
 
     def __init__(
         self, batches: Sequence[pa.RecordBatch], about: About, reader: Read, root: Path
@@ -75,6 +78,7 @@ class ArrowDataset:
         self.outcome, self.target = about.outcome, about.target
         self.columns: Mapping[str, str] = about.columns
         self.sensitive, self.near, self.total = about.sensitive, about.near, about.total
+        self.levels = about.levels
 
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0

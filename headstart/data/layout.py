@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from headstart.core.dataset import Field
 from headstart.core.reader import Read
 from headstart.core.task import Columns, Task
-from headstart.data import containers, positions
+from headstart.data import containers, levels, positions
 from headstart.data.tables import Table
 from headstart.errors import DataError, nearest
 
@@ -36,6 +36,7 @@ class Layout:
         columns: "group", "time", "split", "origin" -> column, where there is one.
         metadata: columns that are neither input nor target nor dropped.
         derived: name of a group that follows from each sample; "": none.
+        levels: values of the target in rising order, where they are known to have one.
     """
 
     modality: str
@@ -48,6 +49,7 @@ class Layout:
     metadata: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     derived: str = ""
+    levels: tuple[str, ...] = ()
 
 
 def arrange(
@@ -99,11 +101,12 @@ def arrange(
         metadata=tuple(metadata),
         derived=derived,
     )
-    outcome = _outcome(table, target, task.outcome, notes) if target else ""
+    order = levels.asked(task, table.orders.get(target, ())) if target else ()
+    outcome = _outcome(table, target, task.outcome, order, notes) if target else ""
     if target and outcome in ("tag", positions.OUTCOME):
         outcome, chosen = _of_positions(head, layout, task, readers[modality], notes)
         layout = replace(layout, fields=chosen)
-    return replace(layout, outcome=outcome, notes=tuple(notes))
+    return replace(layout, outcome=outcome, notes=tuple(notes), levels=order)
 
 
 def _naming(fields: Sequence[Field], reader: Read) -> str:
@@ -346,10 +349,10 @@ def _no_number(table: Table, target: str) -> tuple[int, Any]:
     return 1, next(iter(table.head(1).column(target).to_pylist()), None)
 
 
-def _outcome(table: Table, target: str, asked: str, notes: list[str]) -> str:
+def _outcome(table: Table, target: str, asked: str, order: Sequence[str], notes: list[str]) -> str:
     kind = table.schema.field(target).type
     if pa.types.is_nested(kind):
-        return _lists(target, kind, asked, notes)
+        return _lists(target, kind, levels.OUTCOME if order else asked, notes)
     number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
     if asked == "regress" and not number:
         row, value = _no_number(table, target)
@@ -359,6 +362,9 @@ def _outcome(table: Table, target: str, asked: str, notes: list[str]) -> str:
         )
     if asked != "auto":
         return asked
+    if order:
+        notes.append(f"Outcome: {levels.OUTCOME}, {' < '.join(order)}.")
+        return levels.OUTCOME
     if not number:
         notes.append(f"Outcome: classify, as '{target}' holds no numbers.")
         return "classify"

@@ -12,7 +12,18 @@ from headstart.core.dataset import Field, SetAside
 from headstart.core.reader import Read
 from headstart.core.run import Watcher
 from headstart.core.task import Columns, Task
-from headstart.data import containers, folders, hub, quality, reshape, storage, tags, windows
+from headstart.data import (
+    containers,
+    folders,
+    hub,
+    levels,
+    partition,
+    quality,
+    reshape,
+    storage,
+    tags,
+    windows,
+)
 from headstart.data.arrays import Inputs, as_columns, bare, uneven
 from headstart.data.build import FORMAT, Order, build, check_classes, reader_digest, reopen
 from headstart.data.dataset import ArrowDataset
@@ -275,7 +286,7 @@ def _gathered(
         columns[name] = values
     if targets is not None:
         target = next(n for n in ("target", "_target", "__target") if n not in columns)
-        columns[target] = list(targets)
+        columns[target] = targets if levels.declared(targets) else list(targets)
         asked = replace(asked, target=target)
     if not asked.inputs and not fields and bare(inputs):
         asked = replace(asked, inputs=own)
@@ -295,17 +306,20 @@ def _folder_layout(
             f"The column '{odd[0]}' was named, but {path} holds class folders, which have no columns. "
             "Give a CSV with the files' paths, labels and further columns."
         )
-    if task.outcome not in ("auto", "classify"):
+    order = levels.asked(task, ())
+    if task.outcome not in ("auto", *partition.CLASSED):
         raise DataError(
             f"{path} holds class folders, whose names are classes, and the outcome asked for is "
-            f"{task.outcome}. Choose classify, or give a CSV with the paths and a column of targets."
+            f"{task.outcome}. Choose {' or '.join(partition.CLASSED)}, or give a CSV with the paths and a "
+            "column of targets."
         )
     split = listing.split and "split" not in asked.drop
     return Layout(
         modality=listing.modality,
         fields=(Field(listing.modality, readers[listing.modality].FILE_KIND),),
         target="label",
-        outcome="classify",
+        outcome=levels.OUTCOME if order or task.outcome == levels.OUTCOME else "classify",
+        levels=order,
         name=listing.modality,
         columns={"split": "split"} if split else {},
         metadata=("split",) if split else (),

@@ -12,6 +12,8 @@ import numpy as np
 from headstart.data import tags
 from headstart.errors import DataError
 
+CLASSED = ("classify", "ordinal")
+"""Outcomes whose target is one of several names."""
 BINS = 10
 TRIES = 10
 MANY_GROUPS = 2000
@@ -36,7 +38,7 @@ def ordered(values: Sequence[Any]) -> list[Any]:
 def strata(targets: Sequence[Any], outcome: str, least: int = 5) -> np.ndarray:
     """(n,) int64 numbers of strata: classes, quantile bins of at least `least` rows, or the rarest tag
     or label of a row (raw ones; or rows of 0, 1 and NaN, of class numbers and -1)."""
-    if outcome == "classify":
+    if outcome in CLASSED:
         return codes(targets)[0]
     if outcome in ("tag", "label_each"):
         return _rarest(targets, outcome)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from headstart.core.dataset import Split
-from headstart.data import near, partition, positions, tags
+from headstart.data import levels, near, partition, positions, tags
 from headstart.data.dataset import ArrowDataset
 
 LEAK_ROWS = 20_000
@@ -61,8 +61,10 @@ def summary(dataset: ArrowDataset, split: Split) -> Quality:
         "label_conflicts": len(_conflicts(same[split.train], targets)),
     }
     warnings = list[str]()
-    if dataset.outcome == "classify":
+    if dataset.outcome in partition.CLASSED:
         _classes(targets, facts, warnings)
+        if lost := levels.empty(targets, dataset.levels):
+            warnings.append(f"No training row has the level {' or '.join(map(repr, lost))}.")
     elif dataset.outcome == tags.OUTCOME:
         _tags(targets, facts, warnings)
     elif dataset.outcome == positions.OUTCOME:
@@ -199,8 +201,9 @@ def _columns(
             continue
         values, beside = [cells[i] for i in full], [seen[i] for i in full]
         many = len(full) >= LEAST and len(set(beside)) > 1
-        gives = many and _tells(values, beside, place.base, dataset.outcome)
-        absent = not gives and _absence_tells(cells, full, seen, dataset.outcome)
+        outcome = "classify" if dataset.outcome in partition.CLASSED else dataset.outcome
+        gives = many and _tells(values, beside, place.base, outcome)
+        absent = not gives and _absence_tells(cells, full, seen, outcome)
         if gives or absent:
             how = ", by where it is missing" if absent else ""
             warnings.append(

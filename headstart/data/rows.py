@@ -16,7 +16,7 @@ import pyarrow as pa
 from headstart.core import digest, machine
 from headstart.core.dataset import Field, SetAside
 from headstart.core.reader import Read
-from headstart.data import containers, positions
+from headstart.data import containers, levels, positions
 from headstart.data.layout import Layout
 from headstart.data.tables import Table
 from headstart.errors import BadRow, DataError
@@ -162,7 +162,7 @@ class Sieve:
         return cells[kinds.index(self.reader.UNITS)]  # type: ignore[attr-defined]
 
     def _check_target(self, target: Any) -> None:
-        """Raises BadRow where there is no label, or no finite number to regress."""
+        """Raises BadRow where there is no label, no finite number to regress, or none of the levels."""
         column = self.layout.target
         blank = isinstance(target, str) and target.strip().lower() in MISSING
         number = isinstance(target, float)
@@ -170,6 +170,7 @@ class Sieve:
             raise BadRow(f"no label in '{column}'", "label the row, or remove it")
         if number and math.isinf(target):
             raise BadRow(f"the target in '{column}' is infinite", "correct the number")
+        levels.check(target, self.layout.levels, column)
 
 
 def enough(

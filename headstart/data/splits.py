@@ -23,6 +23,7 @@ CHAIN_ROWS = 20
 
 STRATIFIED = {
     "classify": "stratified",
+    "ordinal": "stratified",
     "regress": "stratified by quantiles",
     "tag": "stratified by each row's rarest tag",
     "label_each": "stratified by each row's rarest label",
@@ -168,7 +169,7 @@ def _check(dataset: ArrowDataset, task: Task) -> None:
         raise PlanError(
             f"test_share came as {task.test_share}; expected a share between 0 and 1: 0.25."
         )
-    if task.per_class and dataset.outcome != "classify":
+    if task.per_class and dataset.outcome not in partition.CLASSED:
         raise PlanError(
             f"per_class = {task.per_class} needs classes, but the outcome is '{dataset.outcome}'. "
             "Leave per_class out."

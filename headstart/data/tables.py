@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pyarrow.json as pj
 import pyarrow.parquet as pq
 
 from headstart.core.dataset import SetAside
-from headstart.data import conll, delimited
+from headstart.data import conll, delimited, levels
 from headstart.errors import DataError, nearest
 
 BATCH = 1024
@@ -36,6 +36,7 @@ class Table:
         stamp: changes when the content may have changed; part of the cache's key.
         origin: column that tells which file a row came from, where there are several; never an input.
         lead: the rows that columns are guessed from, where the first ones are not typical.
+        orders: column -> its values in rising order, where the data say that they have one.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Table:
     stamp: str = ""
     origin: str = ""
     lead: Callable[[], Iterator[pa.RecordBatch]] | None = None
+    orders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def columns(self) -> list[str]:
@@ -129,13 +131,13 @@ def join(tables: Mapping[str, Table], column: str, name: str) -> Table:
 
     def fit(part: str, batch: pa.RecordBatch) -> pa.RecordBatch:
         columns = []
-        for field in schema:
-            if field.name == column:
-                columns.append(pa.array([part] * len(batch), field.type))
-            elif field.name in batch.schema.names:
-                columns.append(batch.column(field.name).cast(field.type))
+        for place in schema:
+            if place.name == column:
+                columns.append(pa.array([part] * len(batch), place.type))
+            elif place.name in batch.schema.names:
+                columns.append(batch.column(place.name).cast(place.type))
             else:
-                columns.append(pa.nulls(len(batch), field.type))
+                columns.append(pa.nulls(len(batch), place.type))
         return pa.RecordBatch.from_arrays(columns, schema=schema)
 
     def stream() -> Iterator[pa.RecordBatch]:
@@ -158,6 +160,7 @@ def join(tables: Mapping[str, Table], column: str, name: str) -> Table:
         "|".join(f"{part}:{t.stamp}" for part, t in tables.items()),
         column,
         lead,
+        {n: o for n, o in every[0].orders.items() if all(t.orders.get(n) == o for t in every)},
     )
 
 
@@ -166,12 +169,12 @@ def _united(tables: Mapping[str, Table]) -> tuple[pa.Schema, list[str]]:
     kinds: dict[str, pa.DataType] = {}
     notes = []
     for table in tables.values():
-        for field in table.schema:
-            before = kinds.get(field.name, field.type)
-            kinds[field.name] = _wider(before, field)
-            mixed = _text(kinds[field.name]) and not (_text(before) and _text(field.type))
-            if mixed and not _empty(tables.values(), field.name):
-                notes.append(f"The column '{field.name}' has several types; it was read as text.")
+        for place in table.schema:
+            before = kinds.get(place.name, place.type)
+            kinds[place.name] = _wider(before, place)
+            mixed = _text(kinds[place.name]) and not (_text(before) and _text(place.type))
+            if mixed and not _empty(tables.values(), place.name):
+                notes.append(f"The column '{place.name}' has several types; it was read as text.")
     for part, table in tables.items():
         lacking = [n for n in kinds if n not in table.columns]
         if lacking:
@@ -219,9 +222,10 @@ def from_columns(columns: Mapping[str, Any], name: str = "the arrays") -> Table:
         raise DataError(
             f"The columns differ in length ({told}). Expected one value per row in each."
         )
+    orders = {key: levels.declared(value) for key, value in columns.items()}
     arrays = {key: as_array(value) for key, value in columns.items()}
-    whole = pa.table(arrays)
-    return _whole(whole, name)
+    made = _whole(pa.table(arrays), name)
+    return replace(made, orders={key: order for key, order in orders.items() if order})
 
 
 def as_array(values: Any) -> pa.Array:
@@ -260,12 +264,19 @@ def _plain(value: Any) -> Any:
 
 
 def _whole(whole: pa.Table, name: str) -> Table:
+    orders = _orders(whole)
     whole = pa.table({n: _simple(whole.column(n)) for n in whole.column_names})
 
     def stream() -> Iterator[pa.RecordBatch]:
         yield from whole.to_batches(max_chunksize=BATCH)
 
-    return Table(name, whole.schema, len(whole), stream)
+    return Table(name, whole.schema, len(whole), stream, orders=orders)
+
+
+def _orders(found: pa.Table | pa.RecordBatch) -> dict[str, tuple[str, ...]]:
+    """Columns that are ordered categoricals, with their values in rising order."""
+    every = {n: levels.declared(found.column(n)) for n in found.schema.names}
+    return {n: order for n, order in every.items() if order}
 
 
 def _simple(column: Any) -> Any:
@@ -337,7 +348,8 @@ def _parquet(path: Path) -> Table:
             for batch in file.iter_batches(batch_size=BATCH):
                 yield _simple_batch(batch)
 
-    return Table(path.name, _simple_batch(first).schema, rows, stream, stamp=_stamp(path))
+    schema = _simple_batch(first).schema
+    return Table(path.name, schema, rows, stream, stamp=_stamp(path), orders=_orders(first))
 
 
 def _jsonl(path: Path) -> Table:

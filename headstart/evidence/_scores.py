@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from headstart.core.evidence import Arm, Case
+from headstart.core.evidence import Arm, Case, Exhibit
 from headstart.core.ragged import fitted
 from headstart.errors import ContractError
 from headstart.evidence import _paired
@@ -46,6 +46,17 @@ def outputs(case: Case, arm: Arm) -> np.ndarray:
 def predictions(case: Case, arm: Arm) -> np.ndarray:
     """Most probable class per seed and row, (seeds, rows) of class numbers."""
     return np.asarray(outputs(case, arm).argmax(axis=2))
+
+
+def confusion(case: Case, told: np.ndarray, targets: np.ndarray) -> Exhibit:
+    """Counts by true class (row) and predicted class (column); means over seeds."""
+    classes = len(case.classes)
+    codes = (targets[None, :] * classes + told).ravel()
+    counts = np.bincount(codes, minlength=classes**2).reshape(classes, classes) / len(told)
+    shown = np.round(counts, 2).tolist() if len(told) > 1 else counts.astype(int).tolist()
+    seeds = "" if len(told) == 1 else f", mean of {len(told)} seeds"
+    data = {"labels": list(case.classes), "counts": shown, "rows": "true", "columns": "predicted"}
+    return Exhibit("confusion", "matrix", f"What was taken for what{seeds}", data)
 
 
 def scores(case: Case, arm: Arm) -> np.ndarray:

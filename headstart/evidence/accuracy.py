@@ -19,7 +19,7 @@ from scipy import sparse
 from headstart.core.evidence import Case, Exhibit, Finding, Measure
 from headstart.evidence import _resample
 from headstart.evidence._interval import ordinal, share_interval, wilson
-from headstart.evidence._scores import estimate, predictions
+from headstart.evidence._scores import confusion, estimate, predictions
 
 NEEDS = ("validation",)
 OUTCOMES = ("classify",)
@@ -56,7 +56,7 @@ def check(case: Case) -> Finding:
         found = (values[4:], errors[4:], freedoms[4:])
         per_class, missing = _per_class(case, told, targets, found=found, method=method)
         measures += per_class
-        exhibits = (_matrix(case, told, targets),)
+        exhibits = (confusion(case, told, targets),)
     return Finding("accuracy", tuple(measures), exhibits, tuple(missing))
 
 
@@ -168,14 +168,3 @@ def _per_class(
             n = max(1, math.floor(size)) if score == "precision" else rows
             measures.append(_share(score, (value, *ends), n=n, method=how, group=name))
     return measures, missing
-
-
-def _matrix(case: Case, told: np.ndarray, targets: np.ndarray) -> Exhibit:
-    """Counts by true class (row) and predicted class (column); means over seeds."""
-    classes = len(case.classes)
-    codes = (targets[None, :] * classes + told).ravel()
-    counts = np.bincount(codes, minlength=classes**2).reshape(classes, classes) / len(told)
-    shown = np.round(counts, 2).tolist() if len(told) > 1 else counts.astype(int).tolist()
-    seeds = "" if len(told) == 1 else f", mean of {len(told)} seeds"
-    data = {"labels": list(case.classes), "counts": shown, "rows": "true", "columns": "predicted"}
-    return Exhibit("confusion", "matrix", f"What was taken for what{seeds}", data)

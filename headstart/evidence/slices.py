@@ -1,10 +1,10 @@
 """The score in every part of the test rows that a metadata column names.
 
-classify: accuracy; regress: mean absolute error, in the target's unit; both as means over seeds. Columns
-with 2 to 12 values are looked at, and parts with at least 10 rows. Who looks at K parts finds one that
-looks bad by chance: each part's interval, and that of its gap to all other rows, is at level 1 - 0.05 / K
-(Bonferroni; Dunn 1961), so that all of them hold together with 95 %. The standard
-error of the gap covers seeds and rows (or groups), linearised over both sides.
+classify: accuracy; regress: mean absolute error, in the target's unit; ordinal: the same in levels; all as
+means over seeds. Columns with 2 to 12 values are looked at, and parts with at least 10 rows. Who looks at K
+parts finds one that looks bad by chance: each part's interval, and that of its gap to all other rows, is at
+level 1 - 0.05 / K (Bonferroni; Dunn 1961), so that all of them hold together with 95 %. The standard error of
+the gap covers seeds and rows (or groups), linearised over both sides.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 
 from headstart.core.evidence import Case, Exhibit, Finding, Measure
+from headstart.core.ordinal import median
 from headstart.evidence import _paired
 from headstart.evidence._interval import ordinal, quantile
 from headstart.evidence._scores import estimate, outputs, predictions
 
 NEEDS = ()
-OUTCOMES = ("classify", "regress")
+OUTCOMES = ("classify", "regress", "ordinal")
 
 _MOST_VALUES = 12
 _FEWEST_ROWS = 10
@@ -71,12 +72,14 @@ def check(case: Case) -> Finding:
 
 
 def _row_scores(case: Case) -> np.ndarray:
-    """(seeds, rows): 1 where right for classify, absolute error for regress."""
+    """(seeds, rows): 1 where right for classify, absolute error for regress and ordinal."""
     arm = case.arms["transfer"]
     targets = np.asarray(case.targets)
     if case.outcome == "classify":
         return np.where(predictions(case, arm) == targets[None, :], 1.0, 0.0)
-    return np.asarray(np.abs(outputs(case, arm) - targets[None, :]))
+    told = outputs(case, arm)
+    told = median(told) if case.outcome == "ordinal" else told
+    return np.asarray(np.abs(told - targets[None, :]))
 
 
 def _parts(case: Case) -> tuple[dict[str, np.ndarray], list[tuple[str, str]]]:
@@ -116,6 +119,7 @@ def _score(
     """
     share = case.outcome == "classify"
     word, unit = ("accuracy", "share") if share else ("mean absolute error", "unit of the target")
+    unit = "levels" if case.outcome == "ordinal" else unit
     groups = case.groups
     own = ordinal(None if groups is None else np.asarray(groups)[inside])
     value, low, high, method = estimate(

@@ -2,12 +2,16 @@
 
 Estimand: the expected difference, over training seeds and over rows like those of the test split, in the
 task's score between the transfer arm and the baseline arm. The score is the outcome's own: accuracy for
-classify, R2 for regress, AUROC for tag. The baseline is the from-scratch twin or the simple champion,
-whichever has the higher mean validation score over its seeds; the test rows have no say in the choice.
+classify, closeness for ordinal, R2 for regress, AUROC for tag. The baseline is the from-scratch twin or the
+simple champion, whichever has the higher mean validation score over its seeds; the test rows have no say in
+the choice.
 
 Interval: seeds of either arm crossed with the shared test rows (groups where given), by unbiased
 components of variance, Student's t with Satterthwaite's degrees of freedom, and two pseudo-rows after
 Agresti and Min (2005) for small tests; the formula stands in `_paired.py`.
+
+A simple model that scores higher on the test rows than the transfer is named beside the verdict, whichever
+baseline was chosen and though the interval may hold 0.
 
 helped: the 95 % interval lies above 0; harmed: below 0; otherwise no evidence, and the smallest
 difference that would have been seen with 80 % power, (t_0.975 + t_0.8) x standard error, is said.
@@ -96,6 +100,34 @@ def _gain(case: Case, role: str) -> _paired.Spread:
 def _word(gain: _paired.Spread) -> str:
     low, high = gain.interval()
     return "helped" if low > 0 else "harmed" if high < 0 else "no evidence"
+
+
+def _better(case: Case) -> str:
+    """Role of the simple model that scores highest on the test rows, where that is above the transfer; or "".
+
+    The twin is none: it is no smaller than the transfer, and the verdict speaks of it.
+    """
+    means = {role: float(scores(case, arm).mean()) for role, arm in case.arms.items()}
+    own = means.pop("transfer")
+    means.pop("scratch", None)
+    best = max(means, key=lambda role: means[role], default="")
+    return best if best and means[best] > own else ""
+
+
+def _above(case: Case, better: str, role: str) -> str:
+    """The simple model that scored higher, in words; "" where there is none."""
+    if not better:
+        return ""
+    name, factor = case.arms[better].name, case.score.factor
+    if better == role:
+        return f" On these rows '{name}' scored higher."
+    gain = _gain(case, better)
+    digits, unit = (1, " points") if case.score.points else (3, f" in {case.score.name}")
+    low, high = sorted(-factor * x for x in gain.interval())
+    return (
+        f" On these rows '{name}' scored higher, by {-factor * gain.value:.{digits}f}{unit} (95 % interval "
+        f"{low:+.{digits}f} to {high:+.{digits}f})."
+    )
 
 
 def _method(case: Case, role: str) -> str:
@@ -217,7 +249,15 @@ def _sentence(case: Case, role: str, gain: _paired.Spread) -> Exhibit:
     if single:
         named = " and ".join(f"'{name}'" for name in single)
         sentence += f" The luck of training is not covered for {named}, trained once."
+    better = _better(case)
+    sentence += _above(case, better, role)
     if arm.note:
         sentence += f" This holds within this budget: '{arm.name}' {arm.note.rstrip('.')}."
-    data = {"verdict": word, "sentence": sentence, "within_budget": arm.note, "baseline": arm.name}
+    data = {
+        "verdict": word,
+        "sentence": sentence,
+        "within_budget": arm.note,
+        "baseline": arm.name,
+        "better": case.arms[better].name if better else "",
+    }
     return Exhibit(name="verdict", kind="sentence", title="Did the transfer help?", data=data)

@@ -59,7 +59,7 @@ ROOMS = (
         "Each row of the matrix is a true class and adds up to all its test rows; what lies off the "
         "diagonal was taken for something else.",
         "accuracy ranking confusion scores mistakes errors quality performance regression residuals "
-        "positions tags",
+        "positions tags ordinal",
     ),
     _room(
         "ahead",
@@ -181,6 +181,8 @@ def title(record: Record) -> str:
     name = re.split(r"[/\\]", record.plan.task.data.rstrip("/\\"))[-1]
     if record.facts.get("outcome") == "tag":
         return f"Which of {len(record.classes)} tags has each row of {name or 'the data'}?"
+    if record.facts.get("outcome") == "ordinal":
+        return f"Which of {len(record.classes)} levels has each row of {name or 'the data'}?"
     if record.facts.get("outcome") == "label_each":
         return f"Which label has each position of the rows of {name or 'the data'}?"
     if record.classes:
@@ -201,6 +203,11 @@ def verdict(record: Record) -> dict[str, str]:
                 maxsplit=1,
             )
             rest = parts[1] if len(parts) > 1 else ""
+            if exhibit.data.get("better") and record.facts.get("champion_again"):
+                rest += (
+                    " The pack holds the transfer; a simple model cannot be packed, but fitted again on the "
+                    f"run's data and used: headstart predict {record.id} INPUT... --champion."
+                )
             return {
                 "word": word,
                 "mark": VERDICTS.get(word, "unknown"),

@@ -41,6 +41,29 @@ def test_numbers_get_a_verdict_too() -> None:
     assert word(cases.regress(noise={"transfer": 0.6, "scratch": 0.6})) == "no evidence"
 
 
+def test_a_simple_model_that_scores_higher_is_named_whatever_the_baseline() -> None:
+    case = cases.classify(accuracies={"transfer": 0.7, "scratch": 0.6, "champion": 0.85})
+    arms = dict(case.arms)
+    arms["scratch"] = replace(
+        arms["scratch"], validation=np.ones(3)
+    )  # chosen, though it is the worst
+    (exhibit,) = verdict.check(replace(case, arms=arms)).exhibits
+    assert exhibit.data["verdict"] == "helped"
+    assert exhibit.data["better"] == "champion"
+    assert "On these rows 'champion' scored higher, by 1" in exhibit.data["sentence"]
+    chosen = verdict.check(case).exhibits[0].data  # then the figures are said already
+    assert chosen["sentence"].count("95 % interval") == 1
+    assert "On these rows 'champion' scored higher." in chosen["sentence"]
+
+
+def test_no_simple_model_is_named_where_none_scores_higher() -> None:
+    for others in ({"scratch": 0.6, "champion": 0.6}, {"scratch": 0.95}):
+        case = cases.classify(accuracies={"transfer": 0.8, **others})
+        (exhibit,) = verdict.check(case).exhibits
+        assert exhibit.data["better"] == ""
+        assert "scored higher" not in exhibit.data["sentence"]
+
+
 def test_the_baseline_is_chosen_on_validation_and_never_on_test() -> None:
     case = cases.classify(accuracies={"transfer": 0.85, "scratch": 0.8, "champion": 0.55})
     arms = dict(case.arms)

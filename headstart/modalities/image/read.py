@@ -24,7 +24,6 @@ _MAGIC = (
     b"\x89PNG\r\n\x1a\n",
     b"GIF8",
     b"BM",
-    b"RIFF",
     b"II*\x00",
     b"MM\x00*",
     b"P5",
@@ -39,10 +38,15 @@ def claim(name: str, values: Sequence[Any], root: Path) -> str | None:
     if not seen:
         return None
     if all(isinstance(v, bytes) for v in seen):
-        return "bytes" if _most(v.startswith(_MAGIC) for v in seen) else None
+        return "bytes" if _most(map(_picture, seen)) else None
     if all(isinstance(v, str) for v in seen) and _most(v.lower().endswith(SUFFIXES) for v in seen):
         return "path"
     return None
+
+
+def _picture(data: bytes) -> bool:
+    """By the first bytes; sounds are RIFF files as well as WebP pictures are."""
+    return data.startswith(_MAGIC) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
 
 
 def _most(flags: Any) -> bool:
