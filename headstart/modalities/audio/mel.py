@@ -106,7 +106,7 @@ def energies(
 ) -> np.ndarray:
     """Mel energies of the first `seconds` in a fixed number of cells.
 
-    Frames of 25 ms follow each other by at most 10 ms; a cell is the mean of those that start in it. A
+    Frames of 25 ms follow each other by at most 15 ms; a cell is the mean of those that start in it. A
     shorter sound counts as followed by silence.
 
     Args:
@@ -116,14 +116,14 @@ def energies(
         (bands, cells) float32, power.
     """
     length = max(16, round(0.025 * rate))
-    many = max(1, int(np.ceil(seconds / cells / 0.010)))
+    many = max(1, int(np.ceil(seconds / cells / 0.015)))
     starts = (np.arange(cells * many) * (seconds * rate / (cells * many))).astype(int)
     padded = np.zeros(int(starts[-1]) + 2 * length, np.float32)
     lead = length // 2  # a frame is centred on its start
     taken = samples[: len(padded) - lead]
     padded[lead : lead + len(taken)] = taken
     pieces = np.lib.stride_tricks.sliding_window_view(padded, length)[starts]
-    size = 2 * fast_size(length)
+    size = fft.next_fast_len(2 * length, real=True)
     made = bank(rate, size, bands) @ power(pieces, hann(length), size).T
     return made.reshape(bands, cells, many).mean(axis=2)
 
