@@ -85,7 +85,7 @@ Outcome = Annotated[
     str | None,
     _option(
         "--outcome",
-        "classify, regress, tag, label_each or forecast; otherwise read off the targets.",
+        "classify, regress, tag, label_each, forecast or answer; otherwise read off the targets.",
         DATA,
         "NAME",
     ),

@@ -119,7 +119,7 @@ class Arm:
     Attributes:
         name: "transfer", "from scratch", "champion: ...".
         outputs: (seeds, rows, classes) probabilities, or (seeds, rows) predicted numbers; of positions
-            (seeds, rows, positions, classes), NaN behind a row's end.
+            (seeds, rows, positions, classes), NaN behind a row's end; (seeds, rows, 3) spans that answer.
         validation: score of each seed on validation rows, (seeds,); higher is better.
         flops: floating-point operations of training one seed.
         seconds: time of training one seed.

@@ -183,6 +183,7 @@ class Head(BaseHead):
     """Features of positions (N, L, width) -> logits (N, L, labels)."""
 
     reads = "positions"
+    asks = "UNITS"
 
     def __init__(self, width: int, targets: Labels, dropout: float = 0.0) -> None:
         super().__init__()

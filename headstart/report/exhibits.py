@@ -18,6 +18,7 @@ Samples = Mapping[int, Mapping[str, Any]]
 PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/]+={0,2}")
 SOUND = re.compile(r"data:audio/wav;base64,[A-Za-z0-9+/]+={0,2}")
 PLACES = ("place", "row", "index")
+AROUND = 400  # characters of a long text that are shown before and behind what is marked in it
 
 
 def exhibited(exhibit: Exhibit, samples: Samples) -> Markup:
@@ -80,6 +81,8 @@ def _card(row: Mapping[str, Any], samples: Samples) -> Markup:
 
 def _marked(sample: Mapping[str, Any], marks: Sequence[Mapping[str, Any]]) -> Markup:
     """Units one after another, with what was told and what is true marked: {first, last, label, right}."""
+    if sample.get("kind") == "passage":
+        return _passage(sample, marks)
     units, parts, place = [str(u) for u in sample.get("units", ())], list[Markup](), 0
     for mark in sorted(marks, key=lambda m: (m["first"], m["last"])):
         first, last = max(place, int(mark["first"])), int(mark["last"]) + 1
@@ -93,6 +96,27 @@ def _marked(sample: Mapping[str, Any], marks: Sequence[Mapping[str, Any]]) -> Ma
     parts.append(escape(" ".join(units[place:])))
     inside = Markup(" ").join(p for p in parts if p)
     return charts.tag("blockquote", charts.tag("bdi", inside), class_="seen")
+
+
+def _passage(sample: Mapping[str, Any], marks: Sequence[Mapping[str, Any]]) -> Markup:
+    """A question, and its text around what is marked."""
+    passage, places = str(sample["text"]), sample["places"]
+    spans = [(places[int(m["first"])][0], places[int(m["last"])][1], m) for m in marks]
+    place = max(0, min((a for a, _, _ in spans), default=0) - AROUND)
+    stop = max((b for _, b, _ in spans), default=0) + AROUND
+    parts = [escape("... " if place else "")]
+    for start, end, mark in sorted(spans, key=lambda s: s[:2]):
+        if start < place:
+            continue
+        label = charts.tag("small", escape(f" {mark['label']}"))
+        kind = "right" if mark.get("right") else "wrong"
+        parts.append(escape(passage[place:start]))
+        parts.append(charts.tag("mark", escape(passage[start:end]), label, class_=kind))
+        place = end
+    parts.append(escape(passage[place:stop] + (" ..." if stop < len(passage) else "")))
+    question = charts.tag("p", charts.tag("strong", escape(str(sample["question"]))))
+    told = charts.tag("bdi", *parts)
+    return charts.tag("blockquote", question, told, class_="seen")
 
 
 def _sample(sample: Mapping[str, Any] | None) -> Markup:
@@ -111,6 +135,8 @@ def _sample(sample: Mapping[str, Any] | None) -> Markup:
         return charts.tag(
             "blockquote", charts.tag("bdi", escape(sample.get("text", ""))), class_="seen"
         )
+    if sample and kind == "passage":
+        return _passage(sample, ())
     if sample and kind == "drawing":
         return charts.tag("div", drawing(sample["drawing"]), class_="seen drawing")
     if sample and kind == "units":

@@ -59,7 +59,7 @@ ROOMS = (
         "Each row of the matrix is a true class and adds up to all its test rows; what lies off the "
         "diagonal was taken for something else.",
         "accuracy ranking confusion scores mistakes errors quality performance regression residuals "
-        "positions tags",
+        "positions tags answers",
     ),
     _room(
         "ahead",
@@ -183,6 +183,8 @@ def title(record: Record) -> str:
         return f"Which of {len(record.classes)} tags has each row of {name or 'the data'}?"
     if record.facts.get("outcome") == "label_each":
         return f"Which label has each position of the rows of {name or 'the data'}?"
+    if record.facts.get("outcome") == "answer":
+        return f"Which words answer each question of {name or 'the data'}?"
     if record.classes:
         return f"Which of {len(record.classes)} classes" + (
             f" does a row of {name} show?" if name else " is it?"
