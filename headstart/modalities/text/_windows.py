@@ -22,12 +22,13 @@ OVERLAP = 3  # one part in so many of a window is shared with the next
 
 
 def cut(
-    encoding: Any, places: Sequence[tuple[int, int]], most: int
+    encoding: Any, ids: np.ndarray, places: Sequence[tuple[int, int]], *, most: int
 ) -> tuple[dict[str, np.ndarray], int]:
     """A question and its text as windows of at most `most` tokens.
 
     Args:
         encoding: of the pair, whole; the question comes first.
+        ids: (tokens,) int64, the encoding's own, or with some tokens dropped.
         places: first character of every word of the text, and the one behind its last.
 
     Returns:
@@ -38,7 +39,7 @@ def cut(
         BadRow: the text has no word or no token.
     """
     side = np.array([-1 if s is None else s for s in encoding.sequence_ids])
-    ids, types = np.asarray(encoding.ids, np.int64), np.asarray(encoding.type_ids, np.int64)
+    types = np.asarray(encoding.type_ids, np.int64)
     text = np.flatnonzero(side == 1)
     if not len(text) or not places:
         raise BadRow("there is no word in the text", "write the text or drop the row")

@@ -119,18 +119,19 @@ class Transform:
         places = read.places(texts[1])
         if self._state["lower_case"]:  # letter by letter, so that places stay where they are
             texts = ["".join(c.lower() if len(c.lower()) == 1 else c for c in t) for t in texts]
-        arrays, lost = _windows.cut(self.tokenizer.encode(*texts), places, self.max_length)
+        encoding = self.tokenizer.encode(*texts)
+        ids = np.asarray(encoding.ids, np.int64)
+        blank = self.tokenizer.token_to_id(self.unknown)
+        if rng is not None and blank is not None:
+            special = np.asarray(encoding.special_tokens_mask, bool)
+            ids[~special & (rng.random(len(ids)) < DROPOUT)] = blank
+        arrays, lost = _windows.cut(encoding, ids, places, most=self.max_length)
         windows = int(arrays[WINDOWS][-1]) + 1
         if windows > 1:
             self._count("passages read in windows", 1)
             self._count("windows", windows)
         if lost:
             self._count("questions cut", 1)
-        blank = self.tokenizer.token_to_id(self.unknown)
-        if rng is not None and blank is not None:
-            special = np.isin(arrays["ids"], list(self.tokenizer.get_added_tokens_decoder()))
-            dropped = ~special & (rng.random(len(special)) < DROPOUT)
-            arrays["ids"] = np.where(dropped, blank, arrays["ids"])
         if not self._state["types"]:
             del arrays["types"]
         return arrays
