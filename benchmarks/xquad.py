@@ -1,39 +1,41 @@
-"""Questions and answers of XQuAD: learned from in English, tested in one language, as a table for one run.
+"""Questions and answers of XQuAD: learned from in English, tested in other languages, as a table for one run.
 
-    python -m benchmarks.xquad de xquad_de.parquet
-    headstart run xquad_de.parquet --group article --strategy linear_probe --set evidence.scratch=false
+    python -m benchmarks.xquad xquad.parquet en de es
+    headstart run xquad.parquet --group article --strategy linear_probe --set evidence.scratch=false
 
-Needs HEADSTART_DATA. The training articles are those of the part "train" in English; the tested ones those of
-the part "test" in the language that is named, other articles than any in training.
+Needs HEADSTART_DATA. The training rows are those of the part "train" in English; the test rows those of the
+part "test", which are of other articles, in the languages that are named.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from benchmarks._data import root
 
 
-def write(language: str, place: Path) -> Path:
-    """English training rows and test rows of one language as Parquet."""
+def write(place: Path, languages: Sequence[str]) -> Path:
+    """English training rows and test rows of some languages as Parquet."""
     table = pq.read_table(root() / "xquad" / "xquad.parquet")
     part, spoken = table["split"], table["language"]
     learned = pc.and_(pc.equal(part, "train"), pc.equal(spoken, "en"))
-    tested = pc.and_(pc.equal(part, "test"), pc.equal(spoken, language))
+    tested = pc.and_(pc.equal(part, "test"), pc.is_in(spoken, pa.array(languages)))
     pq.write_table(table.filter(pc.or_(learned, tested)), place)
     return place
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("language", choices=("en", "de", "es", "tr", "vi"))
     parser.add_argument("place", type=Path)
+    parser.add_argument("languages", nargs="+", choices=("en", "de", "es", "tr", "vi"))
     asked = parser.parse_args()
-    print(write(asked.language, asked.place))
+    print(write(asked.place, asked.languages))
 
 
 if __name__ == "__main__":
