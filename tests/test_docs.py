@@ -11,6 +11,7 @@ import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 import pytest
 
+from headstart.modalities.text import tiny
 from tests.test_readme import ROOT, Block, blocks, commands, folder, run
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -23,7 +24,7 @@ __all__ = ["folder"]
 
 @pytest.fixture(scope="module")
 def home(folder: Path) -> Path:
-    """The README's data, three hospitals of which one lacks a column, and copies of hub data sets."""
+    """The README's data, three hospitals of which one lacks a column, questions, copies of hub data sets."""
     rows = list(csv.reader((folder / "rows.csv").read_text("utf-8").splitlines()))
     (folder / "hospitals").mkdir()
     for place, name in enumerate(("ada", "bonn", "cork")):
@@ -31,6 +32,8 @@ def home(folder: Path) -> Path:
         text = "\n".join(",".join(r) for r in kept)
         (folder / "hospitals" / f"{name}.csv").write_text(text, "utf-8")
     (folder / "fewer.csv").write_text("\n".join(",".join(r[1:-1]) for r in rows[:9]), "utf-8")
+    asked = tiny.write(folder / ".questions", "answer", 24, 0)
+    (folder / "questions.csv").write_text(asked.read_text("utf-8"), "utf-8")
     texts = pcsv.read_csv(folder / "texts.csv")
     _copy(folder / "reviews-copy", texts)
     pictures = sorted((folder / "photos").rglob("*.png"))

@@ -19,7 +19,7 @@ from headstart.evidence._scores import estimate, outputs
 NEEDS = ()
 OUTCOMES = ("answer",)
 
-_MOST = 12  # mistakes shown
+_MOST, _FEW = 12, 3  # mistakes, and answers without one, that are shown
 
 
 def check(case: Case) -> Finding:
@@ -32,7 +32,7 @@ def check(case: Case) -> Finding:
         _measure(case, "exact match", _scored(answers.exact, told, truth)),
         _measure(case, "overlap", _scored(lambda a, b: float(answers.f1(a, b) > 0), told, truth)),
     ]
-    return Finding("answers", tuple(measures), (_mistakes(said[0], told[0], truth),))
+    return Finding("answers", tuple(measures), _shown(said[0], told[0], truth))
 
 
 def _scored(measure: Any, told: list[list[str]], truth: list[answers.Answer]) -> np.ndarray:
@@ -46,29 +46,33 @@ def _measure(case: Case, name: str, rows: np.ndarray) -> Measure:
     return Measure(name, value, low, high, rows.shape[1], "share", "", method)
 
 
-def _mistakes(said: np.ndarray, told: list[str], truth: list[answers.Answer]) -> Exhibit:
-    """Rows of the first seed whose answer is not the true one, the surest first."""
-    wrong = [
-        i for i, (a, t) in enumerate(zip(told, truth, strict=True)) if not answers.exact(a, t.text)
-    ]
-    surest = sorted(wrong, key=lambda i: (-said[i, 2], i))[:_MOST]
-    rows = []
-    for row in surest:
-        first, last = (int(x) for x in said[row, :2])
-        begin, end = truth[row].inside
-        marks = [{"first": first, "last": last, "label": "told", "right": False}]
-        if last < begin or first > end:
-            marks.append({"first": begin, "last": end, "label": "true", "right": True})
-        rows.append(
-            {
-                "row": row,
-                "predicted": told[row],
-                "true": truth[row].text,
-                "confidence": float(said[row, 2]),
-                "word F1": round(answers.f1(told[row], truth[row].text), 3),
-                "marks": marks,
-            }
-        )
-    title = f"Surest mistakes ({len(rows)} of {len(wrong)} among {len(truth)} test rows)"
-    data = {"rows": rows, "mistakes": len(wrong), "of": len(truth)}
-    return Exhibit("surest mistakes", "samples", title, data)
+def _shown(said: np.ndarray, told: list[str], truth: list[answers.Answer]) -> tuple[Exhibit, ...]:
+    """Rows of the first seed whose answer is not the true one, and some whose answer is; the surest first."""
+    exact = np.array([answers.exact(a, t.text) for a, t in zip(told, truth, strict=True)], bool)
+    order = np.argsort(-said[:, 2], kind="stable")
+    wrong, right = ([int(i) for i in order if exact[i] == kind] for kind in (False, True))
+    made = []
+    for name, rows, most in (("mistakes", wrong, _MOST), ("right answers", right, _FEW)):
+        cards = [_card(i, said[i], told[i], truth[i]) for i in rows[:most]]
+        title = f"Surest {name} ({len(cards)} of {len(rows)} among {len(truth)} test rows)"
+        data = {"rows": cards, name: len(rows), "of": len(truth)}
+        made.append(Exhibit(f"surest {name}", "samples", title, data))
+    return tuple(e for e in made if e.data["rows"] or "mistakes" in e.data)
+
+
+def _card(row: int, said: np.ndarray, told: str, truth: answers.Answer) -> dict[str, Any]:
+    """A row with its answer, and the true one where they do not touch, marked in the text."""
+    first, last = (int(x) for x in said[:2])
+    begin, end = truth.inside
+    right = bool(answers.exact(told, truth.text))
+    marks = [{"first": first, "last": last, "label": "told", "right": right}]
+    if last < begin or first > end:
+        marks.append({"first": begin, "last": end, "label": "true", "right": True})
+    return {
+        "row": row,
+        "predicted": told,
+        "true": truth.text,
+        "confidence": float(said[2]),
+        "word F1": round(answers.f1(told, truth.text), 3),
+        "marks": marks,
+    }

@@ -1,11 +1,10 @@
 """The score in every part of the test rows that a metadata column names.
 
 classify, answer: the outcome's own score; regress: mean absolute error, in the target's unit; as means over
-seeds. Columns
-with 2 to 12 values are looked at, and parts with at least 10 rows. Who looks at K parts finds one that
-looks bad by chance: each part's interval, and that of its gap to all other rows, is at level 1 - 0.05 / K
-(Bonferroni; Dunn 1961), so that all of them hold together with 95 %. The standard
-error of the gap covers seeds and rows (or groups), linearised over both sides.
+seeds. Columns with 2 to 12 values are looked at, and parts with at least 10 rows. Who looks at K parts finds
+one that looks bad by chance: each part's interval, and that of its gap to all other rows, is at level
+1 - 0.05 / K (Bonferroni; Dunn 1961), so that all of them hold together with 95 %. The standard error of the
+gap covers seeds and rows (or groups), linearised over both sides.
 """
 
 from __future__ import annotations

@@ -165,7 +165,8 @@ class Head(BaseHead):
             raise ContractError(
                 f"The head expects features (N, positions, {self.width}); {tuple(features.shape)} came."
             )
-        return self.linear(self.dropout(features))
+        made: Tensor = self.linear(self.dropout(features))
+        return made
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropies of start and end over the units of each row, mean of both and over rows."""

@@ -18,7 +18,7 @@ Samples = Mapping[int, Mapping[str, Any]]
 PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/]+={0,2}")
 SOUND = re.compile(r"data:audio/wav;base64,[A-Za-z0-9+/]+={0,2}")
 PLACES = ("place", "row", "index")
-AROUND = 400  # characters of a long text that are shown before and behind what is marked in it
+AROUND = 90  # characters of a long text that are shown before and behind what is marked in it
 
 
 def exhibited(exhibit: Exhibit, samples: Samples) -> Markup:
@@ -100,23 +100,32 @@ def _marked(sample: Mapping[str, Any], marks: Sequence[Mapping[str, Any]]) -> Ma
 
 def _passage(sample: Mapping[str, Any], marks: Sequence[Mapping[str, Any]]) -> Markup:
     """A question, and its text around what is marked."""
-    passage, places = str(sample["text"]), sample["places"]
-    spans = [(places[int(m["first"])][0], places[int(m["last"])][1], m) for m in marks]
-    place = max(0, min((a for a, _, _ in spans), default=0) - AROUND)
-    stop = max((b for _, b, _ in spans), default=0) + AROUND
-    parts = [escape("... " if place else "")]
-    for start, end, mark in sorted(spans, key=lambda s: s[:2]):
+    passage, places, parts, place = str(sample["text"]), sample["places"], list[Markup](), 0
+    for mark in sorted(marks, key=lambda m: (m["first"], m["last"])):
+        start, end = places[int(mark["first"])][0], places[int(mark["last"])][1]
         if start < place:
             continue
         label = charts.tag("small", escape(f" {mark['label']}"))
         kind = "right" if mark.get("right") else "wrong"
-        parts.append(escape(passage[place:start]))
+        parts.append(escape(_between(passage[place:start], first=not parts)))
         parts.append(charts.tag("mark", escape(passage[start:end]), label, class_=kind))
         place = end
-    parts.append(escape(passage[place:stop] + (" ..." if stop < len(passage) else "")))
-    question = charts.tag("p", charts.tag("strong", escape(str(sample["question"]))))
-    told = charts.tag("bdi", *parts)
-    return charts.tag("blockquote", question, told, class_="seen")
+    rest = passage[place:]
+    parts.append(escape(rest if len(rest) <= AROUND else f"{_front(rest)} ..."))
+    question = charts.tag("p", escape(str(sample["question"])))
+    return charts.tag("blockquote", question, charts.tag("bdi", *parts), class_="seen passage")
+
+
+def _between(text_: str, *, first: bool) -> str:
+    """What stands before a mark, shortened."""
+    if len(text_) <= (1 if first else 2) * AROUND:
+        return text_
+    return f"{'' if first else _front(text_)} ... {text_[-AROUND:].partition(' ')[2]}"
+
+
+def _front(text_: str) -> str:
+    """The first words of a text."""
+    return text_[:AROUND].rpartition(" ")[0]
 
 
 def _sample(sample: Mapping[str, Any] | None) -> Markup:

@@ -27,7 +27,7 @@ VERDICTS = {"helped": "helped", "harmed": "harmed", "no evidence": "none"}
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 SEEDS = re.compile(r"(?:\d+|one) seeds?\b")
 LISTED = frozenset(
-    {"compare", "errors", "ahead", "more"}
+    {"compare", "errors", "answers", "ahead", "more"}
 )  # rooms whose observed figures stand at the top
 
 
@@ -59,7 +59,14 @@ ROOMS = (
         "Each row of the matrix is a true class and adds up to all its test rows; what lies off the "
         "diagonal was taken for something else.",
         "accuracy ranking confusion scores mistakes errors quality performance regression residuals "
-        "positions tags answers",
+        "positions tags",
+    ),
+    _room(
+        "answers",
+        "What it answers",
+        "Questions with what stands around the marks in their text: dashed is what was told and is not "
+        "right, filled what is true.",
+        "answers",
     ),
     _room(
         "ahead",

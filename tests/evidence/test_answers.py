@@ -45,7 +45,9 @@ def test_questions_of_one_text_count_together() -> None:
 
 def test_the_surest_mistakes_come_first_and_are_marked() -> None:
     finding = check.check(case([(1, 2, 0.9), (2, 2, 0.5), (7, 7, 0.6)]))
-    (shown,) = finding.exhibits
+    shown, right = finding.exhibits
+    assert [r["row"] for r in right.data["rows"]] == [0]
+    assert right.data["rows"][0]["marks"][0]["right"]
     assert [r["row"] for r in shown.data["rows"]] == [2, 1]
     first, second = shown.data["rows"]
     assert (first["predicted"], first["true"]) == ("Rome", "old dog")

@@ -119,7 +119,7 @@ class Transform:
         places = read.places(texts[1])
         if self._state["lower_case"]:  # letter by letter, so that places stay where they are
             texts = ["".join(c.lower() if len(c.lower()) == 1 else c for c in t) for t in texts]
-        encoding = self.tokenizer.encode(*texts)
+        encoding = self.tokenizer.encode(texts[0], texts[1])
         ids = np.asarray(encoding.ids, np.int64)
         blank = self.tokenizer.token_to_id(self.unknown)
         if rng is not None and blank is not None:
