@@ -1,7 +1,7 @@
 """Questions and answers of XQuAD: learned from in English, tested in other languages, as a table for one run.
 
-    python -m benchmarks.xquad xquad.parquet en de es
-    headstart run xquad.parquet --group article --strategy linear_probe --set evidence.scratch=false
+    python -m benchmarks.xquad xquad_de.parquet de
+    headstart run xquad_de.parquet --group article --strategy linear_probe --set evidence.scratch=false
 
 Needs HEADSTART_DATA. The training rows are those of the part "train" in English; the test rows those of the
 part "test", which are of other articles, in the languages that are named.

@@ -7,6 +7,7 @@ intervals are over rows, or groups where given (the questions of one text are an
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,27 +24,43 @@ _MOST, _FEW = 12, 3  # mistakes, and answers without one, that are shown
 
 
 def check(case: Case) -> Finding:
-    """Measures the transfer arm on the test rows."""
-    said = outputs(case, case.arms["transfer"])
+    """Measures the transfer arm on the test rows, and exact matches of the others."""
     truth = [answers.decoded(row) for row in np.asarray(case.targets)]
-    told = [[t.cut(*o[:2]) for o, t in zip(seed, truth, strict=True)] for seed in said]
+    said = outputs(case, case.arms["transfer"])
+    told = _texts(said, truth)
     measures = [
         _measure(case, "word F1", _scored(answers.f1, told, truth)),
         _measure(case, "exact match", _scored(answers.exact, told, truth)),
-        _measure(case, "overlap", _scored(lambda a, b: float(answers.f1(a, b) > 0), told, truth)),
+        _measure(case, "overlap", _scored(_touches, told, truth)),
     ]
+    for role, arm in case.arms.items():
+        if role != "transfer":
+            rows = _scored(answers.exact, _texts(outputs(case, arm), truth), truth)
+            measures.append(_measure(case, "exact match", rows, group=arm.name))
     return Finding("answers", tuple(measures), _shown(said[0], told[0], truth))
 
 
-def _scored(measure: Any, told: list[list[str]], truth: list[answers.Answer]) -> np.ndarray:
+def _texts(said: np.ndarray, truth: list[answers.Answer]) -> list[list[str]]:
+    """What each seed's predictions (seeds, rows, 3) say, row by row."""
+    return [[t.cut(*o[:2]) for o, t in zip(seed, truth, strict=True)] for seed in said]
+
+
+def _touches(told: str, true: str) -> float:
+    """1 where any word is shared."""
+    return float(answers.f1(told, true) > 0)
+
+
+def _scored(
+    measure: Callable[[str, str], float], told: list[list[str]], truth: list[answers.Answer]
+) -> np.ndarray:
     """(seeds, rows) of a measure of two texts."""
     rows = [[measure(a, t.text) for a, t in zip(seed, truth, strict=True)] for seed in told]
     return np.array(rows)
 
 
-def _measure(case: Case, name: str, rows: np.ndarray) -> Measure:
+def _measure(case: Case, name: str, rows: np.ndarray, group: str = "") -> Measure:
     value, low, high, method = estimate(rows, ordinal(case.groups), share=True)
-    return Measure(name, value, low, high, rows.shape[1], "share", "", method)
+    return Measure(name, value, low, high, rows.shape[1], "share", "", method, group=group)
 
 
 def _shown(said: np.ndarray, told: list[str], truth: list[answers.Answer]) -> tuple[Exhibit, ...]:

@@ -74,5 +74,7 @@ def test_a_verdict_is_drawn_over_words() -> None:
     )
     finding = verdict.check(both)
     gain = next(m for m in finding.measures if m.name == "transfer gain")
+    beside = [m for m in check.check(both).measures if m.group]
+    assert [(m.name, m.group, m.value) for m in beside] == [("exact match", worse.name, 0.0)]
     assert gain.value == pytest.approx(100) and gain.unit == "points"
     assert verdict.verdict_of(finding) == "helped"
