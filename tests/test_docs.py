@@ -32,7 +32,7 @@ def home(folder: Path) -> Path:
         text = "\n".join(",".join(r) for r in kept)
         (folder / "hospitals" / f"{name}.csv").write_text(text, "utf-8")
     (folder / "fewer.csv").write_text("\n".join(",".join(r[1:-1]) for r in rows[:9]), "utf-8")
-    asked = tiny.write(folder / ".questions", "answer", 24, 0)
+    asked = tiny.write(folder / ".questions", "answer", 16, 0)
     (folder / "questions.csv").write_text(asked.read_text("utf-8"), "utf-8")
     texts = pcsv.read_csv(folder / "texts.csv")
     _copy(folder / "reviews-copy", texts)
