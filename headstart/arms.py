@@ -137,11 +137,12 @@ def solution(head: Any, features: Features, labels: np.ndarray, parts: Sequence[
 
 def _each(head: Any, features: Ragged, labels: np.ndarray, parts: Sequence[Any]) -> Solution:
     """`solution` on all labelled positions; those of one row share a fold."""
+    labels = head.each(labels)
     longest = int(features.lengths.max(initial=1))
-    behind = ((0, 0), (0, max(0, longest - labels.shape[1])))
+    behind = [(0, 0), (0, max(0, longest - labels.shape[1])), (0, 0)][: labels.ndim]
     wanted = np.pad(labels, behind, constant_values=-1)[:, :longest]
     there = np.arange(longest)[None] < features.lengths[:, None]
-    known = there & (wanted != -1)
+    known = there & (wanted != -1).reshape(*there.shape, -1).all(axis=2)
     row = np.nonzero(known)[0]
     inside = [tuple(np.flatnonzero(np.isin(row, part)) for part in fold) for fold in parts]
     flat = features.flat[known[there]]
@@ -158,7 +159,8 @@ def score(job: Job, predictions: np.ndarray, labels: np.ndarray) -> float:
 
 def held_predictions(job: Job, solution: Solution) -> np.ndarray:
     """Out-of-fold outputs as arms give them."""
-    return job.heads.held(solution.held_out)
+    held: Callable[[np.ndarray], np.ndarray] = getattr(job.targets, "held", job.heads.held)
+    return held(solution.held_out)
 
 
 def probe(job: Job, features: Features, seconds: float) -> Fitted:

@@ -20,9 +20,8 @@ from headstart.job import Job, Lazy
 
 def able(job: Job, samples: Sequence[Sample]) -> list[Champion]:
     """The modality's simple models that read the samples and serve the outcome."""
-    each = job.reads == "positions"
     known = serving(job.modality.champion.CHAMPIONS, samples, job.dataset.fields)
-    return [m for m in known if m.each == each and (each or _fitted_to(job) in m.outcomes)]
+    return [m for m in known if _fitted_to(job) in m.outcomes]
 
 
 def _fitted_to(job: Job) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from headstart.core import plugins
+from headstart.core.answers import Answer, encoded
 from headstart.core.evidence import (
     Arm,
     Case,
@@ -37,7 +38,7 @@ KNOWN: dict[tuple[str, str], str] = {
 }
 
 CLASSES = ("ant", "bee", "wasp")
-OUTCOMES = ("classify", "ordinal", "regress", "tag", "label_each", "forecast")
+OUTCOMES = ("classify", "ordinal", "regress", "tag", "label_each", "forecast", "answer")
 SPANS = ("B-ant", "B-bee", "I-ant", "I-bee", "O")
 COUNTED = {"", "parts", "rows", "times", "FLOPs", "seconds", "bytes", "joules", "bits"}
 """Units of exact counts and clocks, which may come without an interval."""
@@ -91,6 +92,10 @@ def case(outcome: str, rows: int = 120) -> Case:
         truth, past = (_windows(rng, rows) for _ in range(2))
         made = {r: _coming(rng, truth, a) for r, a in _ARMS.items()}
         held = _coming(rng, past, 2.0)[0]
+    elif outcome == "answer":
+        truth, past = (_answers(rng, rows) for _ in range(2))
+        made = {r: _spans(rng, truth, a) for r, a in _ARMS.items()}
+        held = _spans(rng, past, 2.0)[0]
     else:
         truth, past = rng.normal(5, 2, rows), rng.normal(5, 2, rows)
         made = {r: truth + rng.normal(0, 1.2 / a, (3, rows)) for r, a in _ARMS.items()}
@@ -101,7 +106,7 @@ def case(outcome: str, rows: int = 120) -> Case:
     }
     metadata = {"place": np.tile(["dock", "field", "yard"], rows)[:rows]}
     groups = np.repeat(np.arange(rows // 3 + 1), 3)[:rows]
-    kinds = {"regress": (), "forecast": (), "label_each": SPANS}
+    kinds = {"regress": (), "forecast": (), "answer": (), "label_each": SPANS}
     classes = kinds.get(outcome, CLASSES)
     extra = _untrained(rows) if outcome == "classify" else {}
     head = plugins.load("head", outcome)
@@ -174,6 +179,25 @@ def _coming(rng: np.random.Generator, truth: np.ndarray, sharpness: float) -> np
     """(3, rows, 4) forecasts around the truth."""
     known = np.nan_to_num(truth[:, :4])
     return np.asarray(known + rng.normal(0, 0.6 / sharpness, (3, *known.shape)))
+
+
+def _answers(rng: np.random.Generator, rows: int) -> np.ndarray:
+    """(rows, ...) encoded answers of one to three words in texts of six."""
+    text = "ants, bees and wasps build nests"
+    units = ((0, 4), (4, 5), (6, 10), (11, 14), (15, 20), (21, 26), (27, 32))
+    first = rng.integers(0, 4, rows)
+    last = first + rng.integers(0, 3, rows)
+    return encoded(
+        [Answer(text, units, units[a][0], units[b][1]) for a, b in zip(first, last, strict=True)]
+    )
+
+
+def _spans(rng: np.random.Generator, truth: np.ndarray, sharpness: float) -> np.ndarray:
+    """(3, rows, 3) spans that are right the more often the sharper."""
+    said = np.repeat(truth[None, :, 1:3], 3, axis=0).astype(float)
+    wrong = rng.random(said.shape[:2]) < 0.5 / sharpness
+    said[wrong] = (5, 6)
+    return np.concatenate([said, rng.uniform(0.2, 0.9, (*said.shape[:2], 1))], axis=2)
 
 
 def findings(name: str, **changed: Any) -> list[Finding]:

@@ -14,6 +14,7 @@ import torch
 
 from headstart import arms
 from headstart.core import plugins
+from headstart.core.answers import Answer
 from headstart.core.ragged import Ragged
 from headstart.engine.solve import solve
 from headstart.errors import DataError
@@ -26,6 +27,7 @@ KNOWN: dict[tuple[str, str], str] = {
         "check_nothing_to_learn_is_refused",
         "label_each",
     ): "positions of one row can be told apart though all rows are alike",
+    ("check_unseen_class_is_refused", "answer"): "answers are places in a text, not classes",
     ("check_unseen_class_is_refused", "forecast"): "coming values have no classes to be unseen",
 }
 
@@ -49,7 +51,7 @@ def world(name: str) -> tuple[Any, np.ndarray, list[Any], Any]:
 
     Class names where the head takes them, else numbers, else tuples of tags, else windows of three
     coming values, level, spread and naive error, else grades from 0 to 3. Where it reads positions
-    features (90, 3, 5) and tuples of three class names.
+    features (90, 3, 5) and tuples of three class names, else answers of one word in texts of three.
     """
     module = plugins.load("head", name)
     rng = np.random.default_rng(0)
@@ -57,7 +59,9 @@ def world(name: str) -> tuple[Any, np.ndarray, list[Any], Any]:
         places = rng.normal(size=(ROWS, PLACES, WIDTH)).astype(np.float32)
         chosen = (places @ rng.normal(size=(WIDTH, len(CLASSES)))).argmax(axis=2)
         named = [tuple(CLASSES[i] for i in row) for row in chosen]
-        return module, places, named, module.learn(named)
+        likely = (places @ rng.normal(size=WIDTH)).argmax(axis=1)
+        raw = named if module.Head.asks == "UNITS" else [_answer(int(k)) for k in likely]
+        return module, places, raw, module.learn(raw)
     features = rng.normal(size=(ROWS, WIDTH)).astype(np.float32)
     weight = rng.normal(size=(WIDTH, len(CLASSES)))
     scores = features @ weight + 0.3 * rng.normal(size=(ROWS, len(CLASSES)))
@@ -76,6 +80,12 @@ def world(name: str) -> tuple[Any, np.ndarray, list[Any], Any]:
         except (DataError, ValueError, TypeError):
             continue
     raise Breach("a head learns from class names, numbers, tuples of tags, windows or grades")
+
+
+def _answer(place: int) -> Answer:
+    """One of three words."""
+    text, units = " ".join(CLASSES), ((0, 3), (4, 7), (8, 12))
+    return Answer(text, units, *units[place])
 
 
 def solved(name: str) -> tuple[Any, Any, np.ndarray, np.ndarray]:
@@ -161,6 +171,10 @@ def check_shapes(name: str) -> None:
             expect(
                 np.allclose(said.sum(-1), 1.0, atol=1e-6), "probabilities of classes add up to one"
             )
+    elif head.reads == "positions":
+        expect(said.shape == (ROWS, 3), "predict() gives spans: first, last, probability")
+        inside = (said[:, 0] <= said[:, 1]) & (said[:, 1] < PLACES) & (said[:, 2] <= 1)
+        expect(bool(inside.all()), "a span ends where it begins or later, within its row")
     else:
         tail = (head.outputs,) if head.outputs > 1 else ()
         expect(said.shape == (ROWS, *tail), "predict() gives (N,), or (N, outputs) for several")
@@ -170,8 +184,9 @@ def check_predictions_bear_extreme_outputs(name: str) -> None:
     """Very large outputs give finite predictions."""
     module, _, _, targets = world(name)
     head = module.Head(WIDTH, targets)
-    huge = np.full((2, head.outputs), 1e4, np.float32)
-    huge[0, 0] = -1e4
+    middle = (PLACES,) if head.reads == "positions" else ()
+    huge = np.full((2, *middle, head.outputs), 1e4, np.float32)
+    huge[0, ..., 0] = -1e4
     expect(bool(np.isfinite(head.predict(huge)).all()), "extreme outputs give finite predictions")
 
 
@@ -238,7 +253,9 @@ def check_solution_is_the_optimum(name: str) -> None:
     stated = head.problem(ROWS)
     strength = float(np.median(stated.strengths))
     problem = type(stated)(stated.loss, stated.outputs, (strength,), stated.balanced)
-    features, encoded = features.reshape(-1, WIDTH), head.wanted(targets.encode(raw))
+    encoded = head.wanted(head.each(targets.encode(raw)))
+    features = features.reshape(-1, WIDTH)
+    encoded = encoded.reshape(len(features), -1) if head.reads == "positions" else encoded
     if encoded.size == len(features):
         encoded = encoded.reshape(-1)
     found = solve(problem, features, encoded, folds=None, standardise="none")

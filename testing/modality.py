@@ -17,8 +17,12 @@ import torch
 from headstart.core import digest, plugins
 from headstart.core.dataset import Dataset
 from headstart.core.modality import Arrays, Transform
+from headstart.core.task import Task
+from headstart.data import answers
+from headstart.data.tables import from_columns
+from headstart.errors import DataError
 
-from ._things import TINY, Check, close, dataset, expect, listed, samples, sources, staged
+from ._things import TINY, Breach, Check, close, dataset, expect, listed, samples, sources, staged
 
 KNOWN: dict[tuple[str, str], str] = {}
 
@@ -248,6 +252,50 @@ def check_units_carry_labels(name: str) -> None:
             there = np.isfinite(said).all(axis=2)
             expect(there.sum(axis=1).tolist() == lengths[36:], "a prediction for each unit")
             expect(np.allclose(said[there].sum(1), 1.0, atol=1e-6), "probabilities add up")
+
+
+def check_passages_are_answered(name: str) -> None:
+    """Where a reader names passages: each of their units has a place and a feature, whatever the windows, and
+    a champion tells spans; elsewhere answers are refused before anything is trained."""
+    modality = plugins.Modality(name)
+    if not getattr(modality.read, "PASSAGE", ""):
+        try:
+            answers.gathered(
+                from_columns({"x": [1]}), Task(outcome="answer"), {name: modality.read}
+            )
+        except DataError as error:
+            expect(f"'{name}'" in str(error), "the refusal names the kind of data")
+            return
+        raise Breach("answers are refused where there is no text")
+    data = dataset(name, "answer")
+    expect(data.outcome == "answer" and not data.set_aside, "tiny.write gives answers")
+    raw, rows = data.targets(np.arange(len(data))), samples(data)
+    source = modality.tiny.loaded(0)
+    sealed = dict(source.source.preprocessing)
+    for most in (int(sealed["max_length"]), 16):
+        transform = modality.batch.make({**sealed, "max_length": most}, data.fields, rows)
+        backbone = modality.backbones.stage(source, transform).eval()
+        with torch.no_grad():
+            state = backbone.run(transform.collate([transform(s) for s in rows[:6]]))
+            features, mask = backbone.units(state)
+            alone, _ = backbone.units(backbone.run(transform.collate([transform(rows[0])])))
+        sizes = [len(t.units) for t in raw[:6]]
+        expect(mask.sum(1).tolist() == sizes, "each unit of a passage has a feature")
+        expect(close(features[0, : sizes[0]], alone[0], 1e-5), "whatever its companions")
+        moved = transform(rows[0], np.random.default_rng(0))
+        expect(int(moved["starts"].sum()) == sizes[0], "augmentation leaves units in their places")
+    encoded = plugins.load("head", "answer").learn(raw).encode(raw)
+    able = [c for c in modality.champion.CHAMPIONS if "answer" in c.outcomes]
+    expect(bool(able), "some champion answers")
+    for champion in able:
+        fit = champion.fit(rows[:36], data.fields, encoded[:36], outcome="answer", seed=0)
+        said = fit(rows[36:])
+        again = champion.fit(rows[:36], data.fields, encoded[:36], outcome="answer", seed=0)
+        last = [len(t.units) for t in raw[36:]]
+        expect(said.shape == (len(rows) - 36, 3), "spans: first, last, probability")
+        expect(bool((said[:, 0] <= said[:, 1]).all()), "a span ends where it begins or later")
+        expect(bool((said[:, 1] < last).all()), "a span lies in its passage")
+        expect(np.array_equal(said, again(rows[36:])), f"{champion.name} follows its seed")
 
 
 def check_plain_features(name: str) -> None:

@@ -268,9 +268,9 @@ def check_every_outcome_trains(thing: str) -> None:
 
 
 def _labelled(kind: str, outcome: str) -> bool:
-    """Whether the modality has units that the outcome may label; any sample has the other outcomes."""
-    each = plugins.load("head", outcome).Head.reads == "positions"
-    return not each or bool(getattr(plugins.Modality(kind).read, "UNITS", ""))
+    """Whether the modality's reader offers what the outcome asks for; most ask for nothing."""
+    asks = plugins.load("head", outcome).Head.asks
+    return not asks or bool(getattr(plugins.Modality(kind).read, asks, ""))
 
 
 def _loss(made: World) -> float:

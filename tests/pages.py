@@ -29,7 +29,7 @@ def write(folder: Path) -> None:
 
 
 def _tables(folder: Path) -> None:
-    """Three hospitals of which one lacks a column; grades; intents, some out of scope; rows to predict."""
+    """Three hospitals of which one lacks a column; grades; questions; intents; rows to predict."""
     rows = list(csv.reader((folder / "rows.csv").read_text("utf-8").splitlines()))
     (folder / "hospitals").mkdir()
     for place, name in enumerate(("ada", "bonn", "cork")):
@@ -41,6 +41,9 @@ def _tables(folder: Path) -> None:
     graded = [[*rows[0][:-1], "severity"], *([*r[:-1], order[r[-1]]] for r in rows[1:])]
     (folder / "grades.csv").write_text("\n".join(",".join(r) for r in graded), "utf-8")
     pq.write_table(pcsv.read_csv(folder / "rows.csv"), folder / "rows.parquet")
+    tiny = importlib.import_module("headstart.modalities.text.tiny")
+    asked = tiny.write(folder / ".questions", "answer", 16, 0)
+    (folder / "questions.csv").write_text(asked.read_text("utf-8"), "utf-8")
     lines = [f"{text} {n},{label}" for label, text in INTENTS.items() for n in range(16)]
     (folder / "intents.csv").write_text("\n".join(["text,label", *lines]), "utf-8")
     (folder / "new.csv").write_text("text\nlock it\nwho am I", "utf-8")

@@ -87,7 +87,7 @@ Outcome = Annotated[
     str | None,
     _option(
         "--outcome",
-        "classify, ordinal, regress, tag, label_each or forecast; otherwise read off the targets.",
+        "classify, ordinal, regress, tag, label_each, forecast or answer; otherwise read off the targets.",
         DATA,
         "NAME",
     ),

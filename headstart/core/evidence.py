@@ -119,7 +119,7 @@ class Arm:
     Attributes:
         name: "transfer", "from scratch", "champion: ...".
         outputs: (seeds, rows, classes) probabilities, or (seeds, rows) predicted numbers; of positions
-            (seeds, rows, positions, classes), NaN behind a row's end.
+            (seeds, rows, positions, classes), NaN behind a row's end; (seeds, rows, 3) spans that answer.
         validation: score of each seed on validation rows, (seeds,); higher is better.
         flops: floating-point operations of training one seed.
         seconds: time of training one seed.
@@ -174,7 +174,8 @@ class Case:
         outcome: a file name of `heads/`.
         classes: class names in the order of the outputs; empty for regression.
         targets: (rows,) class numbers or numbers, or (rows, classes) of 0, 1 and NaN for tags, of the
-            opened test split; (rows, positions) class numbers, -1 for no label, for labels of positions.
+            opened test split; (rows, positions) class numbers, -1 for no label, for labels of positions;
+            encoded answers, see `core/answers.py`.
         arms: by role: "transfer", and where they exist "scratch" and "champion".
         validation_targets, validation_outputs: out-of-fold or validation rows of the transfer arm,
             for calibration fits; shapes as `targets` and one seed of `Arm.outputs`.

@@ -45,9 +45,11 @@ class Head(nn.Module):
 
     Attributes:
         reads: "pooled" features of whole samples, or those of "positions".
+        asks: name of what a modality's reader must offer for this outcome ("UNITS"); "": nothing.
     """
 
     reads: Literal["pooled", "positions"] = "pooled"
+    asks: str = ""
     width: int
     outputs: int
 
@@ -57,6 +59,11 @@ class Head(nn.Module):
 
     def wanted(self, targets: np.ndarray) -> np.ndarray:
         """What of the encoded targets the convex problem is to give: (N,) or (N, outputs)."""
+        return targets
+
+    def each(self, targets: np.ndarray) -> np.ndarray:
+        """Encoded targets -> those of single positions, (N, L) or (N, L, outputs), -1 where there is none;
+        for heads that read positions."""
         return targets
 
     def problem(self, rows: int) -> Problem:
@@ -69,7 +76,7 @@ class Head(nn.Module):
 
     def predict(self, outputs: np.ndarray) -> np.ndarray:
         """Raw outputs (N, outputs) -> what arms and packs give: probabilities (N, classes), or numbers
-        (N,) or (N, outputs); of positions (N, L, outputs) -> (N, L, classes)."""
+        (N,) or (N, outputs); of positions (N, L, outputs) -> (N, L, classes), or numbers (N, ...)."""
         raise TypeError(f"{type(self).__name__} has no predict().")
 
 
@@ -77,7 +84,8 @@ class Head(nn.Module):
 class Targets(Protocol):
     """How raw targets become numbers; learned on training rows, sealed in the pack.
 
-    Two functions more are used where they are offered: `informed(said, labels, features,
+    Three functions more are used where they are offered: `held(held_out)`, in place of the head file's, where
+    predictions depend on what was learned; `informed(said, labels, features,
     groups)`, the targets with what the trained model's held-out outputs tell of its errors and the features
     of the training rows of what is usual; and `told(outputs, targets, features)`, columns of numbers,
     (N, steps) each, where a row is told as more than one value.

@@ -109,8 +109,9 @@ class ShowFile(Protocol):
         or {"kind": "pairs", ...} or {"kind": "lines", "lines": JSON list of {"name", "x", "y"}} or
         {"kind": "sound", "picture": a PNG, "sound": "data:audio/wav;base64,..."} or {"kind": "drawing",
         "drawing": JSON of points [x, y, kind, marked] from 0 to 1, lines [point, point] and a note} or
-        {"kind": "units", "units": [...]}, what carries labels one after another (words). Text is raw: the
-        report escapes it."""
+        {"kind": "units", "units": [...]}, what carries labels one after another (words), or {"kind":
+        "passage", "question", "text", "places"}, places (start, end) of the units of the text. Text is
+        raw: the report escapes it."""
         ...
 
 
@@ -119,7 +120,8 @@ class Simple:
     """A fitted simple model; call it with samples.
 
     Attributes:
-        predict: samples (N) -> probabilities (N, classes), numbers (N,) or forecasts (N, horizon).
+        predict: samples (N) -> probabilities (N, classes), numbers (N,), forecasts (N, horizon), or
+            spans that answer (N, 3), see `core/answers.py`.
         settings: what cross-validation chose; another fit that is given them chooses nothing.
     """
 
@@ -141,7 +143,7 @@ class Champion:
         serves: (samples, fields) -> whether it reads samples of this kind; None: all of the modality.
         each: whether it labels each position: targets are (N, L) with -1 where there is no label, and its
             predictions (N, L, classes) with NaN behind a row's end.
-        outcomes: what it can be fitted to, where it does not label positions; a tag is a class for it.
+        outcomes: what it can be fitted to; a tag is a class for it.
         beside: whether it is read on the test rows, and shown, though another one was chosen.
     """
 

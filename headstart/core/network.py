@@ -33,6 +33,8 @@ class Backbone(nn.Module):
         ragged: names of state tensors whose axis 1 is ragged.
         masks: ragged name -> name of its axis' mask, where that is not `mask`.
         source_head: what the source predicted, from features to its classes, or None.
+        apart: name of an input that cuts rows into parts which are run apart (windows of a long text), or
+            "". How many there are differs by batch, so executors that trace a network take no such inputs.
         companions: False when a row's features depend on the padding its batch brings, so that the
             engine forms batches of equal length.
     """
@@ -43,6 +45,7 @@ class Backbone(nn.Module):
     masks: Mapping[str, str] = MappingProxyType({})
     source_head: nn.Module | None
     companions: bool = True
+    apart: str = ""
 
     def __init__(self) -> None:
         super().__init__()

@@ -49,6 +49,8 @@ class Read(Protocol):
             Then there is `places` too: a cell as the table holds it -> (start, end) of every unit, in the
             measure in which spans are given (characters of a text).
 
+        PASSAGE: kind of a field in which a span answers a question; "" or absent: there is none. Then there
+            is `places` too.
         WINDOWS: whether a sample may be a window of a longer table: then `load` takes an array of numbers,
             NaN where one is missing; absent means no.
 

@@ -69,8 +69,8 @@ class Task:
     Attributes:
         data: folder of class folders, a CSV, Parquet, JSONL or CoNLL file, a folder of such files, or
             "hf:NAME[:CONFIG][:SPLIT]", a data set of the hub; "" for arrays in memory.
-        outcome: a file name of `heads/`: "classify", "ordinal", "regress", "tag", "label_each",
-            "forecast"; "auto" reads it off the targets.
+        outcome: a file name of `heads/`: "classify", "ordinal", "regress", "tag", "label_each", "forecast",
+            "answer"; "auto" reads it off the targets.
         modality: a folder name of `modalities/`, or "auto".
         per_class: labelled rows per class to learn from (drawn with the plan's seed); 0: all.
         test_share: share of rows in the sealed test split, where no split column fixes it.

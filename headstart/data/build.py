@@ -21,7 +21,7 @@ from headstart.core import digest
 from headstart.core.dataset import Field, SetAside
 from headstart.core.reader import Read
 from headstart.core.run import Step, Watcher
-from headstart.data import positions, storage
+from headstart.data import answers, positions, storage
 from headstart.data.dataset import About, ArrowDataset
 from headstart.data.layout import Layout
 from headstart.data.rows import KEPT, Part, Row, Sieve, enough, is_file
@@ -179,6 +179,8 @@ def _schema(order: Order) -> pa.Schema:
         target = pa.float64()
     elif layout.outcome == positions.OUTCOME:
         target = positions.KEPT
+    elif layout.outcome == answers.OUTCOME:
+        target = answers.KEPT
     columns = [
         ("_digest", pa.binary(digest.ROW_BYTES)),
         ("_name", pa.large_string()),

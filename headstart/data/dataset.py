@@ -15,7 +15,7 @@ import pyarrow as pa
 from headstart.core import digest
 from headstart.core.dataset import Field, Sample, SetAside
 from headstart.core.reader import Read
-from headstart.data import positions, tags
+from headstart.data import answers, positions, tags
 from headstart.data.rows import KEPT, THREADS, is_file, stat
 from headstart.errors import BadRow, DataError
 
@@ -102,13 +102,16 @@ class ArrowDataset:
         ]
 
     def targets(self, rows: np.ndarray) -> list[Any]:
-        """Raw targets: class names (text, whole numbers, booleans), numbers, or tuples of tags or of labels
-        of positions; None without."""
+        """Raw targets: class names (text, whole numbers, booleans), numbers, tuples of tags or of labels of
+        positions, or answers; None without."""
         found = self._take("_target", rows)
         if self.outcome == tags.OUTCOME:
             return [None if v is None else tags.raw(v) for v in found]
         if self.outcome == positions.OUTCOME:
             return [None if v is None else tuple(v) for v in found]
+        if self.outcome == answers.OUTCOME:
+            texts = self._take(f"in:{self.fields[1].name}", rows)
+            return answers.raw(found, texts, self._reader)
         if self.outcome == "regress":
             return [None if v is None else float(v) for v in found]
         return [int(v) if isinstance(v, float) and v.is_integer() else v for v in found]

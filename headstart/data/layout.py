@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from headstart.core.dataset import Field
 from headstart.core.reader import Read
 from headstart.core.task import Columns, Task
-from headstart.data import containers, levels, positions
+from headstart.data import answers, containers, levels, positions
 from headstart.data.tables import Table
 from headstart.errors import DataError, nearest
 
@@ -106,7 +106,23 @@ def arrange(
     if target and outcome in ("tag", positions.OUTCOME):
         outcome, chosen = _of_positions(head, layout, task, readers[modality], notes)
         layout = replace(layout, fields=chosen)
+    if target and outcome == answers.OUTCOME:
+        layout = _of_answers(layout, readers[modality])
     return replace(layout, outcome=outcome, notes=tuple(notes), levels=order)
+
+
+def _of_answers(layout: Layout, reader: Read) -> Layout:
+    """The layout with the text that answers stand in; its questions stay together if no group is named."""
+    fields = answers.fields_of(layout.fields, reader)
+    if "group" in layout.columns:
+        return replace(layout, fields=fields)
+    text = fields[1].name
+    return replace(
+        layout,
+        fields=fields,
+        columns={**layout.columns, "group": text},
+        metadata=(*layout.metadata, text),
+    )
 
 
 def _naming(fields: Sequence[Field], reader: Read) -> str:
@@ -351,6 +367,8 @@ def _no_number(table: Table, target: str) -> tuple[int, Any]:
 
 def _outcome(table: Table, target: str, asked: str, order: Sequence[str], notes: list[str]) -> str:
     kind = table.schema.field(target).type
+    if asked == answers.OUTCOME:
+        return asked
     if pa.types.is_nested(kind):
         return _lists(target, kind, levels.OUTCOME if order else asked, notes)
     number = pa.types.is_integer(kind) or pa.types.is_floating(kind)

@@ -13,6 +13,7 @@ from headstart.core.reader import Read
 from headstart.core.run import Watcher
 from headstart.core.task import Columns, Task
 from headstart.data import (
+    answers,
     containers,
     folders,
     hub,
@@ -178,6 +179,7 @@ def from_arrays(
             f"Fields were given for '{known.modality}'. {nearest(known.modality, readers)}"
         )
     table, known = tags.gathered(from_columns(columns), known)
+    table, known = answers.gathered(table, known, readers)
     if own is not None:
         table = replace(table, notes=(*own[1].notes, *table.notes), set_aside=own[1].set_aside)
     hidden = set(metadata or {})
@@ -248,6 +250,7 @@ def _order(
     else:
         task = replace(task, modality=found.modality or task.modality)
         table, task = tags.gathered(table, task)
+        table, task = answers.gathered(table, task, readers)
         table, task = reshape.reshaped(table, task, readers.get(task.modality))
         layout = arrange(table, task, readers, root)
     reader = readers[layout.modality]

@@ -16,7 +16,7 @@ import pyarrow as pa
 from headstart.core import digest, machine
 from headstart.core.dataset import Field, SetAside
 from headstart.core.reader import Read
-from headstart.data import containers, levels, positions
+from headstart.data import answers, containers, levels, positions
 from headstart.data.layout import Layout
 from headstart.data.tables import Table
 from headstart.errors import BadRow, DataError
@@ -27,6 +27,7 @@ LIGHT = {
     "number": pa.float64(),
     "date": pa.float64(),
     "words": positions.KEPT,
+    "passage": pa.large_string(),
 }
 """Kinds whose loaded value is kept in the file; "bytes" too. Others are loaded when asked for."""
 KEPT = LIGHT | {"bytes": pa.large_binary()}
@@ -150,6 +151,8 @@ class Sieve:
         if self.layout.outcome == positions.OUTCOME and self.layout.target:
             cell = self._labelled(cells)
             target = positions.labelled(target, cell, reader, spans=self.spans)
+        if self.layout.outcome == answers.OUTCOME and self.layout.target:
+            target = answers.located(target, sample[fields[1].name], reader)
         content = digest.row(reader.content(sample, fields))
         signature = reader.signature(sample, fields) if self.signatures else b""
         wanted = self.layout.derived

@@ -1,10 +1,10 @@
 """The score in every part of the test rows that a metadata column names.
 
-classify: accuracy; regress: mean absolute error, in the target's unit; ordinal: the same in levels; all as
-means over seeds. Columns with 2 to 12 values are looked at, and parts with at least 10 rows. Who looks at K
-parts finds one that looks bad by chance: each part's interval, and that of its gap to all other rows, is at
-level 1 - 0.05 / K (Bonferroni; Dunn 1961), so that all of them hold together with 95 %. The standard error of
-the gap covers seeds and rows (or groups), linearised over both sides.
+classify, answer: the outcome's own score; regress: mean absolute error, in the target's unit; ordinal: the
+same in levels; as means over seeds. Columns with 2 to 12 values are looked at, and parts with at least 10
+rows. Who looks at K parts finds one that looks bad by chance: each part's interval, and that of its gap to
+all other rows, is at level 1 - 0.05 / K (Bonferroni; Dunn 1961), so that all of them hold together with 95
+%. The standard error of the gap covers seeds and rows (or groups), linearised over both sides.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from headstart.core.evidence import Case, Exhibit, Finding, Measure
 from headstart.core.ordinal import median
 from headstart.evidence import _paired
 from headstart.evidence._interval import ordinal, quantile
-from headstart.evidence._scores import estimate, outputs, predictions
+from headstart.evidence._scores import estimate, outputs, scores
 
 NEEDS = ()
-OUTCOMES = ("classify", "regress", "ordinal")
+OUTCOMES = ("classify", "regress", "ordinal", "answer")
 
 _MOST_VALUES = 12
 _FEWEST_ROWS = 10
@@ -54,7 +54,7 @@ def check(case: Case) -> Finding:
         rows.append(
             [name, score.n, score.value, score.low, score.high, gap.value, gap.low, gap.high]
         )
-    worse = 1 if case.outcome == "classify" else -1
+    worse = 1 if case.score.share else -1
     rows.sort(key=lambda row: worse * float(row[5]))
     columns = [
         "part",
@@ -72,14 +72,14 @@ def check(case: Case) -> Finding:
 
 
 def _row_scores(case: Case) -> np.ndarray:
-    """(seeds, rows): 1 where right for classify, absolute error for regress and ordinal."""
+    """(seeds, rows): the score where it is a share of each row, else the absolute error."""
     arm = case.arms["transfer"]
     targets = np.asarray(case.targets)
-    if case.outcome == "classify":
-        return np.where(predictions(case, arm) == targets[None, :], 1.0, 0.0)
-    told = outputs(case, arm)
-    told = median(told) if case.outcome == "ordinal" else told
-    return np.asarray(np.abs(told - targets[None, :]))
+    if case.outcome == "ordinal":
+        return np.asarray(np.abs(median(outputs(case, arm)) - targets[None, :]))
+    if case.score.share:
+        return scores(case, arm)
+    return np.asarray(np.abs(outputs(case, arm) - targets[None, :]))
 
 
 def _parts(case: Case) -> tuple[dict[str, np.ndarray], list[tuple[str, str]]]:
@@ -117,8 +117,9 @@ def _score(
         name: the part, for `Measure.group`.
         level: of both intervals.
     """
-    share = case.outcome == "classify"
-    word, unit = ("accuracy", "share") if share else ("mean absolute error", "unit of the target")
+    share = case.score.share and case.outcome != "ordinal"
+    word = case.score.name if share else "mean absolute error"
+    unit = "share" if share else "unit of the target"
     unit = "levels" if case.outcome == "ordinal" else unit
     groups = case.groups
     own = ordinal(None if groups is None else np.asarray(groups)[inside])
@@ -149,7 +150,7 @@ def _score(
 
 def _unit(case: Case) -> float:
     """What a row would add if it were wrong: a share of 1, or the mean distance of the targets."""
-    if case.outcome == "classify":
+    if case.score.share:
         return 1.0
     targets = np.asarray(case.targets, dtype=np.float64)
     return float(np.abs(targets - targets.mean()).mean()) or 1.0

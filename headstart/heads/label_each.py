@@ -181,6 +181,7 @@ class Head(LinearHead):
     """Features of positions (N, L, width) -> logits (N, L, labels)."""
 
     reads = "positions"
+    asks = "UNITS"
 
     def __init__(self, width: int, targets: Labels, dropout: float = 0.0) -> None:
         super().__init__(width, len(targets.classes), dropout)

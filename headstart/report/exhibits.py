@@ -18,6 +18,7 @@ Samples = Mapping[int, Mapping[str, Any]]
 PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/]+={0,2}")
 SOUND = re.compile(r"data:audio/wav;base64,[A-Za-z0-9+/]+={0,2}")
 PLACES = ("place", "row", "index")
+AROUND = 90  # characters of a long text that are shown before and behind what is marked in it
 
 
 def exhibited(exhibit: Exhibit, samples: Samples) -> Markup:
@@ -80,6 +81,8 @@ def _card(row: Mapping[str, Any], samples: Samples) -> Markup:
 
 def _marked(sample: Mapping[str, Any], marks: Sequence[Mapping[str, Any]]) -> Markup:
     """Units one after another, with what was told and what is true marked: {first, last, label, right}."""
+    if sample.get("kind") == "passage":
+        return _passage(sample, marks)
     units, parts, place = [str(u) for u in sample.get("units", ())], list[Markup](), 0
     for mark in sorted(marks, key=lambda m: (m["first"], m["last"])):
         first, last = max(place, int(mark["first"])), int(mark["last"]) + 1
@@ -93,6 +96,36 @@ def _marked(sample: Mapping[str, Any], marks: Sequence[Mapping[str, Any]]) -> Ma
     parts.append(escape(" ".join(units[place:])))
     inside = Markup(" ").join(p for p in parts if p)
     return charts.tag("blockquote", charts.tag("bdi", inside), class_="seen")
+
+
+def _passage(sample: Mapping[str, Any], marks: Sequence[Mapping[str, Any]]) -> Markup:
+    """A question, and its text around what is marked."""
+    passage, places, parts, place = str(sample["text"]), sample["places"], list[Markup](), 0
+    for mark in sorted(marks, key=lambda m: (m["first"], m["last"])):
+        start, end = places[int(mark["first"])][0], places[int(mark["last"])][1]
+        if start < place:
+            continue
+        label = charts.tag("small", escape(f" {mark['label']}"))
+        kind = "right" if mark.get("right") else "wrong"
+        parts.append(escape(_between(passage[place:start], first=not parts)))
+        parts.append(charts.tag("mark", escape(passage[start:end]), label, class_=kind))
+        place = end
+    rest = passage[place:]
+    parts.append(escape(rest if len(rest) <= AROUND else f"{_front(rest)} ..."))
+    question = charts.tag("p", escape(str(sample["question"])))
+    return charts.tag("blockquote", question, charts.tag("bdi", *parts), class_="seen passage")
+
+
+def _between(text_: str, *, first: bool) -> str:
+    """What stands before a mark, shortened."""
+    if len(text_) <= (1 if first else 2) * AROUND:
+        return text_
+    return f"{'' if first else _front(text_)} ... {text_[-AROUND:].partition(' ')[2]}"
+
+
+def _front(text_: str) -> str:
+    """The first words of a text."""
+    return text_[:AROUND].rpartition(" ")[0]
 
 
 def _sample(sample: Mapping[str, Any] | None) -> Markup:
@@ -111,6 +144,8 @@ def _sample(sample: Mapping[str, Any] | None) -> Markup:
         return charts.tag(
             "blockquote", charts.tag("bdi", escape(sample.get("text", ""))), class_="seen"
         )
+    if sample and kind == "passage":
+        return _passage(sample, ())
     if sample and kind == "drawing":
         return charts.tag("div", drawing(sample["drawing"]), class_="seen drawing")
     if sample and kind == "units":

@@ -27,7 +27,7 @@ VERDICTS = {"helped": "helped", "harmed": "harmed", "no evidence": "none"}
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 SEEDS = re.compile(r"(?:\d+|one) seeds?\b")
 LISTED = frozenset(
-    {"compare", "errors", "ahead", "more"}
+    {"compare", "errors", "answers", "ahead", "more"}
 )  # rooms whose observed figures stand at the top
 
 
@@ -60,6 +60,13 @@ ROOMS = (
         "diagonal was taken for something else.",
         "accuracy ranking confusion scores mistakes errors quality performance regression residuals "
         "positions tags ordinal",
+    ),
+    _room(
+        "answers",
+        "What it answers",
+        "Questions with what stands around the marks in their text: dashed is what was told and is not "
+        "right, filled what is true.",
+        "answers",
     ),
     _room(
         "ahead",
@@ -185,6 +192,8 @@ def title(record: Record) -> str:
         return f"Which of {len(record.classes)} levels has each row of {name or 'the data'}?"
     if record.facts.get("outcome") == "label_each":
         return f"Which label has each position of the rows of {name or 'the data'}?"
+    if record.facts.get("outcome") == "answer":
+        return f"Which words answer each question of {name or 'the data'}?"
     if record.classes:
         return f"Which of {len(record.classes)} classes" + (
             f" does a row of {name} show?" if name else " is it?"

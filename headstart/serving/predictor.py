@@ -56,7 +56,7 @@ class Predictions:
 
     Attributes:
         names: what a person calls each row.
-        labels: predicted class names, or numbers; for labels of positions a list a row.
+        labels: predicted class names, numbers, or texts that answer; for labels of positions a list a row.
         probabilities: (rows, classes), or None for numbers; of positions (rows, positions, classes), NaN
             behind a row's end.
         classes: in the order of the columns of `probabilities`.
@@ -195,15 +195,17 @@ class Predictor:
         happened = {k: n - before.get(k, 0) for k, n in self.transform.counts.items()}
         counted = tuple(f"Preprocessing: {what}, {n}." for what, n in happened.items() if n)
         late = [SetAside(b.name, b.reason, b.remedy) for b in made.set_aside]
+        answers = self._answers(dataset, made.rows, said)
+        labels = self.targets.decode(said) if len(made.rows) else []
         found = Predictions(
             names=dataset.names(made.rows),
-            labels=self.targets.decode(said) if len(made.rows) else [],
+            labels=labels if answers is None else [line[1] for line in answers[1]],
             probabilities=said if self.targets.classes else None,
             classes=self.targets.classes,
             bad=[*dataset.set_aside, *late],
             notes=(*dataset.notes, *counted),
             spans=self._spans(dataset, made.rows, said),
-            table=self._steps(dataset, said, made),
+            table=self._steps(dataset, said, made) or answers,
         )
         told = self.pack.recipe.get("scope", {})
         if not scope and not told.get("label"):
@@ -219,7 +221,7 @@ class Predictor:
         self, dataset: ArrowDataset, rows: np.ndarray, said: np.ndarray
     ) -> list[list[Span]] | None:
         """What was found in each row; None where positions have no labels."""
-        if self.network.reads != "positions":
+        if self.network.reads != "positions" or not self.targets.classes:
             return None
         found = []
         for row, outputs in zip(rows, said, strict=True):
@@ -232,6 +234,21 @@ class Predictor:
                 ]
             )
         return found
+
+    def _answers(
+        self, dataset: ArrowDataset, rows: np.ndarray, said: np.ndarray
+    ) -> tuple[list[str], list[list[Any]]] | None:
+        """A line a row: its name, the answer as its text has it, its first character and the one behind its
+        last, and its probability; None where no span of a text is told."""
+        if self.network.reads != "positions" or self.targets.classes:
+            return None
+        lines: list[list[Any]] = []
+        names = dataset.names(rows)
+        for row, name, (first, last, sure) in zip(rows, names, said, strict=True):
+            shown = self.show.exhibit(dataset.samples(np.array([row]))[0], dataset.fields)
+            start, end = shown["places"][int(first)][0], shown["places"][int(last)][1]
+            lines.append([name, shown["text"][start:end], start, end, float(sure)])
+        return ["name", "answer", "start", "end", "confidence"], lines
 
     def _steps(
         self, dataset: ArrowDataset, said: np.ndarray, made: Extraction

@@ -49,6 +49,10 @@ def prepare(trunk: nn.Module, example: Mapping[str, Tensor], device: str, cache:
     """
     if getattr(getattr(trunk, "backbone", None), "masks", None):
         raise ContractError("ONNX Runtime serves states with one ragged axis; these have several.")
+    if getattr(getattr(trunk, "backbone", None), "apart", "") in example:
+        raise ContractError(
+            "ONNX Runtime serves rows that are run whole; these are run in windows."
+        )
     wrapped = _Positional(trunk, tuple(example))
     with torch.no_grad():
         wrapped(*example.values())  # learns the names of the outputs

@@ -18,6 +18,7 @@ from headstart.core.modality import Transform
 from headstart.core.network import MASK, Backbone, State
 from headstart.core.source import Loaded
 from headstart.errors import ContractError, SourceError
+from headstart.modalities.text._windows import WINDOWS, each_apart
 
 LAYERS = {
     "bert": "encoder.layer",
@@ -30,7 +31,7 @@ LAYERS = {
 """Where a family keeps its layers, by transformers' `model_type`."""
 
 HIDDEN = "hidden"
-STARTS = "starts"  # (N, L) bool, true at the first token of each word that carries a label
+STARTS = "starts"  # (N, L), how many words that carry labels are read at each token
 
 
 def _mean(hidden: Tensor, mask: Tensor) -> Tensor:
@@ -69,7 +70,8 @@ POOLINGS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 class _Text(Backbone):
     """What staged and unstaged encoders share: pooling, and positions as the last hidden states."""
 
-    ragged = (HIDDEN, STARTS)
+    ragged = (HIDDEN, STARTS, WINDOWS)
+    apart = WINDOWS
 
     def __init__(self, loaded: Loaded) -> None:
         super().__init__()
@@ -83,6 +85,21 @@ class _Text(Backbone):
         self.normalise = bool(loaded.source.preprocessing.get("normalise", False))
         self.network = loaded.module
         self.width = int(_hidden_size(loaded))
+
+    def run(self, state: Mapping[str, Tensor], start: int = 0, stop: int | None = None) -> State:
+        """Inputs {"ids", "mask"[, "types"]} or a state in, state out; windows of a long text each alone."""
+        end = len(self.stages) if stop is None else stop
+        if end <= start:
+            return dict(state)
+        if WINDOWS not in state or not state[WINDOWS].any():
+            hidden = self.through(state, start, end)
+        else:
+            hidden = each_apart(lambda one: self.through(one, start, end), state)
+        return {HIDDEN: hidden, **_marks(state)}
+
+    def through(self, state: Mapping[str, Tensor], start: int, end: int) -> Tensor:
+        """Hidden states (N, L, width) after the stages from `start` to `end`, at least one."""
+        raise ContractError(f"{type(self).__name__} has no through().")
 
     def pool(self, state: Mapping[str, Tensor]) -> Tensor:
         """hidden (N, L, width) -> (N, width), of unit length where the source says so."""
@@ -98,25 +115,26 @@ class _Text(Backbone):
         no words carry labels."""
         if STARTS not in state:
             return self.positions(state)
-        starts = state[STARTS]
+        starts = state[STARTS].long()
         counts = starts.sum(1)
         longest = max(1, int(counts.max()))
-        order = (~starts).to(torch.int8).argsort(dim=1, stable=True)[:, :longest]
         mask = torch.arange(longest, device=starts.device)[None] < counts[:, None]
-        hidden = state[HIDDEN].gather(1, order[..., None].expand(-1, -1, self.width))
-        return hidden * mask[..., None], mask
+        read = state[HIDDEN].flatten(0, 1).repeat_interleave(starts.flatten(), dim=0)
+        hidden = read.new_zeros((*mask.shape, self.width))
+        hidden[mask] = read
+        return hidden, mask
 
 
 def _marks(state: Mapping[str, Tensor]) -> State:
     """What of a state goes through all stages as it is."""
-    return {name: state[name] for name in (MASK, STARTS) if name in state}
+    return {name: state[name] for name in (MASK, STARTS, WINDOWS) if name in state}
 
 
 class Layered(_Text):
     """A family of `LAYERS`; stage 0 is the embeddings, stage k the k-th layer.
 
-    State: {"hidden": (N, L, width), "mask": (N, L) bool}, and "starts" as it came. The attention mask and
-    MPNet's relative position bias are rebuilt from it at every call, so that a kept state holds neither.
+    State: {"hidden": (N, L, width), "mask": (N, L) bool}, "starts" and "windows" as they came. The attention
+    mask and MPNet's relative position bias are rebuilt at every call, so that a kept state holds neither.
     """
 
     def __init__(self, loaded: Loaded, family: str) -> None:
@@ -130,11 +148,7 @@ class Layered(_Text):
     def _layers(self) -> nn.ModuleList:
         return self.network.get_submodule(self._path)  # type: ignore[return-value]
 
-    def run(self, state: Mapping[str, Tensor], start: int = 0, stop: int | None = None) -> State:
-        """Inputs {"ids", "mask"[, "types"]} or a state in, state out."""
-        end = len(self.stages) if stop is None else stop
-        if end <= start:
-            return dict(state)
+    def through(self, state: Mapping[str, Tensor], start: int, end: int) -> Tensor:
         mask = state[MASK]
         hidden = self._embed(state) if start == 0 else state[HIDDEN]
         extra = self._extra(hidden)
@@ -142,7 +156,7 @@ class Layered(_Text):
         for layer in self._layers()[max(start, 1) - 1 : end - 1]:
             output = layer(hidden, attention, **extra)
             hidden = output[0] if isinstance(output, tuple) else output
-        return {HIDDEN: hidden, **_marks(state)}
+        return hidden
 
     def _embed(self, inputs: Mapping[str, Tensor]) -> Tensor:
         types = (
@@ -197,11 +211,7 @@ class Causal(_Text):
         count = len(self.network.get_submodule("h"))  # type: ignore[arg-type]
         self.stages = ("embeddings", *(f"layer.{i}" for i in range(count)), "norm")
 
-    def run(self, state: Mapping[str, Tensor], start: int = 0, stop: int | None = None) -> State:
-        """Inputs {"ids", "mask"} or a state in, state out."""
-        end = len(self.stages) if stop is None else stop
-        if end <= start:
-            return dict(state)
+    def through(self, state: Mapping[str, Tensor], start: int, end: int) -> Tensor:
         network: Any = self.network
         hidden = self._embed(state["ids"]) if start == 0 else state[HIDDEN]
         seen = self._seen(hidden)
@@ -211,7 +221,7 @@ class Causal(_Text):
             hidden = output[0] if isinstance(output, tuple) else output
         if end > last:
             hidden = network.ln_f(hidden)
-        return {HIDDEN: hidden, MASK: state[MASK]}
+        return hidden
 
     def _embed(self, ids: Tensor) -> Tensor:
         network: Any = self.network
@@ -242,11 +252,8 @@ class Whole(_Text):
     stages = ("encoder",)
     companions = False
 
-    def run(self, state: Mapping[str, Tensor], start: int = 0, stop: int | None = None) -> State:
-        """Inputs {"ids", "mask"} or the final state in, state out."""
-        if start >= 1 or stop == 0:
-            return dict(state)
-        return {HIDDEN: _last_hidden(self.network, state), **_marks(state)}
+    def through(self, state: Mapping[str, Tensor], start: int, end: int) -> Tensor:
+        return _last_hidden(self.network, state)
 
     def stage_of(self, name: str) -> int:
         """0: there is one stage."""
@@ -297,4 +304,6 @@ def reference(loaded: Loaded, inputs: Mapping[str, Tensor]) -> Mapping[str, Tens
     if MASK not in inputs:
         raise ContractError(f"Text inputs need 'mask'; got {', '.join(inputs)}.")
     with torch.no_grad():
-        return {"positions": _last_hidden(loaded.module, inputs)}
+        if WINDOWS not in inputs:
+            return {"positions": _last_hidden(loaded.module, inputs)}
+        return {"positions": each_apart(lambda one: _last_hidden(loaded.module, one), inputs)}

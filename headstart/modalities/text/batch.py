@@ -1,6 +1,7 @@
 """Tokens: a sealed tokenizer, truncation that is counted, augmentation, padding at the end.
 
-Where words carry labels, each is read by its first token: `starts` marks these.
+Where words carry labels, each is read by its first token: `starts` marks these. So is each word of a passage
+that answers a question; a passage that is too long comes in windows.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from headstart.core import digest
 from headstart.core.dataset import Field, Sample
 from headstart.core.modality import Arrays
 from headstart.errors import BadRow, SourceError
-from headstart.modalities.text import read
+from headstart.modalities.text import _windows, read
+from headstart.modalities.text._windows import WINDOWS
 
 AUGMENTATIONS = ("word_dropout", "word_swap")
 
@@ -42,7 +44,8 @@ class Transform:
     Attributes:
         digest: of the tokenizer, the length limit and what the pooling does with the tokens.
         counts: "truncated": texts that had more tokens than `max_length`; "words behind the end": words
-            that were cut off so, and get no label.
+            that were cut off so, and get no label; "passages read in windows", and "windows" of these;
+            "questions cut", which filled more than half a window.
     """
 
     def __init__(self, state: Mapping[str, Any]) -> None:
@@ -50,7 +53,9 @@ class Transform:
         self.max_length = int(state["max_length"])
         self.fields: tuple[str, ...] = tuple(state["fields"])
         self.words = bool(state.get("words", False))
-        self.tokenizer = _tokenizer(state["tokenizer_json"], self.max_length, self.words)
+        self.passage = bool(state.get("passage", False))
+        most = 0 if self.passage else self.max_length
+        self.tokenizer = _tokenizer(state["tokenizer_json"], most, self.words)
         text = state["tokenizer_json"].encode()
         sealed = {k: v for k, v in self._state.items() if k != "tokenizer_json"}
         self.digest = digest.value({**sealed, "tokenizer": hashlib.sha256(text).hexdigest()})
@@ -59,7 +64,8 @@ class Transform:
 
     def __call__(self, sample: Sample, rng: np.random.Generator | None = None) -> Arrays:
         """{"ids": (L,) int64}, and "types" (L,) where the source tells first from second text; where words
-        carry labels "starts" (L,) bool, true at the first token of each.
+        carry labels "starts" (L,) bool, true at the first token of each. Of a question and its passage as
+        `_windows.cut` gives them.
 
         Raises:
             BadRow: the tokenizer finds nothing to read.
@@ -67,6 +73,8 @@ class Transform:
         if self.words:
             return self._each(read.words(sample[self.fields[0]]), rng)
         texts = [read.plain(sample[name]) for name in self.fields]
+        if self.passage:
+            return self._windows(texts, rng)
         if self._state["lower_case"]:
             texts = [t.lower() for t in texts]
         if rng is not None:
@@ -106,6 +114,28 @@ class Transform:
             self._count("words behind the end", len(words) - int(starts.sum()))
         return {"ids": np.asarray(encoding.ids, np.int64), "starts": starts}
 
+    def _windows(self, texts: list[str], rng: np.random.Generator | None) -> Arrays:
+        """Tokens of a question and its passage; dropped ones become the unknown one."""
+        places = read.places(texts[1])
+        if self._state["lower_case"]:  # letter by letter, so that places stay where they are
+            texts = ["".join(c.lower() if len(c.lower()) == 1 else c for c in t) for t in texts]
+        encoding = self.tokenizer.encode(texts[0], texts[1])
+        ids = np.asarray(encoding.ids, np.int64)
+        blank = self.tokenizer.token_to_id(self.unknown)
+        if rng is not None and blank is not None:
+            special = np.asarray(encoding.special_tokens_mask, bool)
+            ids[~special & (rng.random(len(ids)) < DROPOUT)] = blank
+        arrays, lost = _windows.cut(encoding, ids, places, most=self.max_length)
+        windows = int(arrays[WINDOWS][-1]) + 1
+        if windows > 1:
+            self._count("passages read in windows", 1)
+            self._count("windows", windows)
+        if lost:
+            self._count("questions cut", 1)
+        if not self._state["types"]:
+            del arrays["types"]
+        return arrays
+
     @cached_property
     def unknown(self) -> str:
         """What stands for a word that cannot be read: the tokenizer's own mark, or a question mark."""
@@ -124,23 +154,27 @@ class Transform:
 
     def collate(self, items: Sequence[Arrays]) -> dict[str, Tensor]:
         """{"ids": (N, L) int64, "mask": (N, L) bool}, and "types" (N, L) int64 or "starts" (N, L) bool where
-        there are any."""
+        there are any; of passages "starts" and "windows" (N, L) int64."""
         longest = max(len(item["ids"]) for item in items)
         ids = np.full((len(items), longest), self._state["pad_id"], np.int64)
         mask = np.zeros((len(items), longest), bool)
         types = np.zeros((len(items), longest), np.int64)
-        starts = np.zeros((len(items), longest), bool)
+        starts = np.zeros((len(items), longest), np.int64 if self.passage else bool)
+        windows = np.zeros((len(items), longest), np.int64)
         for row, item in enumerate(items):
             n = len(item["ids"])
             ids[row, :n] = item["ids"]
             mask[row, :n] = True
             types[row, :n] = item.get("types", 0)
-            starts[row, :n] = item.get("starts", False)
+            starts[row, :n] = item.get("starts", 0)
+            windows[row, :n] = item.get(WINDOWS, 0)
         batch = {"ids": torch.from_numpy(ids), "mask": torch.from_numpy(mask)}
         if self._state["types"]:
             batch["types"] = torch.from_numpy(types)
-        if self.words:
+        if self.words or self.passage:
             batch["starts"] = torch.from_numpy(starts)
+        if self.passage:
+            batch[WINDOWS] = torch.from_numpy(windows)
         return batch
 
     def state(self) -> Mapping[str, Any]:
@@ -162,7 +196,10 @@ def _tokenizer(text: str, max_length: int, words: bool = False) -> Tokenizer:
             f"The source's tokenizer cannot be read ({error}). Fetch the source again."
         ) from error
     tokenizer.no_padding()
-    tokenizer.enable_truncation(max_length)
+    if max_length:
+        tokenizer.enable_truncation(max_length)
+    else:
+        tokenizer.no_truncation()
     if words and hasattr(tokenizer.pre_tokenizer, "add_prefix_space"):
         tokenizer.pre_tokenizer.add_prefix_space = True  # listed words come without their blanks
     return tokenizer
@@ -209,6 +246,8 @@ def make(
     state["types"] = bool(state["types"]) and len(fields) == 2  # all zero for a single text
     if fields[0].kind == read.UNITS:
         state["words"] = True
+    if any(f.kind == read.PASSAGE for f in fields):
+        state["passage"] = True
     return Transform(state)
 
 

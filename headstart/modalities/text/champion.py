@@ -1,5 +1,5 @@
 """The simple models that transfer has to beat: TF-IDF and a linear model; a word by its looks and its
-neighbours where each word has a label.
+neighbours where each word has a label; candidate spans by their overlap with a question.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sklearn.pipeline import FeatureUnion
 from headstart.core.dataset import Field, Sample
 from headstart.core.modality import Champion, Simple
 from headstart.modalities import _simple
-from headstart.modalities.text import _tagger, read
+from headstart.modalities.text import _reader, _tagger, read
 
 STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 """Inverse regularisation C that cross-validation chooses from."""
@@ -101,5 +101,16 @@ PLAIN = "TF-IDF of words"
 CHAMPIONS = (
     Champion("TF-IDF of words + linear model", fit_words),
     Champion("TF-IDF of words and characters + linear model", fit_characters),
-    Champion("logistic regression on word, shape, affixes, neighbours", _tagger.fit, each=True),
+    Champion(
+        "logistic regression on word, shape, affixes, neighbours",
+        _tagger.fit,
+        each=True,
+        outcomes=("label_each",),
+    ),
+    Champion(
+        "logistic regression on overlap, length and looks of spans",
+        _reader.fit,
+        seeded=True,
+        outcomes=("answer",),
+    ),
 )

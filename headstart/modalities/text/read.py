@@ -1,5 +1,5 @@
 """Texts: files and cells to samples. A sample is {field name: text}, or a list of words where each has a
-label; no network library is loaded.
+label, or a question and the passage that answers it; no network library is loaded.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ FILE_KIND = "path"
 NEAR = 3
 MANY = False
 UNITS = "words"
+PASSAGE = "passage"
 
 SHORT_WORDS = 16
 """Below this count a text has too few shingles for a stable sketch: only equal texts are near."""
@@ -143,11 +144,16 @@ def _decode(data: bytes) -> str:
 
 
 def check(sample: Sample, fields: Sequence[Field]) -> None:
-    """Raises BadRow when all texts of the sample are blank."""
-    if not any(
-        any(not c.isspace() and c.isprintable() for c in plain(sample[f.name])) for f in fields
-    ):
+    """Raises BadRow when all texts of the sample are blank; where one answers the other, when either is."""
+    blank = [
+        f.name
+        for f in fields
+        if not any(not c.isspace() and c.isprintable() for c in plain(sample[f.name]))
+    ]
+    if len(blank) == len(fields):
         raise BadRow("the text is empty", "write the text or drop the row")
+    if blank and any(f.kind == PASSAGE for f in fields):
+        raise BadRow(f"'{blank[0]}' is empty", "write it, or drop the row")
 
 
 def content(sample: Sample, fields: Sequence[Field]) -> bytes:

@@ -14,9 +14,13 @@ LONGEST = 2000
 
 def exhibit(sample: Sample, fields: Sequence[Field]) -> Mapping[str, Any]:
     """{"kind": "text", "text": ...}, raw: the report escapes it. More fields are named, one a line. Words
-    that carry labels are {"kind": "units", "units": [...]}."""
+    that carry labels are {"kind": "units", "units": [...]}, a question and its text {"kind": "passage",
+    "question", "text", "places"}."""
     if fields[0].kind == read.UNITS:
         return {"kind": "units", "units": read.words(sample[fields[0].name])}
+    if fields[-1].kind == read.PASSAGE:
+        question, text = (str(sample[f.name]) for f in fields)
+        return {"kind": "passage", "question": question, "text": text, "places": read.places(text)}
     if len(fields) == 1:
         return {"kind": "text", "text": _short(str(sample[fields[0].name]))}
     lines = (f"{f.name}: {_short(str(sample[f.name]))}" for f in fields)

@@ -35,16 +35,19 @@ def _sentence(rng: np.random.Generator, words: tuple[str, ...]) -> str:
 
 
 def write(folder: Path, outcome: str, rows: int, seed: int) -> Path:
-    """Writes `texts.csv` with the columns `text` and `label`, or `texts.conll` for "label_each"; returns its
-    path.
+    """Writes `texts.csv` with the columns `text` and `label`, `texts.conll` for "label_each", or
+    `questions.csv` for "answer"; returns its path.
 
     Classes are topics with words of their own. For "regress" the label is a score from 0 to 4 by one
-    word of judgement, with a little noise. For "label_each" every word of a topic carries the topic.
+    word of judgement, with a little noise. For "label_each" every word of a topic carries the topic. For
+    "answer" a text says of three things what they were, and is asked twice.
     """
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
     if outcome == "label_each":
         return _tagged(folder, rows, rng)
+    if outcome == "answer":
+        return _asked(folder, rows, rng)
     path = folder / "texts.csv"
     names = list(TOPICS)
     with path.open("w", newline="", encoding="utf-8") as handle:
@@ -73,6 +76,23 @@ def _tagged(folder: Path, rows: int, rng: np.random.Generator) -> Path:
         words = [*words[:-1], words[-1].rstrip("."), ".", f"{i}"]
         sentences.append("".join(f"{w}\t{kinds.get(w, 'O')}\n" for w in words))
     path.write_text("\n".join(sentences), "utf-8")
+    return path
+
+
+def _asked(folder: Path, rows: int, rng: np.random.Generator) -> Path:
+    """Questions, two on each text, with the answer and its first character."""
+    path = folder / "questions.csv"
+    nouns = sorted(word for words in TOPICS.values() for word in words)
+    with path.open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(["context", "question", "answer", "answer_start"])
+        for i in range(0, rows, 2):
+            things, moods = rng.choice(nouns, 3, replace=False), rng.choice(MOODS, 3, replace=False)
+            said = (f"the {t} was {m}" for t, m in zip(things, moods, strict=True))
+            text = f"{rng.choice(OPENINGS)} {', and '.join(said)}. Number {i // 2}."
+            for thing, mood in list(zip(things, moods, strict=True))[: min(2, rows - i)]:
+                start = text.index(f"the {thing} ") + len("the ")
+                writer.writerow([text, f"Which was {mood}?", thing, start])
     return path
 
 

@@ -111,6 +111,28 @@ def test_a_state_stripped_and_padded_anew_goes_on_alike(family: str) -> None:
             assert torch.allclose(found, whole, atol=1e-5), cut
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_windows_of_a_row_are_read_apart(family: str) -> None:
+    """Two windows of one row, and one of another, say what three rows say."""
+    made, batch = loaded(family), inputs(family)
+    backbone, ids = backbones.stage(made).eval(), batch["ids"]
+    joined = torch.zeros(2, 24, dtype=torch.int64)
+    joined[0], joined[1, :12] = torch.cat([ids[0], ids[4]]), ids[0]
+    state = {
+        "ids": joined,
+        "mask": torch.arange(24)[None] < torch.tensor([[24], [12]]),
+        "windows": torch.tensor([[0] * 12 + [1] * 12, [0] * 24]),
+        "starts": torch.ones(2, 24, dtype=torch.int64),
+    }
+    with torch.no_grad():
+        staging.verify(backbone, backbones.reference(made, state), state)
+        apart = backbone.run({k: v[[0, 4]] for k, v in batch.items()})["hidden"]
+        found = backbone.run(state)
+        assert torch.allclose(found["hidden"][0], apart.flatten(0, 1), atol=1e-5)
+        assert torch.allclose(found["hidden"][1, :12], apart[0], atol=1e-5)
+    assert found.keys() >= {"windows", "starts", "mask"}
+
+
 def test_both_attention_implementations_agree() -> None:
     batch = inputs("bert")
     made = loaded("bert")
