@@ -386,6 +386,7 @@ def _count(
         licences=licences(made),
         openings=made.seal.openings(),
         train_rows=len(made.train),
+        pretrained=made.loaded.rebuild is not None,
         transform_counts=dict(made.transform.counts),
         split_how=made.split.how,
         not_measured=[*NOT_MEASURED, *([] if made.plan.task.out_of_scope else [UNKNOWN])],

@@ -259,10 +259,10 @@ def _check(task: Task) -> None:
             f"Expected a history of {ahead.horizon} steps or more; lengthen it (--history "
             f"{4 * ahead.horizon}), or forecast fewer steps."
         )
-    if task.columns.group or task.per_class:
+    if task.columns.group or task.per_class or task.levels:
         raise PlanError(
-            "A forecast is split by time, and its windows have no classes: leave --group and "
-            "--per-class out. A column that tells several series apart is named with --sample."
+            "A forecast is split by time, and its windows have no classes: leave --group, --per-class "
+            "and --levels out. A column that tells several series apart is named with --sample."
         )
     if ahead.history < 0:
         raise PlanError(f"The history came as {ahead.history}; expected steps, or 0 for a default.")

@@ -251,6 +251,8 @@ def _sentence(case: Case, role: str, gain: _paired.Spread) -> Exhibit:
         sentence += f" The luck of training is not covered for {named}, trained once."
     better = _better(case)
     sentence += _above(case, better, role)
+    if case.facts.get("pretrained") is False:
+        sentence += " Nothing in this source is pretrained: what was compared are its features."
     if arm.note:
         sentence += f" This holds within this budget: '{arm.name}' {arm.note.rstrip('.')}."
     data = {

@@ -112,6 +112,16 @@ def test_the_note_of_the_baseline_limits_the_sentence() -> None:
     assert f"within this budget: 'scratch' {note}." in exhibit.data["sentence"]
 
 
+def test_a_source_without_pretraining_is_called_so() -> None:
+    case = cases.classify()
+    said = [
+        verdict.check(replace(case, facts={**case.facts, "pretrained": known})).exhibits[0].data
+        for known in (True, False)
+    ]
+    assert "pretrained" not in said[0]["sentence"]
+    assert "Nothing in this source is pretrained" in said[1]["sentence"]
+
+
 def test_without_a_baseline_nothing_is_claimed() -> None:
     found = verdict.check(cases.classify(accuracies={"transfer": 0.9}))
     assert verdict.verdict_of(found) == "not measured"
