@@ -44,7 +44,7 @@ def _tables(folder: Path) -> None:
     tiny = importlib.import_module("headstart.modalities.text.tiny")
     asked = tiny.write(folder / ".questions", "answer", 16, 0)
     (folder / "questions.csv").write_text(asked.read_text("utf-8"), "utf-8")
-    lines = [f"{text} {n},{label}" for label, text in INTENTS.items() for n in range(16)]
+    lines = [f"{text} {n},{label}" for label, text in INTENTS.items() for n in range(10)]
     (folder / "intents.csv").write_text("\n".join(["text,label", *lines]), "utf-8")
     (folder / "new.csv").write_text("text\nlock it\nwho am I", "utf-8")
     shutil.copy(folder / "hours.csv", folder / "newer.csv")
@@ -53,7 +53,7 @@ def _tables(folder: Path) -> None:
 def _sounds(folder: Path) -> None:
     """Class folders, a table of their paths with a site, and one sound to predict."""
     importlib.import_module("headstart.modalities.audio.tiny").write(
-        folder / "birds", "classify", 30, 0
+        folder / "birds", "classify", 24, 0
     )
     sounds = sorted(p for p in (folder / "birds").rglob("*") if p.is_file())
     lines = [f"{p.relative_to(folder)},{p.parent.name},site{i % 6}" for i, p in enumerate(sounds)]

@@ -35,7 +35,7 @@ SHOWN = ("text", "")
 # What the README's commands speak of: name, modality, outcome, rows. The texts are written here: the twin of
 # a language model takes as long as texts have words.
 DATA = (
-    ("photos", "image", "classify", 36),
+    ("photos", "image", "classify", 24),
     ("rows.csv", "table", "classify", 90),
     ("series.jsonl", "series", "classify", 36),
     ("hours.csv", "series", "forecast", 20),
@@ -91,7 +91,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         made = Path(tiny.write(home / f".{name}", outcome, rows, 0))
         shutil.move(made, home / name)
     lines = [
-        f"{word} {n},{label}" for label, words in TEXTS.items() for word in words for n in range(4)
+        f"{word} {n},{label}" for label, words in TEXTS.items() for word in words for n in range(3)
     ]
     (home / "texts.csv").write_text("\n".join(["text,label", *lines]), "utf-8")
     pictures = sorted(p for p in (home / "photos").rglob("*") if p.is_file())

@@ -15,6 +15,7 @@ from headstart.modalities.series import tiny
 ROWS, STEPS = 24, 32
 ALONE: Mapping[str, Any] = {
     "seeds": 1,
+    "strategy": "linear_probe",
     "scratch": False,
     "champion": False,
     "learning_curve": False,
