@@ -18,6 +18,7 @@ from headstart.data import conll, delimited, levels
 from headstart.errors import DataError, nearest
 
 BATCH = 1024
+BATCH_BYTES, READ_BYTES = 1 << 23, 1 << 20
 HEAD = 2000
 """Rows that columns are guessed from."""
 DELIMITED = (".csv", ".tsv", ".txt")
@@ -336,7 +337,7 @@ def _cut(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 def _parquet(path: Path) -> Table:
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path, pre_buffer=False) as file:
         names, rows = file.schema_arrow.names, file.metadata.num_rows
         first = next(file.iter_batches(batch_size=1), None)
     _unique(names, path)
@@ -344,12 +345,19 @@ def _parquet(path: Path) -> Table:
         raise DataError(f"{path.name} has no rows. Expected one row per example.")
 
     def stream() -> Iterator[pa.RecordBatch]:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=BATCH):
+        # buffered ahead, every row group would stay in memory until the file is closed
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=READ_BYTES) as file:
+            for batch in file.iter_batches(batch_size=_at_once(file.metadata)):
                 yield _simple_batch(batch)
 
     schema = _simple_batch(first).schema
     return Table(path.name, schema, rows, stream, stamp=_stamp(path), orders=_orders(first))
+
+
+def _at_once(metadata: pq.FileMetaData) -> int:
+    """Rows of a Parquet file whose cells take about `BATCH_BYTES`; `BATCH` at most."""
+    size = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+    return max(1, min(BATCH, BATCH_BYTES * metadata.num_rows // max(1, size)))
 
 
 def _jsonl(path: Path) -> Table:

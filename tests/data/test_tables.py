@@ -268,3 +268,17 @@ def test_many_batches(written, opened):
 def test_a_row_that_does_not_exist(written, opened):
     with pytest.raises(DataError, match="Row 20 was asked for"):
         opened(written("r.csv", REVIEWS)).targets(np.array([20]))
+
+
+def test_parquet_is_read_in_batches_of_some_megabytes(tmp_path):
+    cells = [bytes([i]) * 2_000_000 for i in range(30)]
+    path = tmp_path / "big.parquet"
+    columns = {"cell": cells, "label": ["a", "b"] * 15}
+    pq.write_table(pa.table(columns), path, row_group_size=6, compression="none")
+    pool, table = pa.default_memory_pool(), open_table(path)
+    base, most, seen = pool.bytes_allocated(), 0, []
+    for batch in table.stream():
+        seen += batch.column("cell").to_pylist()
+        most = max(most, pool.bytes_allocated() - base)
+    assert seen == cells
+    assert most < 30_000_000, "of 60 MB only the batch at hand is held, beside the column's page"

@@ -98,8 +98,7 @@ def inspect(data: bytes) -> Header:
     """Header and end of the file. Raises BadRow for what cannot be a whole sound."""
     if not data:
         raise BadRow("the file is empty (0 bytes)", _AGAIN)
-    if len(data) > MOST_BYTES:
-        raise enormous(len(data))
+    check_size(len(data))
     found = kind(data)
     if not found:
         raise BadRow(f"this is no sound: it begins with {data[:12]!r}", _CONVERT)
@@ -116,12 +115,13 @@ def inspect(data: bytes) -> Header:
     return said
 
 
-def enormous(size: int) -> BadRow:
-    """The error of a file of more than MOST_BYTES."""
-    return BadRow(
-        f"the file is enormous: {size / 1e6:.0f} MB, at most {MOST_BYTES // 10**6} are taken",
-        "cut it into excerpts first",
-    )
+def check_size(size: int) -> None:
+    """Raises BadRow for a file of more than MOST_BYTES."""
+    if size > MOST_BYTES:
+        raise BadRow(
+            f"the file is enormous: {size / 1e6:.0f} MB, at most {MOST_BYTES // 10**6} are taken",
+            "cut it into excerpts first",
+        )
 
 
 def _share_there(data: bytes, found: str) -> float:

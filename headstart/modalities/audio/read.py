@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from headstart.core.dataset import Field, Sample
-from headstart.errors import BadRow
+from headstart.modalities import _files
 from headstart.modalities.audio import decode, mel
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3")
@@ -28,39 +28,12 @@ _WIDE, _NARROW = (100.0, 7000.0), (100.0, 3400.0)
 
 def claim(name: str, values: Sequence[Any], root: Path) -> str | None:
     """ "bytes" for encoded sounds, "path" for names of sound files."""
-    seen = [v.get("bytes") or v.get("path") if isinstance(v, Mapping) else v for v in values]
-    seen = [v for v in seen if v]
-    if not seen:
-        return None
-    if all(isinstance(v, bytes) for v in seen):
-        return "bytes" if _most(bool(decode.kind(v)) for v in seen) else None
-    if all(isinstance(v, str) for v in seen) and _most(v.lower().endswith(SUFFIXES) for v in seen):
-        return "path"
-    return None
-
-
-def _most(flags: Any) -> bool:
-    kept = list(flags)
-    return sum(kept) >= 0.8 * len(kept)
+    return _files.claim(values, SUFFIXES, lambda data: bool(decode.kind(data)))
 
 
 def load(cell: Any, field: Field, root: Path) -> bytes:
     """Encoded bytes of one cell: bytes, a path below `root`, or {"bytes", "path"}. Raises BadRow."""
-    if isinstance(cell, Mapping):
-        cell = cell.get("bytes") or cell.get("path")
-    if isinstance(cell, bytes):
-        return cell
-    if not cell:
-        raise BadRow("no sound in this row", "give a file's path or its bytes")
-    path = root / str(cell)
-    try:
-        if path.stat().st_size > decode.MOST_BYTES:
-            raise decode.enormous(path.stat().st_size)
-        return path.read_bytes()
-    except OSError as error:
-        raise BadRow(
-            f"{path.name} cannot be read ({error.strerror})", "check the path and its rights"
-        ) from error
+    return _files.load(cell, root, "sound", decode.check_size)
 
 
 def check(sample: Sample, fields: Sequence[Field]) -> None:

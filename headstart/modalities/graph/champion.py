@@ -8,9 +8,7 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.preprocessing import MaxAbsScaler
-from threadpoolctl import threadpool_limits
 
 from headstart.core.dataset import Field, Sample
 from headstart.core.modality import Champion, Simple
@@ -23,8 +21,6 @@ PENALTIES = tuple(np.logspace(-2, 4, 13))
 ITERATIONS = 1000
 ROUNDS = 3
 """Depth of the subtrees that are counted."""
-TREES = {"learning_rate": (0.03, 0.1), "max_leaf_nodes": (7, 31)}
-MOST_TREES, PATIENCE, FEW_ROWS = 200, 10, 200
 
 Rows = Callable[[Sequence[Sample]], Any]
 
@@ -86,24 +82,10 @@ def fit_descriptors(
     def rows_of(some: Sequence[Sample]) -> np.ndarray:
         return molecules.descriptors([s[fields[0].name] for s in some])
 
-    targets = np.asarray(targets)
-    alone = outcome != "regress" and np.bincount(targets.astype(int)).min() < 2
-    many = len(targets) >= FEW_ROWS and not alone
-    kind: Any = (
-        HistGradientBoostingRegressor if outcome == "regress" else HistGradientBoostingClassifier
+    predict, found = _simple.trees(
+        rows_of(samples), np.asarray(targets), outcome=outcome, seed=seed, settings=settings
     )
-    trees = kind(
-        max_iter=MOST_TREES if many else MOST_TREES // 2,
-        early_stopping=many,
-        n_iter_no_change=PATIENCE,
-        min_samples_leaf=max(2, min(20, len(targets) // 20)),
-        random_state=seed,
-    )
-    with threadpool_limits(1):
-        model, found = _simple.chosen(
-            trees, TREES, rows_of(samples), targets, outcome=outcome, seed=seed, settings=settings
-        )
-    return Simple(lambda some: _simple.said(model, rows_of(some), outcome), found)
+    return Simple(lambda some: predict(rows_of(some)), found)
 
 
 class _Subtrees:

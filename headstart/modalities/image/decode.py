@@ -21,6 +21,8 @@ except ImportError:  # the extra brings it; Pillow alone does as well, slower
     simplejpeg = None
 
 MOST_PIXELS = 120_000_000
+MOST_BYTES = 8 * MOST_PIXELS
+"""Four channels of 16 bit, not compressed."""
 _ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
 # Pillow warns of odd headers; what cannot be read is set aside with its reason. For good and at once, as
 # filters are one for all threads, and pictures are decoded on several.
@@ -30,8 +32,18 @@ _AGAIN = "export or copy the file again"
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, struct.error, KeyError, IndexError)
 
 
+def check_size(size: int) -> None:
+    """Raises BadRow for a file of more than MOST_BYTES."""
+    if size > MOST_BYTES:
+        raise BadRow(
+            f"the file is enormous: {size / 1e6:.0f} MB, at most {MOST_BYTES // 10**6} are taken",
+            "shrink the picture first, or cut it into tiles",
+        )
+
+
 def inspect(data: bytes) -> tuple[int, int]:
     """Width and height from the header. Raises BadRow for what cannot be a whole picture."""
+    check_size(len(data))
     if not data:
         raise BadRow("the file is empty", _AGAIN)
     try:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from headstart.core.dataset import Field, Sample
-from headstart.errors import BadRow
+from headstart.modalities import _files
 from headstart.modalities.image import decode
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
@@ -32,16 +32,8 @@ _MAGIC = (
 
 
 def claim(name: str, values: Sequence[Any], root: Path) -> str | None:
-    """ "bytes" for encoded pictures, "path" for picture files that exist below `root`."""
-    seen = [v.get("bytes", v.get("path")) if isinstance(v, Mapping) else v for v in values]
-    seen = [v for v in seen if v]
-    if not seen:
-        return None
-    if all(isinstance(v, bytes) for v in seen):
-        return "bytes" if _most(map(_picture, seen)) else None
-    if all(isinstance(v, str) for v in seen) and _most(v.lower().endswith(SUFFIXES) for v in seen):
-        return "path"
-    return None
+    """ "bytes" for encoded pictures, "path" for names of picture files."""
+    return _files.claim(values, SUFFIXES, _picture)
 
 
 def _picture(data: bytes) -> bool:
@@ -49,26 +41,10 @@ def _picture(data: bytes) -> bool:
     return data.startswith(_MAGIC) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
 
 
-def _most(flags: Any) -> bool:
-    kept = list(flags)
-    return sum(kept) >= 0.8 * len(kept)
-
-
 def load(cell: Any, field: Field, root: Path) -> bytes:
-    """Encoded bytes of one cell: bytes, a path below `root`, or Hugging Face's {"bytes", "path"}."""
-    if isinstance(cell, Mapping):
-        cell = cell.get("bytes") or cell.get("path")
-    if isinstance(cell, bytes):
-        return cell
-    if not cell:
-        raise BadRow("no picture in this row", "give a file's path or its bytes")
-    path = root / str(cell)
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BadRow(
-            f"{path.name} cannot be read ({error.strerror})", "check the path and its rights"
-        ) from error
+    """Encoded bytes of one cell: bytes, a path below `root`, or Hugging Face's {"bytes", "path"}. Raises
+    BadRow."""
+    return _files.load(cell, root, "picture", decode.check_size)
 
 
 def check(sample: Sample, fields: Sequence[Field]) -> None:

@@ -7,28 +7,15 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
 
 from headstart.core.dataset import Field, Sample
 from headstart.core.modality import Champion, Simple
 from headstart.modalities import _simple
 from headstart.modalities.table import batch, cells
 
-TREES = {"learning_rate": (0.03, 0.1), "max_leaf_nodes": (7, 31)}
-"""What cross-validation chooses from for the trees."""
-MOST_TREES = 200
-PATIENCE = 10
-FEW_ROWS = 200
-"""Below this many rows, or where a class has a single one, none are held out for early stopping: the number
-of trees is fixed."""
-FEW_TREES = 100
 STRENGTHS = tuple(np.logspace(-3, 2, 6))
 PENALTIES = tuple(np.logspace(-2, 4, 13))
-ALONE_BELOW = 20_000
-"""Rows below which one thread is faster: threads that wait for each other cost up to 15 times more
-where the cores are shared."""
 MOST_LEVELS = 250
 """Levels of a column that the trees can take as categories."""
 
@@ -86,37 +73,17 @@ def fit_trees(
     seed: int,
     settings: Mapping[str, Any] | None = None,
 ) -> Simple:
-    """Histogram gradient boosting (LightGBM's kind) with early stopping; gaps are read natively.
-
-    Targets (N,): class numbers 0..C-1, or numbers. Rate and leaves by cross-validation.
-    """
-    samples, targets = list(samples), np.asarray(targets)
-    columns = _Columns(samples, fields)
-    alone = outcome != "regress" and np.bincount(targets.astype(int)).min() < 2
-    many = len(samples) >= FEW_ROWS and not alone
-    kind: Any = (
-        HistGradientBoostingRegressor if outcome == "regress" else HistGradientBoostingClassifier
+    """Gradient-boosted trees. Targets (N,): class numbers 0..C-1, or numbers."""
+    columns = _Columns(list(samples), fields)
+    predict, found = _simple.trees(
+        columns.matrix(samples),
+        np.asarray(targets),
+        categorical=columns.categorical,
+        outcome=outcome,
+        seed=seed,
+        settings=settings,
     )
-    trees = kind(
-        max_iter=MOST_TREES if many else FEW_TREES,
-        early_stopping=many,
-        n_iter_no_change=PATIENCE,
-        min_samples_leaf=max(2, min(20, len(samples) // 20)),
-        categorical_features=columns.categorical,
-        random_state=seed,
-    )
-    threads = 1 if len(samples) < ALONE_BELOW else None
-    rows = columns.matrix(samples)
-    with threadpool_limits(threads):
-        model, found = _simple.chosen(
-            trees, TREES, rows, targets, outcome=outcome, seed=seed, settings=settings
-        )
-
-    def predict(some: Sequence[Sample]) -> np.ndarray:
-        with threadpool_limits(threads):
-            return _simple.said(model, columns.matrix(some), outcome)
-
-    return Simple(predict, found)
+    return Simple(lambda some: predict(columns.matrix(some)), found)
 
 
 def fit_linear(

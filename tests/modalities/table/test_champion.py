@@ -44,7 +44,7 @@ def test_a_class_with_one_row_does_not_break_the_search() -> None:
 
 
 def test_a_class_with_one_row_does_not_break_early_stopping() -> None:
-    rows = [ROWS[i % len(ROWS)] for i in range(champion.FEW_ROWS + 20)]
+    rows = [ROWS[i % len(ROWS)] for i in range(_simple.FEW_ROWS + 20)]
     targets = np.arange(len(rows)) % 2
     targets[0] = 2
     predict = champion.fit_trees(rows, FIELDS, targets, outcome="classify", seed=0)
