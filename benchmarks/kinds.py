@@ -4,8 +4,8 @@
 
 Needs HEADSTART_DATA. Every row is one `headstart run` in a fresh process, with an empty store; options that
 are given go to each. Published splits are kept. Of the spoken digits two speakers, of the bearing load 3 is
-the test; of the molecules the scaffold split's last part. Below a row stands how well each arm ranks (AUROC), where
-the outcome has it; --keep writes the whole summaries as JSON.
+the test; of the molecules the scaffold split's last part. Below a row stands how well each arm ranks
+(AUROC), where the outcome has it; --keep writes the whole summaries as JSON.
 `benchmarks.real_sets` has photos, texts and tables.
 """
 

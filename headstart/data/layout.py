@@ -247,7 +247,7 @@ def _inputs(
         chosen = (
             list(claimed) if wanted or reader.MANY else [_best(modality, claimed, cells, notes)]
         )
-        fields = tuple(Field(n, claimed[n]) for n in chosen)
+        fields = tuple(Field(n, claimed[n], table.folded.get(n, ())) for n in chosen)
         rest = [n for n in free if n not in claimed and n not in ids]
         if reader.MANY and rest:
             notes += _refused(modality, reader, {n: cells[n] for n in rest})
