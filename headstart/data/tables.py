@@ -14,7 +14,7 @@ import pyarrow.json as pj
 import pyarrow.parquet as pq
 
 from headstart.core.dataset import SetAside
-from headstart.data import conll, delimited, levels
+from headstart.data import conll, delimited, json_lines, levels
 from headstart.errors import DataError, nearest
 
 BATCH = 1024
@@ -371,8 +371,14 @@ def _jsonl(path: Path) -> Table:
             for batch in reader:
                 schema, rows = _simple_batch(batch).schema, rows + len(batch)
     except pa.ArrowInvalid:
-        whole = _whole(pj.read_json(path), path.name)
-        return Table(path.name, whole.schema, whole.rows, whole.stream, stamp=_stamp(path))
+        try:
+            found, aside = pj.read_json(path), list[SetAside]()
+        except pa.ArrowInvalid:
+            found, aside = json_lines.read(path)
+            if not len(found):
+                raise
+        whole = _whole(found, path.name)
+        return replace(whole, set_aside=tuple(aside), stamp=_stamp(path))
     if schema is None:
         raise DataError(f"{path.name} has no rows. Expected one JSON object per line.")
 
