@@ -7,14 +7,12 @@ are carried out in full.
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests import forks, pages
-from tests.test_readme import ROOT, Block, blocks, commands, environment, folder
+from tests import pages
+from tests.test_readme import ROOT, Block, blocks, commands, folder, run, run_code
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 BLOCKS = [(page, block) for page in PAGES for block in blocks(page.read_text("utf-8"))]
@@ -32,11 +30,6 @@ def home(folder: Path) -> Path:
     return folder
 
 
-def run(work: Callable[..., int], asked: list[str] | str, home: Path) -> None:
-    done = forks.run(work, asked, home, environment(home))
-    assert done.code == 0, f"{asked}\nexit code {done.code}\n{done.output}"
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("page", "block"), BLOCKS, ids=lambda v: f"line-{v.line}" if isinstance(v, Block) else v.stem
@@ -47,7 +40,7 @@ def test_block(page: Path, block: Block, home: Path) -> None:
     if page.name == GUIDE and block.kind in ("python", "toml"):
         pytest.skip("tests/test_add_a_modality.py follows the guide")
     if block.kind == "python":
-        run(forks.code, pages.BEFORE.get(page.stem, "") + block.body, home)
+        run_code(pages.BEFORE.get(page.stem, "") + block.body, home)
         return
     assert block.kind == "console", f"nothing tests a block of kind '{block.kind}'"
     typed = commands(block)
@@ -56,9 +49,7 @@ def test_block(page: Path, block: Block, home: Path) -> None:
         if " --output " in command:
             (home / command.split(" --output ")[1].split()[0]).unlink(missing_ok=True)
         runs = command.startswith("headstart run") and "--dry-run" not in command
-        typed_out = shlex.split(command + (SHORT if used else " --dry-run") * runs)
-        assert typed_out[0] == "headstart"
-        run(forks.command, typed_out[1:], home)
+        run(command + (SHORT if used else " --dry-run") * runs, home)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)

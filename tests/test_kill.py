@@ -74,7 +74,7 @@ def outputs(output: Path) -> np.ndarray:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]:
     home = tmp_path_factory.mktemp("undisturbed")
-    data = plugins.Modality("image").tiny.write(home / "photos", "classify", 48, 0)
+    data = plugins.Modality("image").tiny.write(home / "photos", "classify", 30, 0)
     finish(command(data, home / "runs"), home)
     return data, outputs(home / "runs")
 
