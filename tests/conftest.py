@@ -18,13 +18,15 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
-# Files whose tests run whole jobs; they go first, so that no worker is left alone with one at the end.
+# Files whose tests run whole jobs, or are very many; they go first, so that no worker ends alone with one.
 LONG = (
-    "test_readme",
-    "test_kill",
+    "test_suites",
     "test_main_job",
+    "test_readme",
+    "test_docs",
     "test_recipes",
-    "test_loop",
+    "test_kill",
+    "test_doors",
     "test_second_hour",
 )
 
