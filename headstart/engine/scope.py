@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cholesky, solve_triangular
+from scipy.linalg import cholesky, eigh, solve_triangular
 from scipy.special import logsumexp
 
 Array = NDArray[Any]
@@ -77,18 +77,33 @@ def unit(features: Array) -> NDArray[np.float32]:
 
 def _gaussian(features: Array, labels: Array) -> Detector:
     """Class means in coordinates in which the shared covariance is one."""
-    from sklearn.covariance import ledoit_wolf
+    from sklearn.covariance import ledoit_wolf_shrinkage
 
     known = np.unique(labels)
     means = np.stack([features[labels == c].mean(axis=0, dtype=np.float64) for c in known])
     rest = features - means[np.searchsorted(known, labels)]
-    covariance, _ = ledoit_wolf(rest, assume_centered=True)
-    width = len(covariance)
-    covariance[np.diag_indices(width)] += 1e-6 * np.trace(covariance) / width + 1e-12
-    root = cholesky(covariance, lower=True)
-    whiten = solve_triangular(root, np.eye(width), lower=True).T
+    shrunk = float(ledoit_wolf_shrinkage(rest, assume_centered=True))
+    level = float((rest**2).sum() / rest.size)  # the mean variance
+    ridge = shrunk * level + 1e-6 * level + 1e-12
+    whiten = _whitening(rest * np.sqrt((1 - shrunk) / len(rest)), ridge)
     tensors = {"whiten": whiten.astype(np.float32), "means": (means @ whiten).astype(np.float32)}
     return Detector("mahalanobis", tensors)
+
+
+def _whitening(rows: Array, ridge: float) -> Array:
+    """(width, width) W with W W' the inverse of rows' rows + ridge; few rows span few directions, and
+    outside them W only scales."""
+    count, width = rows.shape
+    if count >= width:
+        root = cholesky(rows.T @ rows + ridge * np.eye(width), lower=True)
+        return np.asarray(solve_triangular(root, np.eye(width), lower=True).T)
+    values, vectors = eigh(rows @ rows.T)
+    kept = values > values[-1] * count * np.finfo(np.float64).eps
+    values, along = values[kept], rows.T @ vectors[:, kept]
+    change = (1 / np.sqrt(values + ridge) - 1 / np.sqrt(ridge)) / values
+    whiten = (along * change) @ along.T
+    whiten[np.diag_indices(width)] += 1 / np.sqrt(ridge)
+    return np.asarray(whiten)
 
 
 def _far(detector: Detector, features: Array) -> Array:
