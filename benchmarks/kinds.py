@@ -134,7 +134,9 @@ def ranked(told: dict[str, Any]) -> str:
 
 def main() -> None:
     known = commands()
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").splitlines()[0], allow_abbrev=False
+    )
     parser.add_argument("--sets", nargs="*", default=list(known), choices=list(known))
     parser.add_argument("--keep", type=Path, help="folder for the summaries")
     asked, options = parser.parse_known_args()
