@@ -85,25 +85,35 @@ def _gaussian(features: Array, labels: Array) -> Detector:
     shrunk = float(ledoit_wolf_shrinkage(rest, assume_centered=True))
     level = float((rest**2).sum() / rest.size)  # the mean variance
     ridge = shrunk * level + 1e-6 * level + 1e-12
-    whiten = _whitening(rest * np.sqrt((1 - shrunk) / len(rest)), ridge)
-    tensors = {"whiten": whiten.astype(np.float32), "means": (means @ whiten).astype(np.float32)}
-    return Detector("mahalanobis", tensors)
+    tensors = _whitening(rest * np.sqrt((1 - shrunk) / len(rest)), ridge)
+    tensors["means"] = _whitened(tensors, means)
+    return Detector("mahalanobis", {n: t.astype(np.float32) for n, t in tensors.items()})
 
 
-def _whitening(rows: Array, ridge: float) -> Array:
-    """(width, width) W with W W' the inverse of rows' rows + ridge; few rows span few directions, and
-    outside them W only scales."""
+def _whitening(rows: Array, ridge: float) -> dict[str, Array]:
+    """What `_whitened` needs so that products become those under the inverse of rows' rows + ridge.
+
+    A matrix {"whiten": (width, width)}; or, as few rows span few directions and outside them all is only
+    scaled, {"scale": (1,), "along": (width, directions)}.
+    """
     count, width = rows.shape
-    if count >= width:
+    if 2 * count >= width:
         root = cholesky(rows.T @ rows + ridge * np.eye(width), lower=True)
-        return np.asarray(solve_triangular(root, np.eye(width), lower=True).T)
+        return {"whiten": solve_triangular(root, np.eye(width), lower=True).T}
     values, vectors = eigh(rows @ rows.T)
     kept = values > values[-1] * count * np.finfo(np.float64).eps
     values, along = values[kept], rows.T @ vectors[:, kept]
-    change = (1 / np.sqrt(values + ridge) - 1 / np.sqrt(ridge)) / values
-    whiten = (along * change) @ along.T
-    whiten[np.diag_indices(width)] += 1 / np.sqrt(ridge)
-    return np.asarray(whiten)
+    scale = 1 / np.sqrt(ridge)
+    less = (scale - 1 / np.sqrt(values + ridge)) / values
+    return {"scale": np.array([scale]), "along": along * np.sqrt(less)}
+
+
+def _whitened(tensors: Mapping[str, Array], features: Array) -> Array:
+    """(N, width) in coordinates in which the shared covariance is one."""
+    if "whiten" in tensors:
+        return np.asarray(features @ tensors["whiten"])
+    along = tensors["along"]
+    return np.asarray(features * tensors["scale"] - features @ along @ along.T)
 
 
 def _far(detector: Detector, features: Array) -> Array:
@@ -116,7 +126,7 @@ def _far(detector: Detector, features: Array) -> Array:
 
 def _standing_off(detector: Detector, features: Array) -> Array:
     """Mahalanobis distance to the nearest class mean."""
-    here, means = features @ detector.tensors["whiten"], detector.tensors["means"]
+    here, means = _whitened(detector.tensors, features), detector.tensors["means"]
     squares = (here**2).sum(1)[:, None] - 2 * here @ means.T + (means**2).sum(1)
     return np.sqrt(np.maximum(squares.min(axis=1), 0))
 
