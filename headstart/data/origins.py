@@ -107,8 +107,8 @@ def _few(blocks: _Blocks, horizon: int) -> str:
     if blocks.stretches > 1:
         return (
             f"The test part holds {blocks.tested} origins of overlapping windows, {blocks.stretches} "
-            "stretches of one or two horizons each, so intervals are very wide; bring a longer series or a larger "
-            "test share."
+            "stretches of one or two horizons, so intervals are very wide; bring a longer series or a "
+            "larger test share."
         )
     return (
         f"The test part holds {blocks.tested} origins, and their windows of {horizon} steps overlap: that "

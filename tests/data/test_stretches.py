@@ -34,7 +34,7 @@ def test_a_stretch_is_at_least_a_horizon_and_two_where_there_is_room(horizon: in
 def test_windows_of_the_test_part_lie_in_equal_stretches() -> None:
     made = small.cut(small.plain(400))
     test = made.split(0.25).test
-    stretches = [v for v in made.metadata(test)["stretch of time"]]
+    stretches = list(made.metadata(test)["stretch of time"])
     sizes = [stretches.count(v) for v in dict.fromkeys(stretches)]
     assert len(sizes) == origins.stretches(len(test), small.HORIZON) == 8
     assert max(sizes) - min(sizes) <= 1 and min(sizes) >= 2 * small.HORIZON
