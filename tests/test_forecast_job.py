@@ -93,6 +93,29 @@ def test_the_command_line_writes_the_bands(run: api.Run, tmp_path: Path) -> None
     assert rows[-1]["low"] < rows[-1]["high"] and rows[0]["anomaly"] != ""
 
 
+def test_the_simple_champion_forecasts_with_bands_of_its_own(run: api.Run, tmp_path: Path) -> None:
+    path, out = write(tmp_path / "later.csv", 200), tmp_path / "out.csv"
+    told, own = run.predict(path, champion=True), run.predict(path)
+    assert told.table is not None and own.table is not None
+    assert any("fitted again" in n for n in told.notes)
+    assert told.table[0] == own.table[0] and told.names == own.names
+    ours, theirs = own.table[1], told.table[1]
+    assert [r[:3] for r in ours] == [r[:3] for r in theirs]
+    assert any(a[3] != b[3] or a[5] != b[5] for a, b in zip(ours, theirs, strict=True))
+    last = [r for r in theirs if r[0] == "b"][-HORIZON:]
+    hours = (200 + np.arange(HORIZON)) % 24
+    assert np.allclose([r[3] for r in last], 400 + 8 * np.sin(2 * np.pi * hours / 24), atol=3)
+    assert all(r[4] < r[5] for r in theirs)
+    known = [r for r in theirs if r[6] != ""]
+    assert 0.75 < np.mean([r[4] <= r[6] <= r[5] for r in known]) <= 1
+    assert (
+        main(["predict", str(run.folder), str(path), "--champion", "-o", str(out), "--quiet"]) == 0
+    )
+    with out.open() as handle:
+        assert len(list(csv.DictReader(handle))) == len(theirs)
+    assert run.record.facts["champion_again"]
+
+
 def test_a_replay_gives_the_same_weights(run: api.Run) -> None:
     assert run.replay()["bitwise"]
 

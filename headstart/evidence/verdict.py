@@ -146,7 +146,9 @@ def _method(case: Case, role: str) -> str:
             said.append(f"'{arm.name}' gave the same outputs from each of {len(found)} seeds")
         else:
             said.append(f"'{arm.name}' has {len(found)} seeds")
-    shared = "test rows" if case.groups is None else "groups of test rows"
+    shared = "test rows"
+    if case.groups is not None:
+        shared = f"{len(np.unique(np.asarray(case.groups)))} groups of test rows"
     tried = [case.arms[r].name for r in _BASELINES if r in case.arms]
     chosen = f"; baseline chosen on validation among {', '.join(tried)}" if len(tried) > 1 else ""
     return (
