@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import headstart as hs
-from headstart import api
+from headstart import adaptation, api, arms
+from headstart import job as jobs
 from headstart.cli import main
 from headstart.errors import DataError, PlanError
 
@@ -114,6 +115,22 @@ def test_the_simple_champion_forecasts_with_bands_of_its_own(run: api.Run, tmp_p
     with out.open() as handle:
         assert len(list(csv.DictReader(handle))) == len(theirs)
     assert run.record.facts["champion_again"]
+
+
+def test_what_is_chosen_is_judged_on_what_came_later(run: api.Run) -> None:
+    made = jobs.open_job(run.record.plan, None, None)
+    features = made.extract(made.train).features
+    probe = arms.probe(made, features, 0.0)
+    places, said = probe.held_out
+    starts = made.dataset.origins[made.train[places]]  # type: ignore[attr-defined]
+    parts = arms.folds(made, made.labels, made.groups, 0)
+    assert np.isfinite(said).all() and 0 < len(places) < len(made.train)
+    assert np.isfinite(probe.validation).all() and len(starts) == len(said)
+    assert len(parts) == arms.FOLDS
+    for learn, hold in parts:
+        assert made.groups[learn].max() < made.groups[hold].min()
+    curve = adaptation.learning_curve(made, features)
+    assert np.isfinite(curve["score"]).all() and curve["n"] == [len(places)] * 4
 
 
 def test_a_replay_gives_the_same_weights(run: api.Run) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from benchmarks.stretches import coverage
@@ -46,3 +47,20 @@ def test_few_stretches_are_said() -> None:
     made = small.cut(small.plain(120), test_share=0.1)
     assert any("no interval and no verdict" in n for n in made.notes)
     assert len(set(made.metadata(made.split(0.1).test)["stretch of time"])) == 1
+
+
+@pytest.mark.parametrize("k", [3, 5])
+def test_folds_learn_from_the_past_alone_and_leave_a_horizon(k: int) -> None:
+    made = small.cut(small.plain(600))
+    split = made.split(0.25)
+    starts = made.origins[split.train]
+    parts = origins.rolling(split.groups, k)
+    assert len(parts) == k
+    sizes = [len(learn) for learn, _ in parts]
+    assert sizes == sorted(sizes, reverse=True) and sizes[-1] > 0
+    for learn, hold in parts:
+        assert starts[learn].max() + small.HORIZON <= starts[hold].min()
+
+
+def test_few_stretches_are_left_out_one_after_another() -> None:
+    assert origins.rolling(np.repeat(np.arange(origins.ROLLED - 1), 20), 5) == []
