@@ -14,6 +14,7 @@ BENCHMARKS = (
     "partial_finetune",
     "memory",
     "planted_worlds",
+    "stretches",
     "by_hand",
     "real_sets",
     "kinds",

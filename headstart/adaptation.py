@@ -105,8 +105,8 @@ def _keep_fast_only_if_as_good(made: Job, most: int = 300) -> None:
         kept = places[np.isin(rows, out.rows)]
         network = made.network(made.backbone)
         solution = arms.solve_head(made, network, out.features, kept, made.plan.seed)  # type: ignore[arg-type]
-        said = arms.held_predictions(made, solution)
-        scores[profile] = arms.score(made, said, made.labels[kept])
+        held, said = arms.judged(made, solution, kept, made.plan.seed)
+        scores[profile] = arms.score(made, said, made.labels[held])
     loss = 100 * (scores["exact"] - scores["fast"])
     told = f"on {len(places)} training rows, cross-validated: exact {scores['exact']:.3f}, fast "
     told += f"{scores['fast']:.3f}"
@@ -313,14 +313,15 @@ def learning_curve(made: Job, features: Features) -> dict[str, Any]:
             network.heads[made.outcome].settle(solution)  # type: ignore[operator]
             stream = streams.Features(features[valid], len(made.backbone.stages), {})
             said.append(arms.outputs(made, network, stream))
-        order = np.argsort(np.concatenate([valid for _, valid in parts]))
-        held = joined(said)[order]
-        low, high = _bootstrap(made, held, rng)
+        places = np.concatenate([valid for _, valid in parts])
+        order = np.argsort(places)
+        held, places = joined(said)[order], places[order]
+        low, high = _bootstrap(made, held, places, rng)
         curve["labels"].append(round(float(np.mean(used))))
-        curve["score"].append(arms.score(made, held, made.labels))
+        curve["score"].append(arms.score(made, held, made.labels[places]))
         curve["low"].append(low)
         curve["high"].append(high)
-        curve["n"].append(len(features))
+        curve["n"].append(len(places))
     return {**curve, "metric": made.score.name}
 
 
@@ -335,12 +336,15 @@ def _some(rng: np.random.Generator, made: Job, fit: np.ndarray, share: float) ->
     return np.sort(np.concatenate(chosen))
 
 
-def _bootstrap(made: Job, held: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
-    """Over rows, or over groups of rows that belong together."""
-    order = np.argsort(made.groups, kind="stable")
-    members = np.split(order, np.flatnonzero(np.diff(made.groups[order])) + 1)
+def _bootstrap(
+    made: Job, held: np.ndarray, places: np.ndarray, rng: np.random.Generator
+) -> tuple[float, float]:
+    """Over the rows at some places of the training rows, or over groups of them that belong together."""
+    groups = made.groups[places]
+    order = np.argsort(groups, kind="stable")
+    members = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
     n = len(members)
-    rows = made.score.rows(held[None], made.labels)[0]
+    rows = made.score.rows(held[None], made.labels[places])[0]
     drawn = (rng.integers(0, n, n) for _ in range(500))
     draws = [
         rows[order[some] if n == len(held) else np.concatenate([members[k] for k in some])].mean()

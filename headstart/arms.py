@@ -23,7 +23,7 @@ from headstart.core.network import Network
 from headstart.core.problem import Solution
 from headstart.core.ragged import Ragged, joined
 from headstart.core.strategy import Strategy
-from headstart.data import splits
+from headstart.data import origins, splits
 from headstart.engine import loop, streams
 from headstart.engine.loop import Trained
 from headstart.engine.solve import solve
@@ -81,12 +81,16 @@ class Fitted:
 def folds(job: Job, labels: np.ndarray, groups: np.ndarray, seed: int, k: int = FOLDS) -> Any:
     """Folds of some training rows; notes on all of them are the job's.
 
-    A part of the rows that has too few groups, or groups of one class, is cut inside its groups: only a
+    Windows of series are held out behind what is learned from, where there is enough of it. A part of the
+    rows that has too few groups, or groups of one class, is cut inside its groups: only a
     strength is chosen there.
 
     Raises:
         DataError: all training rows together cannot be cut so that every fold learns from two classes.
     """
+    ahead = origins.rolling(groups, k) if job.dataset.form else []
+    if ahead:
+        return ahead
     if len(labels) < len(job.labels):
         try:
             made = splits.folds(list(labels), k, seed, groups, job.outcome)
@@ -163,6 +167,15 @@ def held_predictions(job: Job, solution: Solution) -> np.ndarray:
     return held(solution.held_out)
 
 
+def judged(
+    job: Job, solution: Solution, places: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The places of `job.train` that some fold of `solve_head` held out, and outputs there."""
+    parts = folds(job, job.labels[places], job.groups[places], seed)
+    there = np.unique(np.concatenate([hold for _, hold in parts]))
+    return places[there], held_predictions(job, solution)[there]
+
+
 def probe(job: Job, features: Features, seconds: float) -> Fitted:
     """The solved head on frozen features, once for each seed of the folds."""
     began = time.perf_counter()
@@ -173,7 +186,8 @@ def probe(job: Job, features: Features, seconds: float) -> Fitted:
         solution = solve_head(job, network, features, places, job.plan.seed + seed)
         first = first or solution
         networks.append(network)
-        scores.append(score(job, held_predictions(job, solution), job.labels))
+        held, said = judged(job, solution, places, job.plan.seed + seed)
+        scores.append(score(job, said, job.labels[held]))
     if first is None:
         raise ValueError("at least one seed")
     stages = len(job.backbone.stages)
@@ -190,7 +204,7 @@ def probe(job: Job, features: Features, seconds: float) -> Fitted:
         networks,
         predict,
         np.array(scores),
-        (places, held_predictions(job, first)),
+        judged(job, first, places, job.plan.seed),
         flops=job.flops * len(job.train),
         seconds=seconds + time.perf_counter() - began,
         settings={"strength": first.strength},

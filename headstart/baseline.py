@@ -12,6 +12,7 @@ import numpy as np
 
 from headstart.arms import Fitted, folds, score
 from headstart.core.dataset import Field, Sample
+from headstart.core.head import Targets
 from headstart.core.modality import Champion, Simple
 from headstart.core.ragged import joined
 from headstart.errors import PlanError, nearest
@@ -54,12 +55,14 @@ def champions(job: Job) -> dict[str, Fitted]:
 
 
 def refits(job: Job) -> bool:
-    """Whether a simple model may be fitted again for prediction: of whole samples, not of windows."""
-    return job.reads == "pooled" and not job.dataset.form
+    """Whether a simple model may be fitted again for prediction: of whole samples, not of positions."""
+    return job.reads == "pooled"
 
 
-def again(job: Job, name: str) -> Simple:
-    """The simple model of that name, fitted anew on the training rows; its predictions are over all classes.
+def again(job: Job, name: str) -> tuple[Simple, Targets]:
+    """The simple model of that name, fitted anew on the training rows, and the targets that tell its
+    predictions, which are over all classes. Targets that ask for it learn from its held-out rows how far off
+    it is, as they do of a transfer.
 
     Raises:
         PlanError: no simple model of that name serves here.
@@ -69,8 +72,15 @@ def again(job: Job, name: str) -> Simple:
     if model is None:
         known = [m.name for m in able(job, samples)]
         raise PlanError(f"No simple model '{name}' serves this run. {nearest(name, known)}")
-    fitted = _fit(job, model, samples, job.labels, 0, None)
-    return Simple(lambda asked: whole(job, fitted(asked), job.labels), fitted.settings)
+    informed = getattr(job.targets, "informed", None)
+    targets = job.targets
+    if informed is None:
+        fitted = _fit(job, model, samples, job.labels, 0, None)
+    else:
+        tried = _tried(job, model, samples, folds(job, job.labels, job.groups, job.plan.seed, 3))
+        fitted = tried.first
+        targets = informed(tried.said, job.labels[tried.places], None, job.groups)
+    return Simple(lambda asked: whole(job, fitted(asked), job.labels), fitted.settings), targets
 
 
 def serving(

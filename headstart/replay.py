@@ -19,7 +19,7 @@ from headstart.errors import BadRow, DataError, PlanError
 from headstart.job import Job
 from headstart.registry import packs
 from headstart.registry.packs import PackParts
-from headstart.serving.predictor import Predictions, changed
+from headstart.serving.predictor import Predictions, changed, stepped
 
 TOLERANCE = 1e-5
 
@@ -91,12 +91,13 @@ def champion(
 
     Raises:
         DataError: the data are not what they were, or were given in memory; or the inputs cannot be read.
-        PlanError: the run has no simple champion, or predicts positions or coming values.
+        PlanError: the run has no simple champion, or predicts positions.
     """
     name = champion_of(record)
     if not name:
         raise PlanError(f"The run {record.id} was compared with no simple model; leave it out.")
-    made, _ = _opened(packs.load(folder / "pack"), record, watcher)
+    pack = packs.load(folder / "pack")
+    made, _ = _opened(pack, record, watcher)
     if not baseline.refits(made):
         raise PlanError(
             f"The simple model of the outcome {made.outcome} is not fitted again for prediction. Expected a "
@@ -104,7 +105,12 @@ def champion(
         )
     reader = made.modality.read
     rows = opening.open_samples(
-        inputs, made.dataset.fields, reader, modality=made.modality.name, watcher=watcher
+        inputs,
+        made.dataset.fields,
+        reader,
+        modality=made.modality.name,
+        form=pack.recipe.get("form"),
+        watcher=watcher,
     )
     kept, samples, bad = [], [], list(rows.set_aside)
     for place, sample in enumerate(job.Lazy(rows, np.arange(len(rows)))):
@@ -115,14 +121,16 @@ def champion(
             continue
         kept.append(place)
         samples.append(sample)
-    said = baseline.again(made, name)(samples) if samples else np.empty((0, 1))
+    fitted, targets = baseline.again(made, name)
+    said, places = fitted(samples) if samples else np.empty((0, 1)), np.array(kept, np.int64)
     return Predictions(
-        names=rows.names(np.array(kept, np.int64)),
-        labels=made.targets.decode(said) if samples else [],
-        probabilities=said if made.targets.classes else None,
-        classes=made.targets.classes,
+        names=rows.names(places),
+        labels=targets.decode(said) if samples else [],
+        probabilities=said if targets.classes else None,
+        classes=targets.classes,
         bad=bad,
         notes=(*rows.notes, f"Predicted by the simple model '{name}', fitted again."),
+        table=stepped(rows, places, said, targets) if samples else None,
     )
 
 

@@ -160,7 +160,8 @@ def _gain(job: Job, places: np.ndarray, said: np.ndarray, first: Fitted) -> tupl
     """How much lower the loss of held-out outputs is than the probe's, mean over these rows, and the
     standard error. Of few rows the loss tells more than hits, which are right or wrong and nothing
     between."""
-    labels, other = job.labels[places], first.held_out[1][places]
+    there = np.searchsorted(first.held_out[0], places)  # folds of both hold out the same rows
+    labels, other = job.labels[places], first.held_out[1][there]
     difference = _losses(job, other, labels) - _losses(job, said, labels)
     error = float(difference.std(ddof=1) / math.sqrt(len(difference))) if len(places) > 1 else 1.0
     return float(difference.mean()), error

@@ -50,7 +50,7 @@ def test_it_predicts_as_it_did_on_the_test_rows(run: api.Run) -> None:
     assert np.allclose(found.probabilities.sum(axis=1), 1.0)
     made = job.open_job(run.record.plan, keep=False)
     name = run.better.partition(": ")[2]
-    said = baseline.again(made, name)(list(job.Lazy(made.dataset, made.split.test)))
+    said = baseline.again(made, name)[0](list(job.Lazy(made.dataset, made.split.test)))
     told = found.probabilities[made.split.test]
     assert np.allclose(told, said)
     truth = made.targets.encode(made.dataset.targets(made.split.test))

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import headstart as hs
-from headstart import api
+from headstart import adaptation, api, arms
+from headstart import job as jobs
 from headstart.cli import main
 from headstart.errors import DataError, PlanError
 
@@ -91,6 +92,45 @@ def test_the_command_line_writes_the_bands(run: api.Run, tmp_path: Path) -> None
     with out.open() as handle:
         rows = list(csv.DictReader(handle))
     assert rows[-1]["low"] < rows[-1]["high"] and rows[0]["anomaly"] != ""
+
+
+def test_the_simple_champion_forecasts_with_bands_of_its_own(run: api.Run, tmp_path: Path) -> None:
+    path, out = write(tmp_path / "later.csv", 200), tmp_path / "out.csv"
+    told, own = run.predict(path, champion=True), run.predict(path)
+    assert told.table is not None and own.table is not None
+    assert any("fitted again" in n for n in told.notes)
+    assert told.table[0] == own.table[0] and told.names == own.names
+    ours, theirs = own.table[1], told.table[1]
+    assert [r[:3] for r in ours] == [r[:3] for r in theirs]
+    assert any(a[3] != b[3] or a[5] != b[5] for a, b in zip(ours, theirs, strict=True))
+    last = [r for r in theirs if r[0] == "b"][-HORIZON:]
+    hours = (200 + np.arange(HORIZON)) % 24
+    assert np.allclose([r[3] for r in last], 400 + 8 * np.sin(2 * np.pi * hours / 24), atol=3)
+    assert all(r[4] < r[5] for r in theirs)
+    known = [r for r in theirs if r[6] != ""]
+    assert 0.75 < np.mean([r[4] <= r[6] <= r[5] for r in known]) <= 1
+    assert (
+        main(["predict", str(run.folder), str(path), "--champion", "-o", str(out), "--quiet"]) == 0
+    )
+    with out.open() as handle:
+        assert len(list(csv.DictReader(handle))) == len(theirs)
+    assert run.record.facts["champion_again"]
+
+
+def test_what_is_chosen_is_judged_on_what_came_later(run: api.Run) -> None:
+    made = jobs.open_job(run.record.plan, None, None)
+    features = made.extract(made.train).features
+    probe = arms.probe(made, features, 0.0)
+    places, said = probe.held_out
+    starts = made.dataset.origins[made.train[places]]  # type: ignore[attr-defined]
+    parts = arms.folds(made, made.labels, made.groups, 0)
+    assert np.isfinite(said).all() and 0 < len(places) < len(made.train)
+    assert np.isfinite(probe.validation).all() and len(starts) == len(said)
+    assert len(parts) == arms.FOLDS
+    for learn, hold in parts:
+        assert made.groups[learn].max() < made.groups[hold].min()
+    curve = adaptation.learning_curve(made, features)
+    assert np.isfinite(curve["score"]).all() and curve["n"] == [len(places)] * 4
 
 
 def test_a_replay_gives_the_same_weights(run: api.Run) -> None:

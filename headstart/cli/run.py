@@ -143,7 +143,7 @@ def show(made: Any, report: str) -> None:
     console.verdict(made.verdict, made.sentence)
     if found:
         console.say()
-        rows = [[m.group, *text.measured(m), text.plain(m.n)] for m in found]
+        rows = [[m.group, *text.measured(m), text.sized(m.n, m.method)] for m in found]
         console.table(
             ["arm", found[0].name, f"{100 * found[0].level:.0f} % interval", "test rows"],
             rows,

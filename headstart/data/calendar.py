@@ -16,6 +16,7 @@ from headstart.errors import DataError, PlanError
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 DAY = 86_400.0
 SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": DAY, "w": 7 * DAY}
+USUAL = ("s", "min", "15min", "h", "6h", "D", "W", "M", "Q", "Y")
 MONTHS = {"m": 1, "ms": 1, "q": 3, "qs": 3, "y": 12, "ys": 12}
 OFF = 0.15
 """A stamp that lies further from its step than this share of a step is off the grid."""
@@ -133,6 +134,15 @@ def parsed(text: str) -> Grid:
         f"The frequency '{text}' is none. Expected a number and s, min, h, D, W, M, Q or Y: '15min', "
         "'h'; or a plain number where the time column holds numbers."
     )
+
+
+def usual(grid: Grid, times: float = 1.0) -> str:
+    """A frequency to try in the place of that of a grid, quoted as a person would name it: the first usual
+    one of about so many `times` its steps; where moments are numbers, that number."""
+    if not grid.dated:
+        return f"'{times * grid.size:.3g}'"
+    found = [n for n in USUAL if parsed(n).seconds >= 0.9 * times * grid.seconds]
+    return f"'{found[0] if found else USUAL[-1]}'"
 
 
 def inferred(series: Sequence[np.ndarray], dated: bool) -> Grid:

@@ -22,7 +22,11 @@ LEARN, TEST, UNUSED = 0, 1, 2
 MOST_GAPS = 4
 """A grid may have so many times as many steps as there are rows."""
 MOST_OFF = 0.5
-"""Share of time stamps that may lie off the grid."""
+"""Share of time stamps that may lie off the grid, unless its steps were named."""
+MOST_EMPTY = 0.5
+"""Share of named steps without a value, where stamps lie off the grid."""
+FINER = 0.75
+"""Where stamps are closer than this share of a step, values are averaged over whole steps."""
 
 
 @dataclass(frozen=True)
@@ -155,12 +159,13 @@ def read(table: Table, form: Form, *, split: str = "", frequency: str = "") -> T
     aside = list(table.set_aside)
     rows = _rows(table, form, split, aside)
     notes: list[str] = []
+    named = bool(frequency or form.grid)
     if form.grid:
         grid = Grid(*form.grid)
     else:
         grid = _grid(rows, form, frequency, notes)
         form = replace(form, grid=tuple(grid.state()))
-    place = _placed(rows, grid, notes, table.name)
+    place = _placed(rows, grid, notes, table.name, named=named)
     lines = []
     for code, name in enumerate(rows.names):
         here = np.flatnonzero(rows.code == code)
@@ -259,8 +264,11 @@ def _grid(rows: _Rows, form: Form, frequency: str, notes: list[str]) -> Grid:
     start = float(rows.times.min())
     if asked.unit == "months":
         start = float(calendar.months(np.array([start]))[0])
-    elif asked.unit == "seconds" and asked.size > found.size:
-        start = start // asked.size * asked.size
+    elif asked.unit == "seconds" and frequency:
+        whole = start // asked.size * asked.size  # a whole hour, where stamps lie around it
+        phase = _phase((rows.times - whole) / asked.size)
+        finer = found.size < FINER * asked.size
+        start = whole if finer or abs(phase) <= calendar.OFF else whole + phase * asked.size
     else:
         start += _phase((rows.times - start) / asked.size) * asked.size
     if form.time:
@@ -277,29 +285,52 @@ def _phase(places: np.ndarray) -> float:
     return 0.0 if abs(found) < 1e-6 else found
 
 
-def _placed(rows: _Rows, grid: Grid, notes: list[str], name: str) -> np.ndarray:
-    """(rows,) int64 positions. Raises DataError where the stamps follow no grid."""
+def _placed(
+    rows: _Rows, grid: Grid, notes: list[str], name: str, *, named: bool = False
+) -> np.ndarray:
+    """(rows,) int64 positions. Raises DataError where the stamps follow no grid.
+
+    Args:
+        named: whether a person named the steps: values that fall into one are then averaged, however
+            the stamps lie.
+    """
     exact = grid.at(rows.times)
     near = np.round(exact)
     off = float((np.abs(exact - near) > calendar.OFF).mean()) if grid.unit != "months" else 0.0
     steps = np.concatenate(
         [np.diff(np.unique(exact[rows.code == c])) for c in range(len(rows.names))]
     )
-    finer = bool(len(steps)) and float(np.median(steps)) < 0.75
+    finer = bool(len(steps)) and float(np.median(steps)) < FINER
     if finer:
         notes.append(f"Values are averaged over steps of {grid.words}.")
         return np.floor(exact + 1e-9).astype(np.int64)
-    if off > MOST_OFF:
+    if off > MOST_OFF and not named:
         raise DataError(
             f"{name}: {off:.0%} of the time stamps lie off an even grid of {grid.words}. Expected even "
-            "steps; name a frequency over which values may be averaged, such as 'h' or 'D'."
+            f"steps; name a frequency over which values may be averaged, such as {calendar.usual(grid)}."
         )
+    place = np.asarray(near, np.int64)
     if off:
-        notes.append(
-            f"Irregular time stamps: {off:.1%} lie off the grid of {grid.words} and were taken to the "
-            "nearest step."
+        notes.append(_tell_irregular(rows, grid, place, off, name))
+    return place
+
+
+def _tell_irregular(rows: _Rows, grid: Grid, place: np.ndarray, off: float, name: str) -> str:
+    """What became of stamps beside the grid. Raises DataError where most steps would hold none."""
+    found = [place[rows.code == c] for c in range(len(rows.names))]
+    filled = [np.unique(p, return_counts=True)[1] for p in found]
+    total = sum(int(np.ptp(p)) + 1 for p in found)
+    empty, several = total - sum(map(len, filled)), sum(int((c > 1).sum()) for c in filled)
+    if off > MOST_OFF and empty > MOST_EMPTY * total:
+        raise DataError(
+            f"{name}: {empty} of {total} steps of {grid.words} would hold no value, and {off:.0%} of the "
+            f"time stamps lie off that grid. Expected steps that mostly hold one; name a coarser "
+            f"frequency, such as {calendar.usual(grid, 2.0)}."
         )
-    return np.asarray(near, np.int64)
+    return (
+        f"Irregular time stamps: {off:.1%} lie off the grid of {grid.words} and were taken to the "
+        f"nearest step; {several} steps hold several values, which were averaged, and {empty} none."
+    )
 
 
 def _on_grid(

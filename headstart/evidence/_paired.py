@@ -134,6 +134,11 @@ def join(rows: Part, seeds: list[Part]) -> tuple[float, float]:
     return math.sqrt(variance), max(variance**2 / weight, 1.0) if weight > 0 else math.inf
 
 
+def single(groups: np.ndarray | None) -> bool:
+    """Whether all rows are one group, whose spread cannot be known."""
+    return groups is not None and len(np.unique(groups)) < 2
+
+
 def mean(scores: np.ndarray, groups: np.ndarray | None = None) -> Spread:
     """Expected score of one arm over seeds and rows.
 

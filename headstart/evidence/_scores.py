@@ -93,7 +93,7 @@ def estimate(
     if share and seeds == 1 and groups is None:
         low, high = wilson(spread.value, rows, level=level)
         return spread.value, low, high, "one seed; Wilson interval over test rows"
-    over = "test rows" if groups is None else "groups of test rows"
+    over = "test rows" if groups is None else f"{spread.size} groups of test rows"
     over = over if seeds == 1 else f"{seeds} seeds and {over}"
     if share:
         low, high = share_interval(

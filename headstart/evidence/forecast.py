@@ -18,6 +18,7 @@ import numpy as np
 from headstart.core import forecast
 from headstart.core.evidence import Arm, Case, Exhibit, Finding, Measure
 from headstart.evidence._interval import ordinal
+from headstart.evidence._paired import single
 from headstart.evidence._scores import estimate, outputs
 
 NEEDS = ("validation", "champion", "groups")
@@ -83,7 +84,12 @@ def _mean(
     groups = None if case.groups is None else ordinal(np.asarray(case.groups)[usable])
     typical = max(float(rows.mean()), _TINY)
     value, low, high, how = estimate(rows, groups, positive=not share, share=share, unit=typical)
-    return Measure(name, value, low, high, int(usable.sum()), unit, baseline, how, group=group)
+    count = int(usable.sum())
+    if single(groups):  # a single stretch of overlapping windows says nothing of others
+        how = "mean; no interval, for all test windows lie in one stretch"
+        return Measure(name, value, None, None, count, unit, baseline, how, group=group)
+    how = how.replace("groups of test rows", "stretches of overlapping windows")
+    return Measure(name, value, low, high, count, unit, baseline, how, group=group)
 
 
 def _scaled(case: Case, arm: Arm, group: str, usable: np.ndarray) -> Measure:

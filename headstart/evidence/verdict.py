@@ -44,6 +44,9 @@ def check(case: Case) -> Finding:
         return Finding(
             "verdict", _arm_scores(case), (), (("transfer gain", "no baseline was trained"),)
         )
+    if _paired.single(ordinal(case.groups)):
+        reason = "all test rows are one group, so no interval can be given"
+        return Finding("verdict", _arm_scores(case), (), (("transfer gain", reason),))
     gain = _gain(case, role)
     baseline = case.arms[role]
     others = [r for r in case.arms if r not in ("transfer", role)]
@@ -143,7 +146,9 @@ def _method(case: Case, role: str) -> str:
             said.append(f"'{arm.name}' gave the same outputs from each of {len(found)} seeds")
         else:
             said.append(f"'{arm.name}' has {len(found)} seeds")
-    shared = "test rows" if case.groups is None else "groups of test rows"
+    shared = "test rows"
+    if case.groups is not None:
+        shared = f"{len(np.unique(np.asarray(case.groups)))} groups of test rows"
     tried = [case.arms[r].name for r in _BASELINES if r in case.arms]
     chosen = f"; baseline chosen on validation among {', '.join(tried)}" if len(tried) > 1 else ""
     return (
@@ -191,6 +196,7 @@ def _arm_scores(case: Case) -> tuple[Measure, ...]:
     """Score of every arm over its seeds and the test rows, the transfer first."""
     found = []
     share = case.score.share
+    known = share or not _paired.single(ordinal(case.groups))  # a share has Wilson's ends
     for role in sorted(case.arms, key=lambda r: r != "transfer"):
         arm = case.arms[role]
         value, low, high, method = estimate(scores(case, arm), ordinal(case.groups), share=share)
@@ -198,12 +204,12 @@ def _arm_scores(case: Case) -> tuple[Measure, ...]:
             Measure(
                 name=case.score.name,
                 value=value,
-                low=low,
-                high=min(high, 1.0),
+                low=low if known else None,
+                high=min(high, 1.0) if known else None,
                 n=len(case.targets),
                 unit="share" if share or case.score.points else case.score.name,
                 baseline="",
-                method=method,
+                method=method if known else "mean; no interval, for all test rows are one group",
                 group=arm.name,
             )
         )
@@ -226,6 +232,13 @@ def _flops_ratio(transfer: Arm, baseline: Arm) -> Measure | None:
     )
 
 
+def _rows(case: Case) -> str:
+    """How many test rows, and in how many groups where they are fewer."""
+    rows = len(case.targets)
+    groups = rows if case.groups is None else len(np.unique(np.asarray(case.groups)))
+    return f"{rows} test rows" + (f" in {groups} groups" if groups < rows else "")
+
+
 def _sentence(case: Case, role: str, gain: _paired.Spread) -> Exhibit:
     """The verdict in words for somebody who knows the subject and not the statistics."""
     factor, word, arm = case.score.factor, _word(gain), case.arms[role]
@@ -233,7 +246,7 @@ def _sentence(case: Case, role: str, gain: _paired.Spread) -> Exhibit:
     digits, unit = (1, " points") if case.score.points else (3, f" in {case.score.name}")
     what = case.score.words
     seen = (
-        f"on {len(case.targets)} test rows its {what} differs from that of '{arm.name}' by "
+        f"on {_rows(case)} its {what} differs from that of '{arm.name}' by "
         f"{factor * gain.value:+.{digits}f}{unit} (95 % interval {low:+.{digits}f} to {high:+.{digits}f})"
     )
     sentence = {

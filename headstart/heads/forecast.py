@@ -59,7 +59,7 @@ class Windows:
         return [[float(v) for v in row] for row in outputs]
 
     def told(
-        self, outputs: np.ndarray, targets: Sequence[Any], features: np.ndarray
+        self, outputs: np.ndarray, targets: Sequence[Any], features: np.ndarray | None
     ) -> dict[str, np.ndarray]:
         """Forecasts (N, horizon) in the person's units, "forecast", with the ends of their bands, "low"
         and "high", and what is known of the truth, "actual". "anomaly", where the truth is known: its
@@ -68,7 +68,7 @@ class Windows:
 
         Args:
             targets: raw targets, NaN where the future is not known yet.
-            features: (N, width) of the windows.
+            features: (N, width) of the windows; None where nothing is known of training windows.
         """
         raw = _stacked(targets, self.horizon + forecast.CONTEXT)
         actual, level, spread, _ = forecast.parts(raw)
@@ -77,7 +77,9 @@ class Windows:
         made = {k: level[:, None] + spread[:, None] * v for k, v in made.items()}
         middle, half = (made["low"] + made["high"]) / 2, (made["high"] - made["low"]) / 2
         outside = np.abs(actual - middle) / np.maximum(half, 1e-300)
-        strange = self.familiar.strange(features) if self.familiar else np.zeros(len(raw))
+        strange = np.zeros(len(raw))
+        if self.familiar and features is not None:
+            strange = self.familiar.strange(features)
         return {**made, "actual": actual, "anomaly": np.maximum(outside, strange[:, None])}
 
     def informed(

@@ -51,14 +51,17 @@ def tag(name: str, *inner: Any, **attributes: Any) -> Markup:
     return Markup(f"<{name}{text}>") + Markup("").join(inner) + Markup(f"</{name}>")
 
 
-def ticks(low: float, high: float, most: int = 5) -> list[float]:
-    """Round numbers within [low, high], at most `most` of them or so."""
+def ticks(low: float, high: float, most: int = 5, *, whole: bool = False) -> list[float]:
+    """Round numbers within [low, high], at most `most` of them or so; with `whole` none between two whole
+    ones."""
     span = high - low
     if not (math.isfinite(span) and span > 0):
         return [low] if math.isfinite(low) else [0.0]
     raw = span / most
     power = 10.0 ** math.floor(math.log10(raw))
-    step = next(s * power for s in (1, 2, 2.5, 5, 10) if s * power >= raw * 0.999)
+    steps = [s * power for s in (1, 2, 2.5, 5, 10)]
+    step = next(s for s in steps if s >= raw * 0.999 and not (whole and 1 < s != int(s)))
+    step = max(step, 1.0) if whole else step
     first = math.ceil(low / step - 1e-9)
     return [round(i * step, 12) for i in range(first, math.floor(high / step + 1e-9) + 1)]
 
@@ -323,7 +326,8 @@ def _framed(
         for t, said in zip(levels, ticked(levels, share), strict=True)
     ]
     few = len(points) <= 8 and not data.get("diagonal")
-    marks = [p[0] for p in points] if few else ticks(across.low, across.high)
+    whole = all(float(p[0]).is_integer() for p in points)
+    marks = [p[0] for p in points] if few else ticks(across.low, across.high, whole=whole)
     unit = (
         "share"
         if data.get("diagonal") or (few and all(0 < v <= 1 for v in marks) and max(marks) == 1)

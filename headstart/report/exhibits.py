@@ -183,7 +183,10 @@ def grouped(measures: Sequence[Measure]) -> Markup:
     names = list(dict.fromkeys(m.name for m in measures))
     groups = list(dict.fromkeys(m.group for m in measures))
     if len(names) == 1 and len(groups) <= 2 * charts.HEAT_LIMIT:
-        bars = [charts.Bar(m.group, m.value, m.low, m.high, f"n = {m.n}") for m in measures]
+        bars = [
+            charts.Bar(m.group, m.value, m.low, m.high, f"n = {text.sized(m.n, m.method)}")
+            for m in measures
+        ]
         caption = charts.tag("p", escape(text.spoken(names[0])), class_="caption")
         return caption + charts.intervals(bars, measures[0].unit)
     found = {(m.group, m.name): m for m in measures}
@@ -232,5 +235,6 @@ def figures(measures: Sequence[Measure]) -> Markup:
 def resting(measure: Measure, *, basis: bool = True) -> str:
     """What a measure rests on, in words: n, baseline, and (with `basis`) whether it is inferred."""
     against = f"against {text.quoted(measure.baseline)}" if measure.baseline else ""
+    size = f"n = {text.sized(measure.n, measure.method)}"
     inferred = "inferred" if basis and measure.basis == "inferred" else ""
-    return ", ".join(part for part in (f"n = {text.plain(measure.n)}", against, inferred) if part)
+    return ", ".join(part for part in (size, against, inferred) if part)

@@ -194,6 +194,12 @@ def title(record: Record) -> str:
         return f"Which label has each position of the rows of {name or 'the data'}?"
     if record.facts.get("outcome") == "answer":
         return f"Which words answer each question of {name or 'the data'}?"
+    if record.facts.get("outcome") == "forecast":
+        task = record.plan.task
+        return (
+            f"What are the next {text.counted(task.forecast.horizon, 'step')} of "
+            f"{task.columns.target or 'the series'} in {name or 'the data'}?"
+        )
     if record.classes:
         return f"Which of {len(record.classes)} classes" + (
             f" does a row of {name} show?" if name else " is it?"
@@ -243,8 +249,13 @@ def tiles(record: Record) -> list[dict[str, str]]:
     gain = next((m for f in record.findings for m in f.measures if m.name == "transfer gain"), None)
     if gain is not None:
         value, ends = text.measured(gain)
+        what = f" in {gain.unit}" if gain.unit in text.BARE else ""
         found.append(
-            {"name": f"difference from {text.quoted(gain.baseline)}", "value": value, "note": ends}
+            {
+                "name": f"difference{what} from {text.quoted(gain.baseline)}",
+                "value": value,
+                "note": ends,
+            }
         )
     model, judged = (
         facts.first(record.facts, *keys) for keys in (facts.TO_MODEL, facts.TO_VERDICT)
@@ -362,7 +373,11 @@ def _arms_chart(record: Record) -> Markup:
         return Markup("")
     bars = [
         charts.Bar(
-            m.group, m.value, m.low, m.high, ", ".join([f"n = {m.n}", *SEEDS.findall(m.method)[:1]])
+            m.group,
+            m.value,
+            m.low,
+            m.high,
+            ", ".join([f"n = {text.sized(m.n, m.method)}", *SEEDS.findall(m.method)[:1]]),
         )
         for m in found
     ]

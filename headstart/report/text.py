@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 MINUS, DASH, GAP, NONE = "\N{MINUS SIGN}", "\N{EN DASH}", "\N{NO-BREAK SPACE}", "\N{EM DASH}"
 SIGNED = frozenset({"points", "difference"})
+BARE = frozenset({"skill"})  # scores that are numbers without a unit
 SI = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 LONG = {"FLOPs": "FLOP", "FLOP": "FLOP", "bytes": "B", "joules": "J", "watts": "W"}
 SUFFIXES = (
@@ -74,8 +75,8 @@ def number(value: float, unit: str = "", *, bare: bool = False) -> str:
     """A number in its unit; `bare` leaves the unit of shares and points out (for intervals).
 
     Units: "share" (0 to 1, printed in per cent), "points" (hundredths of a share, signed),
-    "seconds", "FLOPs", "bytes", "joules"; "times" as a cross; "R2" with three decimals; any
-    other word as it stands.
+    "seconds", "FLOPs", "bytes", "joules"; "times" as a cross; "R2" and scores without a unit with three
+    decimals; any other word as it stands.
     """
     if not math.isfinite(value):
         return NONE
@@ -91,6 +92,8 @@ def number(value: float, unit: str = "", *, bare: bool = False) -> str:
         return scaled(value, LONG[unit])
     if unit == "R2":
         return f"{value:.3f}".replace("-", MINUS) + ("" if bare else f"{GAP}R\N{SUPERSCRIPT TWO}")
+    if unit in BARE:
+        return f"{value:.3f}".replace("-", MINUS)
     if unit.startswith("unit of"):  # the target's own, which nobody named
         return plain(value)
     if unit == "times":
@@ -132,6 +135,14 @@ def measured(measure: Reading) -> tuple[str, str]:
     if measure.name.startswith("detectable"):
         return value.lstrip("+"), ends.replace("+", "")
     return value, ends
+
+
+def sized(count: int, method: str) -> str:
+    """How many rows a measure rests on, and in how many groups or stretches where its method says so:
+    "90", "90 in 3 stretches"."""
+    found = re.search(r"\b(\d+) (groups|stretches) of", method)
+    groups = f" in {plain(int(found[1]))} {found[2]}" if found and int(found[1]) < count else ""
+    return plain(count) + groups
 
 
 def ticked(values: Sequence[float], unit: str = "") -> list[str]:

@@ -253,16 +253,27 @@ class Predictor:
     def _steps(
         self, dataset: ArrowDataset, said: np.ndarray, made: Extraction
     ) -> tuple[list[str], list[list[Any]]] | None:
-        """A line a step of each window: its name, moment, steps ahead, and what the targets tell of it."""
-        if not isinstance(dataset, Windows):
-            return None
-        told = self.targets.told(said, dataset.targets(made.rows), np.asarray(made.features))
-        lines: list[list[Any]] = []
-        for row, (name, moments) in enumerate(dataset.steps(made.rows)):
-            for step, moment in enumerate(moments):
-                values = [float(v[row, step]) for v in told.values()]
-                lines.append([name, moment, step + 1, *("" if v != v else v for v in values)])
-        return ["name", "time", "step", *told], lines
+        return stepped(dataset, made.rows, said, self.targets, np.asarray(made.features))
+
+
+def stepped(
+    dataset: ArrowDataset,
+    rows: np.ndarray,
+    said: np.ndarray,
+    targets: Any,
+    features: np.ndarray | None = None,
+) -> tuple[list[str], list[list[Any]]] | None:
+    """A line a step of each window: its name, moment, steps ahead, and what the targets tell of it; None
+    where rows are no windows."""
+    if not isinstance(dataset, Windows):
+        return None
+    told = targets.told(said, dataset.targets(rows), features)
+    lines: list[list[Any]] = []
+    for row, (name, moments) in enumerate(dataset.steps(rows)):
+        for step, moment in enumerate(moments):
+            values = [float(v[row, step]) for v in told.values()]
+            lines.append([name, moment, step + 1, *("" if v != v else v for v in values)])
+    return ["name", "time", "step", *told], lines
 
 
 def _guard(pack: PackParts) -> Detector | None:

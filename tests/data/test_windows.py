@@ -144,6 +144,41 @@ def test_irregular_stamps_are_taken_to_the_grid_or_refused() -> None:
         cut({"time": wild, "y": np.arange(300.0)})
 
 
+def jittered(spread: float, count: int = 400, minutes: float = 0.0) -> list[str]:
+    """Hours, each up to `spread` minutes off."""
+    rng = np.random.default_rng(2)
+    start = calendar.seconds("2024-01-01") + 60 * minutes
+    moments = start + 3600.0 * np.arange(count) + rng.uniform(-60 * spread, 60 * spread, count)
+    return [str(np.datetime64(int(m), "s")) for m in moments]
+
+
+@pytest.mark.parametrize("minutes", [0.0, 30.0])
+def test_a_named_frequency_takes_stamps_that_lie_far_off(minutes: float) -> None:
+    data = {"time": jittered(25, minutes=minutes), "y": np.arange(400.0)}
+    with pytest.raises(DataError, match="averaged, such as 'h'"):
+        cut(data)
+    made = cut(data, ahead={"frequency": "h"})
+    (told,) = [n for n in made.notes if n.startswith("Irregular time stamps")]
+    assert "0 steps hold several values" in told and "and 0 none" in told
+    origin = int(made.origins[3])
+    assert shown(made, 3)[:, 0].tolist() == list(range(origin - HISTORY, origin))
+    later = from_columns({"time": jittered(25, 60, minutes=minutes), "y": np.arange(60.0)})
+    found = windows.for_prediction(later, made.form, READER)
+    assert found.steps(np.array([len(found) - 1]))[0][1][0][:13] == "2024-01-03 12"
+
+
+def test_values_that_fall_into_one_named_step_are_averaged_and_counted() -> None:
+    rng = np.random.default_rng(1)
+    start = calendar.seconds("2024-01-01")
+    moments = np.sort(start + rng.uniform(0, 400 * 3600, 400))
+    told = [str(np.datetime64(int(m), "s")) for m in moments]
+    made = cut({"time": told, "y": np.arange(400.0)}, ahead={"frequency": "2h"})
+    assert any("averaged over steps of 2 h" in n for n in made.notes)
+    data = {"time": told, "y": np.arange(400.0)}
+    with pytest.raises(DataError, match="coarser frequency, such as 'h'"):
+        cut(data, ahead={"frequency": "15min"})
+
+
 def test_a_coarser_frequency_averages() -> None:
     made = cut(plain(2400), ahead={"frequency": "6h", "history": 8, "horizon": 4})
     assert shown(made, 0)[:2, 0].tolist() == [2.5, 8.5]

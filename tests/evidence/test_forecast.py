@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from headstart.core.evidence import Arm, Case
-from headstart.evidence import forecast
+from headstart.evidence import forecast, verdict
 from tests.evidence import cases
 from tests.evidence.cases import measure
 
@@ -56,7 +56,7 @@ def test_intervals_hold_the_truth_and_the_worse_arm_is_seen() -> None:
     expected = 0.5 * np.sqrt(2 / np.pi) / 0.5
     assert own.low is not None and own.high is not None and other.low is not None
     assert own.low < expected < own.high < other.low
-    assert own.n == 400 and "groups" in own.method
+    assert own.n == 400 and "stretches" in own.method
 
 
 def test_bands_cover_what_they_say_and_a_drift_shows() -> None:
@@ -99,3 +99,19 @@ def test_drawings_are_in_the_persons_units() -> None:
         values = [exhibit.data[k] for k in ("y", "low", "high", "beside")]
         assert all(30 < v < 70 for line in values for v in line)
         assert all(a < b for a, b in zip(exhibit.data["low"], exhibit.data["high"], strict=True))
+
+
+def test_one_stretch_has_no_interval_and_no_verdict() -> None:
+    asked = replace(case(30), groups=np.zeros(30, np.int64))
+    found = measure(forecast.check(asked), "MASE")
+    assert found.low is None and found.high is None and "no interval" in found.method
+    finding = verdict.check(asked)
+    assert "one group" in finding.missing[0][1] and finding.exhibits == ()
+    assert verdict.verdict_of(finding) == "not measured"
+    assert measure(finding, "skill", "transfer").low is None
+
+
+def test_stretches_are_told_beside_the_windows() -> None:
+    assert "40 stretches" in measure(forecast.check(case()), "MASE").method
+    (sentence,) = verdict.check(case()).exhibits
+    assert "400 test rows in 40 groups" in str(sentence.data["sentence"])

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from headstart.core.evidence import Exhibit, Finding
-from headstart.report import charts, exhibits, facts, page
+from headstart.core.task import Ahead, Columns, TaskCard
+from headstart.report import charts, exhibits, facts, page, text
 from tests.report import sample
 from tests.report.picture import png
 
@@ -231,3 +232,41 @@ def test_set_aside_rows_are_counted_when_there_are_many() -> None:
     _, words = read(page.render(dataclasses.replace(sample.record(), set_aside=rows), samples={}))
     assert "Set aside (47 rows)" in words
     assert "and 7 more" in words
+
+
+def test_steps_are_counted_in_whole_numbers() -> None:
+    for steps in (9, 12, 24, 96):
+        found = charts.ticks(1 - 0.06 * steps, 1.06 * steps, whole=True)
+        assert 2 <= len(found) <= 7 and all(t == int(t) for t in found), found
+    steps = list(range(1, 13))
+    drawn = str(charts.curve({"x": steps, "y": [0.5 * k for k in steps], "beside": [1.0] * 12}))
+    below = drawn.partition("xticks")[2]
+    assert ">5<" in below and "2.50" not in below
+
+
+def test_overlapping_windows_are_told_with_their_stretches() -> None:
+    assert text.sized(90, "mean; interval over 3 stretches of overlapping windows") == (
+        "90 in 3 stretches"
+    )
+    assert text.sized(90, "interval over 2 seeds and 40 groups of test rows") == "90 in 40 groups"
+    assert text.sized(90, "interval over 90 groups of test rows") == "90"
+    assert text.sized(90, "one seed; Wilson interval over test rows") == "90"
+
+
+def test_a_skill_is_a_number_without_a_unit() -> None:
+    assert text.number(0.2671, "skill") == "0.267"
+    assert text.interval(0.2, 0.31, "skill") == "0.200\N{EN DASH}0.310"
+
+
+def test_a_forecast_asks_for_the_coming_steps() -> None:
+    record = sample.record()
+    task = dataclasses.replace(
+        record.plan.task,
+        data="/data/hours.csv",
+        columns=Columns(target="load"),
+        forecast=Ahead(24),
+        card=TaskCard(),
+    )
+    plan = dataclasses.replace(record.plan, task=task)
+    told = dataclasses.replace(record, plan=plan, classes=(), facts={"outcome": "forecast"})
+    assert page.title(told) == "What are the next 24 steps of load in hours.csv?"

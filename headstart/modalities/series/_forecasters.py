@@ -26,7 +26,7 @@ SOME = 400
 PENALTIES = tuple(np.logspace(-4, 3, 15))
 """Of the autoregression, times the mean square of a feature and the number of windows."""
 HELD = 0.2
-"""Share of the windows, the last ones, on which the penalty is chosen."""
+"""Share of the windows, the last ones, on which the penalty is chosen, a horizon behind the others."""
 
 
 def histories(samples: Sequence[Sample], fields: Sequence[Field]) -> np.ndarray:
@@ -102,19 +102,26 @@ def fit_linear(
     seed: int,
     settings: Mapping[str, Any] | None = None,
 ) -> Simple:
-    """Ridge regression of each coming step on the history (NLinear: Zeng et al. 2023). Targets
-    (N, horizon + 3)."""
+    """Ridge regression of each coming step on the history (NLinear: Zeng et al. 2023); the penalty is the
+    best on the last windows. Targets (N, horizon + 3)."""
     rows, wanted = histories(samples, fields), forecast.filled(_coming(targets))
     penalty = None if settings is None else float(settings["penalty"])
     if penalty is None:
-        cut = max(1, len(rows) - max(1, round(HELD * len(rows))))
-        past, rest = (rows[:cut], wanted[:cut]), (rows[cut:], wanted[cut:])
+        learn, judge = _parted(*wanted.shape)
+        past, rest = (rows[learn], wanted[learn]), (rows[judge], wanted[judge])
         errors = [
             float(((_said(_ridge(*past, p), rest[0]) - rest[1]) ** 2).mean()) for p in PENALTIES
         ]
         penalty = float(PENALTIES[int(np.argmin(errors))])
     model = _ridge(rows, wanted, penalty)
     return Simple(lambda asked: _said(model, histories(asked, fields)), {"penalty": penalty})
+
+
+def _parted(count: int, horizon: int) -> tuple[slice, slice]:
+    """Windows to learn from and, a horizon later, those that judge: without the windows between them a
+    value would be learned and judged. Of very few windows half of those before the cut are kept."""
+    cut = max(1, count - max(1, round(HELD * count)))
+    return slice(max(cut - horizon, -(-cut // 2))), slice(cut, count)
 
 
 def _ridge(rows: np.ndarray, wanted: np.ndarray, penalty: float) -> tuple[np.ndarray, ...]:

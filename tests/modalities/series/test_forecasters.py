@@ -104,3 +104,13 @@ def test_recent_values_are_seen_from_the_last_one() -> None:
     assert torch.equal(made[0, :, 0], values[0, [4, 3, 2, 1], 0] - values[0, 4, 0])
     assert torch.equal(made[1, :3], values[1, [2, 1, 0]] - values[1, 2])
     assert not made[1, 3].any() and backbone.width == 8
+
+
+def test_no_value_is_learned_and_judged_while_the_penalty_is_chosen() -> None:
+    for count in (2, 9, 40, 200, 1000):
+        for horizon in (1, 12, 96):
+            learn, judge = _forecasters._parted(count, horizon)
+            assert 1 <= learn.stop <= judge.start < judge.stop == count
+            if judge.start >= 2 * horizon:  # else half of the windows before the cut are kept
+                # window k asks for the values k ... k + horizon - 1
+                assert learn.stop - 1 + horizon - 1 < judge.start
