@@ -18,6 +18,7 @@ BENCHMARKS = (
     "real_sets",
     "kinds",
     "loading",
+    "constants",
 )
 
 

@@ -101,3 +101,11 @@ def _png(pixels: np.ndarray) -> bytes:
 def table(one: RealSet) -> list[dict[str, Any]]:
     """All rows of a set."""
     return pq.read_table(root() / one.file).to_pylist()
+
+
+def archive(name: str, part: str) -> tuple[list[np.ndarray], np.ndarray]:
+    """Series (T, channels) of one of the UCR and UEA sets, and their classes; part "train" or "test"."""
+    with np.load(root() / "ucr" / f"{name}.npz", allow_pickle=False) as held:
+        values, labels = held[f"x_{part}"], held[f"y_{part}"]
+        ends = held[f"len_{part}"] if f"len_{part}" in held else [values.shape[2]] * len(values)
+    return [x[:, :n].T for x, n in zip(values, ends, strict=True)], labels

@@ -1,10 +1,11 @@
 """Every kind of data on its real sets, one command each: score, interval, verdict, simple models, seconds.
 
-    python -m benchmarks.kinds [--sets GunPoint BBBP ...] [options of `headstart run`]
+    python -m benchmarks.kinds [--sets GunPoint bbbp ...] [--keep FOLDER] [options of `headstart run`]
 
 Needs HEADSTART_DATA. Every row is one `headstart run` in a fresh process, with an empty store; options that
 are given go to each. Published splits are kept. Of the spoken digits two speakers, of the bearing load 3 is
-the test; of the molecules the scaffold split's last part.
+the test; of the molecules the scaffold split's last part. Below a row stands how well each arm ranks
+(AUROC), where the outcome has it; --keep writes the whole summaries as JSON.
 `benchmarks.real_sets` has photos, texts and tables.
 """
 
@@ -123,17 +124,32 @@ def line(name: str, told: dict[str, Any]) -> str:
     )
 
 
+def ranked(told: dict[str, Any]) -> str:
+    """AUROC of each arm, or ""."""
+    areas = [m for m in told["measures"] if m["check"] == "ranking" and m["name"] == "AUROC"]
+    arms = [m for m in areas if m["group"]]
+    shown = (f"{m['group']} {m['value']:.3f} [{m['low']:.3f}, {m['high']:.3f}]" for m in arms)
+    return f"{'':17} AUROC: {'; '.join(shown)}" if arms else ""
+
+
 def main() -> None:
     known = commands()
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").splitlines()[0], allow_abbrev=False
+    )
     parser.add_argument("--sets", nargs="*", default=list(known), choices=list(known))
+    parser.add_argument("--keep", type=Path, help="folder for the summaries")
     asked, options = parser.parse_known_args()
     print(
         f"{'set':17} {'train':>5} {'test':>5} {'verdict':12} {'gain':22} {'strategy':13} "
         f"{'model s':>7} {'verdict s':>8}  scores"
     )
     for name in asked.sets:
-        print(line(name, measure(known[name], options)), flush=True)
+        told = measure(known[name], options)
+        print("\n".join(filter(None, (line(name, told), ranked(told)))), flush=True)
+        if asked.keep:
+            asked.keep.mkdir(parents=True, exist_ok=True)
+            (asked.keep / f"{name}.json").write_text(json.dumps(told, indent=1), "utf-8")
 
 
 if __name__ == "__main__":

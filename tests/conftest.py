@@ -10,6 +10,7 @@ import pytest
 
 # Before anything imports them: libraries read these once.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, on what is small
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("DO_NOT_TRACK", "true")
@@ -17,13 +18,15 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
-# Files whose tests run whole jobs; they go first, so that no worker is left alone with one at the end.
+# Files whose tests run whole jobs, or are very many; they go first, so that no worker ends alone with one.
 LONG = (
-    "test_readme",
-    "test_kill",
+    "test_suites",
     "test_main_job",
+    "test_readme",
+    "test_docs",
     "test_recipes",
-    "test_loop",
+    "test_kill",
+    "test_doors",
     "test_second_hour",
 )
 

@@ -7,13 +7,12 @@ are carried out in full.
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests import pages
-from tests.test_readme import ROOT, Block, blocks, commands, folder, run
+from tests.test_readme import ROOT, Block, blocks, commands, folder, run, run_code
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 BLOCKS = [(page, block) for page in PAGES for block in blocks(page.read_text("utf-8"))]
@@ -41,7 +40,7 @@ def test_block(page: Path, block: Block, home: Path) -> None:
     if page.name == GUIDE and block.kind in ("python", "toml"):
         pytest.skip("tests/test_add_a_modality.py follows the guide")
     if block.kind == "python":
-        run([sys.executable, "-c", pages.BEFORE.get(page.stem, "") + block.body], home)
+        run_code(pages.BEFORE.get(page.stem, "") + block.body, home)
         return
     assert block.kind == "console", f"nothing tests a block of kind '{block.kind}'"
     typed = commands(block)

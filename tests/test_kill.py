@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from headstart.core import plugins
+from tests import forks
 
 POINTS = (
     "store.before_commit",
@@ -44,15 +44,23 @@ champion = false
 learning_curve = false
 """
     )
-    return [sys.executable, "-m", "headstart", "run", str(plan), "--quiet"]
+    return ["run", str(plan), "--quiet"]
 
 
 def environment(home: Path, fault: str = "") -> dict[str, str]:
     made = {**os.environ, "HEADSTART_CACHE": str(home / "cache"), "HEADSTART_TRACKING": "off"}
-    made["PYTHONPATH"] = str(Path(__file__).parents[1])
     if fault:
         made["HEADSTART_FAULT"] = fault
     return made
+
+
+def run(asked: list[str], home: Path, fault: str = "") -> forks.Done:
+    return forks.run(forks.command, asked, home, environment(home, fault))
+
+
+def finish(asked: list[str], home: Path) -> None:
+    done = run(asked, home)
+    assert done.code == 0, done.output
 
 
 def outputs(output: Path) -> np.ndarray:
@@ -66,8 +74,8 @@ def outputs(output: Path) -> np.ndarray:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]:
     home = tmp_path_factory.mktemp("undisturbed")
-    data = plugins.Modality("image").tiny.write(home / "photos", "classify", 48, 0)
-    subprocess.run(command(data, home / "runs"), env=environment(home), check=True)
+    data = plugins.Modality("image").tiny.write(home / "photos", "classify", 30, 0)
+    finish(command(data, home / "runs"), home)
     return data, outputs(home / "runs")
 
 
@@ -77,21 +85,20 @@ def test_killed_at_a_point(
 ) -> None:
     data, expected = undisturbed
     asked = command(data, tmp_path / "runs")
-    first = subprocess.run(asked, env=environment(tmp_path, f"{point}:kill"), check=False)
-    assert first.returncode == -9, f"{point} was never reached"
+    first = run(asked, tmp_path, f"{point}:kill")
+    assert first.code == -9, f"{point} was never reached"
     assert not list((tmp_path / "runs").glob("*/run.json"))
-    subprocess.run(asked, env=environment(tmp_path), check=True)
+    finish(asked, tmp_path)
     np.testing.assert_allclose(outputs(tmp_path / "runs"), expected, atol=1e-5)
 
 
 def test_a_full_disk_loses_nothing(undisturbed: tuple[Path, np.ndarray], tmp_path: Path) -> None:
     data, expected = undisturbed
     asked = command(data, tmp_path / "runs")
-    fault = environment(tmp_path, "store.before_commit:enospc")
-    first = subprocess.run(asked, env=fault, capture_output=True, text=True, check=False)
-    assert first.returncode == 2, first.stderr
-    assert "Traceback" not in first.stderr
-    subprocess.run(asked, env=environment(tmp_path), check=True)
+    first = run(asked, tmp_path, "store.before_commit:enospc")
+    assert first.code == 2, first.output
+    assert "Traceback" not in first.output
+    finish(asked, tmp_path)
     np.testing.assert_allclose(outputs(tmp_path / "runs"), expected, atol=1e-5)
 
 
@@ -102,10 +109,16 @@ def test_two_runs_at_once_on_one_store_agree(
     asked = [
         command(data, tmp_path / name / "runs") for name in ("a", "b") if _made(tmp_path / name)
     ]
-    running = [subprocess.Popen(one, env=environment(tmp_path)) for one in asked]
-    assert [one.wait(timeout=300) for one in running] == [0, 0]
+    running = [started(one, tmp_path, f"log{place}") for place, one in enumerate(asked)]
+    for one in running:
+        one.join(300)
+    assert [one.exitcode for one in running] == [0, 0]
     for name in ("a", "b"):
         np.testing.assert_allclose(outputs(tmp_path / name / "runs"), expected, atol=1e-5)
+
+
+def started(asked: list[str], home: Path, log: str) -> BaseProcess:
+    return forks.start(forks.command, asked, home, environment(home), home / log)
 
 
 def _made(folder: Path) -> bool:
@@ -122,11 +135,11 @@ def test_killed_at_random_moments(undisturbed: tuple[Path, np.ndarray], tmp_path
     rng = np.random.default_rng(int.from_bytes(os.urandom(4)))
     waits = rng.uniform(2.0, 12.0, 5).round(2).tolist()
     for wait in waits:
-        started = subprocess.Popen(asked, env=environment(tmp_path))
+        one = started(asked, tmp_path, "log")
         time.sleep(wait)
-        started.kill()
-        started.wait()
-    subprocess.run(asked, env=environment(tmp_path), check=True)
+        one.kill()
+        one.join()
+    finish(asked, tmp_path)
     np.testing.assert_allclose(
         outputs(tmp_path / "runs"), expected, atol=1e-5, err_msg=json.dumps(waits)
     )

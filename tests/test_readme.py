@@ -1,6 +1,7 @@
 """What is shown is run: every block of README.md, in its order, in one folder, on tiny data.
 
-A block is skipped only where an HTML comment `<!-- not run: reason -->` stands right before it.
+The first commands are started as a person starts them, the others in forks (`tests/forks.py`). A block is
+skipped only where an HTML comment `<!-- not run: reason -->` stands right before it.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,9 +19,10 @@ from pathlib import Path
 
 import pytest
 
+from tests import forks
+
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
-TIMEOUT = 900  # seconds a command; a loaded machine takes its time
 
 # Commands of the checkout itself; continuous integration runs each of them on its own.
 OWN = {
@@ -32,10 +35,9 @@ RUNNABLE = ("console", "python", "toml")
 # Fences of these kinds show something that is no instruction.
 SHOWN = ("text", "")
 
-# What the README's commands speak of: name, modality, outcome, rows. The texts are written here: the twin of
-# a language model takes as long as texts have words.
+# What the README's commands speak of: name, modality, outcome, rows.
 DATA = (
-    ("photos", "image", "classify", 24),
+    ("photos", "image", "classify", 18),
     ("rows.csv", "table", "classify", 90),
     ("series.jsonl", "series", "classify", 36),
     ("hours.csv", "series", "forecast", 20),
@@ -80,6 +82,7 @@ def commands(block: Block) -> list[str]:
 
 
 BLOCKS = blocks(README.read_text("utf-8")) if README.exists() else []
+STARTED = next((b for b in BLOCKS if commands(b) and not set(commands(b)) & set(OWN)), None)
 
 
 @pytest.fixture(scope="module")
@@ -110,22 +113,38 @@ def environment(home: Path) -> dict[str, str]:
     }
 
 
-def run(command: list[str] | str, home: Path) -> str:
-    """Runs one command to its end; its output, for the message of a failure."""
+def start(command: str, home: Path) -> None:
+    """One line, typed into a shell."""
     done = subprocess.run(
         command,
-        shell=isinstance(command, str),
+        shell=True,
         cwd=home,
         env=environment(home),
         capture_output=True,
         text=True,
-        timeout=TIMEOUT,
+        timeout=forks.TIMEOUT,
         check=False,
-        executable=shutil.which("bash") if isinstance(command, str) else None,
+        executable=shutil.which("bash"),
     )
-    output = done.stdout + done.stderr
-    assert done.returncode == 0, f"{command}\nexit code {done.returncode}\n{output}"
-    return output
+    assert done.returncode == 0, (
+        f"{command}\nexit code {done.returncode}\n{done.stdout}{done.stderr}"
+    )
+
+
+def run(command: str, home: Path) -> None:
+    """One line without anything of a shell in it but quotes."""
+    name, *arguments = shlex.split(command)
+    assert name == "headstart" and not set("|<>&;$`*") & set(command), command
+    _end(forks.run(forks.command, arguments, home, environment(home)), command)
+
+
+def run_code(body: str, home: Path) -> None:
+    """Python, as a person would paste it."""
+    _end(forks.run(forks.code, body, home, environment(home)), body)
+
+
+def _end(done: forks.Done, asked: str) -> None:
+    assert done.code == 0, f"{asked}\nexit code {done.code}\n{done.output}"
 
 
 @pytest.mark.slow
@@ -136,13 +155,13 @@ def test_block(block: Block, folder: Path):
     if block.kind == "toml":
         check_toml(block)
     elif block.kind == "python":
-        run([sys.executable, "-c", block.body], folder)
+        run_code(block.body, folder)
     elif block.kind == "console":
         typed = commands(block)
         assert typed, "a console block without a line that begins with '$ '"
         for command in typed:
             if command not in OWN:
-                run(command, folder)
+                (start if block == STARTED else run)(command, folder)
     else:
         assert block.kind in SHOWN, f"nothing tests a block of kind '{block.kind}'"
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_readme import ROOT, folder, run
+from tests import forks
+from tests.test_readme import ROOT, environment, folder
 
 RECIPES = sorted((ROOT / "recipes").glob("*.toml"))
 SHORT = ("--seeds", "1", "--set", "evidence.scratch=false")
@@ -17,9 +18,10 @@ __all__ = ["folder"]
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda p: p.stem)
 def test_recipe(recipe: Path, folder: Path) -> None:
-    command = ["headstart", "run", str(recipe), "--output", recipe.stem, "--quiet", *SHORT]
+    command = ["run", str(recipe), "--output", recipe.stem, "--quiet", *SHORT]
     command += ["--set", "epochs=2"] if "epochs" in recipe.read_text("utf-8") else []
-    run(command, folder)
+    done = forks.run(forks.command, command, folder, environment(folder))
+    assert done.code == 0, done.output
     (made,) = (folder / recipe.stem).glob("*/run.json")
     told = json.loads(made.read_text("utf-8"))
     assert told["findings"]

@@ -54,9 +54,11 @@ PLACES = {  # option -> its place in the plan
 }
 
 
-def _option(flag: str, help_: str, panel: str, metavar: str | None = None) -> Any:
+def _option(
+    flag: str, help_: str, panel: str, metavar: str | None = None, least: int | None = None
+) -> Any:
     return typer.Option(
-        flag, help=help_, rich_help_panel=panel, metavar=metavar, show_default=False
+        flag, help=help_, rich_help_panel=panel, metavar=metavar, show_default=False, min=least
     )
 
 
@@ -138,10 +140,12 @@ Order = Annotated[
     _option("--order", "Column that orders the rows of a sample: their time.", DATA, "COLUMN"),
 ]
 Horizon = Annotated[
-    int | None, _option("--horizon", "Steps to forecast: the outcome is forecast.", DATA, "STEPS")
+    int | None,
+    _option("--horizon", "Steps to forecast: the outcome is forecast.", DATA, "STEPS", least=1),
 ]
 History = Annotated[
-    int | None, _option("--history", "Steps to forecast from; 0: four periods.", DATA, "STEPS")
+    int | None,
+    _option("--history", "Steps to forecast from; 0: four periods.", DATA, "STEPS", least=0),
 ]
 Frequency = Annotated[
     str | None,

@@ -94,7 +94,8 @@ def _rehearsed(found: Any, json: bool) -> None:
         return
     aside = found.get("set_aside", ())
     told = {**found, "set_aside": len(aside)}
-    console.facts([(text.label(k), text.fact(k, v)) for k, v in told.items() if k != "notes"])
+    shown = {k: v for k, v in told.items() if k != "notes" and not (k == "classes" and not v)}
+    console.facts([(text.label(k), text.fact(k, v)) for k, v in shown.items()])
     for one in aside[:ASIDE]:
         console.say(f"- set aside: {one['name']}: {one['reason']}; {one['remedy']}")
     if len(aside) > ASIDE:

@@ -20,10 +20,15 @@ class Field:
         kind: what the modality's reader called it ("path", "bytes", "text", "number", "category",
             "date"). What follows a colon says how its cells are written ("number:comma:kg"); only that
             reader knows what it means.
+        columns: the columns of a table that were folded into this one, in order; () for none.
     """
 
     name: str
     kind: str
+    columns: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "columns", tuple(self.columns))  # JSON gives lists
 
     @property
     def base(self) -> str:

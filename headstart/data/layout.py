@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from headstart.core.dataset import Field
 from headstart.core.reader import Read
 from headstart.core.task import Columns, Task
-from headstart.data import answers, containers, levels, positions
+from headstart.data import answers, containers, hints, levels, positions
 from headstart.data.tables import Table
 from headstart.errors import DataError, nearest
 
@@ -181,6 +181,10 @@ def find_target(table: Table, head: pa.Table, asked: Columns, notes: list[str]) 
         if any(positions.alike(cells, other) for other in others) and _repeat(cells):
             notes.append(f"Target: the column '{column}', a list as long as another one.")
             return column
+    for column in reversed(free):
+        if positions.is_spans(head.schema.field(column).type):
+            notes.append(f"Target: the column '{column}', which holds spans with labels.")
+            return column
     raise DataError(
         f"{table.name} has no column that looks like a target (one called {', '.join(TARGETS)}, or "
         f"with 2 to {FEW} distinct values). Name it: its columns are {', '.join(table.columns)}."
@@ -247,12 +251,17 @@ def _inputs(
         chosen = (
             list(claimed) if wanted or reader.MANY else [_best(modality, claimed, cells, notes)]
         )
-        fields = tuple(Field(n, claimed[n]) for n in chosen)
+        fields = tuple(Field(n, claimed[n], table.folded.get(n, ())) for n in chosen)
         rest = [n for n in free if n not in claimed and n not in ids]
         if reader.MANY and rest:
             notes += _refused(modality, reader, {n: cells[n] for n in rest})
         if not wanted or task.modality == "auto":
             notes.append(f"Inputs: {_told(chosen)}, read as {modality}.")
+        if not wanted and task.modality == "auto":
+            schema = pa.schema([table.schema.field(n) for n in free])
+            notes += hints.kind_of_data(
+                schema, modality, readers, rest, lambda r, n: r.claim(n, cells[n], root) is not None
+            )
         return modality, fields
     named = f"the columns {', '.join(map(repr, free))}" if free else "no column beside the target"
     if free and all(_blank(cells[n]) for n in free):
@@ -329,13 +338,13 @@ def _best(
 
 def _ids(head: pa.Table, claimed: Mapping[str, str], notes: list[str]) -> list[str]:
     """Columns that only number or name the rows."""
-    ids = [name for name in claimed if _is_id(name, head.column(name))]
+    ids = [n for n, kind in claimed.items() if _is_id(Field(n, kind), head.column(n))]
     if ids:
         notes.append(f"{_told(ids).capitalize()} only identifies rows and is no input.")
     return ids
 
 
-def _is_id(name: str, column: Any) -> bool:
+def _is_id(place: Field, column: Any) -> bool:
     rows = len(column)
     if rows < 10 or column.null_count:
         return False
@@ -343,11 +352,11 @@ def _is_id(name: str, column: Any) -> bool:
     text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
     if not (whole or text) or pc.count_distinct(column).as_py() < rows:
         return False
-    words = name.lower().replace("-", "_").split("_")
+    words = place.name.lower().replace("-", "_").split("_")
     if "id" in words or words[0] in ("index", "unnamed", "row") or words[0].startswith("unnamed "):
         return True
-    if text:
-        return rows >= 20
+    if text:  # dates and numbers written as text tell more than which row it is
+        return rows >= 20 and place.base == "category"
     steps = pc.pairwise_diff(column.combine_chunks().cast(pa.int64())).drop_null()
     return bool(pc.all(pc.greater(steps, 0)).as_py() or pc.all(pc.less(steps, 0)).as_py())
 
@@ -384,7 +393,8 @@ def _outcome(table: Table, target: str, asked: str, order: Sequence[str], notes:
         notes.append(f"Outcome: {levels.OUTCOME}, {' < '.join(order)}.")
         return levels.OUTCOME
     if not number:
-        notes.append(f"Outcome: classify, as '{target}' holds no numbers.")
+        what = "true and false" if pa.types.is_boolean(kind) else "names"
+        notes.append(f"Outcome: classify, as '{target}' holds {what}.")
         return "classify"
     distinct = set[Any]()
     for cells in table.column(target):

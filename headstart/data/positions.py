@@ -62,9 +62,16 @@ def _named(target: Sequence[Mapping[str, Any]], places: Sequence[tuple[float, fl
     """Labels of the units that the spans cover."""
     end = places[-1][1] if places else 0
     found: list[tuple[int, int, str]] = []
+    for span in target:
+        if span is None or any(span[part] is None for part in SPAN):
+            raise BadRow(
+                f"a span lacks its start, end or label: {span}", "fill it in, or remove it"
+            )
     for span in sorted(target, key=lambda s: (s["start"], s["end"])):
         start, stop, label = span["start"], span["end"], span["label"]
         told = f"the span {start} to {stop} ('{label}')"
+        if start == stop:
+            raise BadRow(f"{told} is empty", "correct the span, or remove it")
         if not 0 <= start < stop or stop > end:
             raise BadRow(f"{told} lies outside the sample, which ends at {end}", "correct the span")
         inside = [i for i, (a, b) in enumerate(places) if a < stop and b > start]

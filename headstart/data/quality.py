@@ -77,7 +77,7 @@ def summary(dataset: ArrowDataset, split: Split) -> Quality:
     _columns(dataset, split.train, targets, facts, warnings)
     if facts["label_conflicts"]:
         warnings.append(
-            f"{facts['label_conflicts']} groups of equal training rows carry different targets; no model "
+            f"{_groups(facts['label_conflicts'])} of equal training rows carry different targets; no model "
             "can be right on all of them. Correct the labels."
         )
     return Quality(facts, tuple(warnings))
@@ -93,7 +93,7 @@ def conflict_note(dataset: ArrowDataset) -> tuple[str, ...]:
         return ()
     shown = "; ".join(" and ".join(dataset.names(rows[:2])) for rows in found[:3])
     return (
-        f"{len(found)} groups of equal rows carry different targets (first: {shown}). Correct the "
+        f"{_groups(len(found))} of equal rows carry different targets (first: {shown}). Correct the "
         "labels, or expect errors there.",
     )
 
@@ -120,6 +120,10 @@ def gap_note(dataset: ArrowDataset) -> tuple[str, ...]:
                     f"{' ...' if len(empty) > 8 else ''}: missing values there."
                 )
     return tuple(told)
+
+
+def _groups(count: int) -> str:
+    return "1 group" if count == 1 else f"{count} groups"
 
 
 def _conflicts(same: np.ndarray, targets: Sequence[Any]) -> list[np.ndarray]:
@@ -188,7 +192,7 @@ def _columns(
     step = max(1, -(-len(train) // LEAK_ROWS))
     rows, seen = train[::step], targets[::step]
     samples = dataset.samples(rows)
-    missing = dict[str, float]()
+    missing, telling = dict[str, float](), dict[str, list[str]]()
     for place in table:
         cells = [s[place.name] for s in samples]
         full = [i for i, c in enumerate(cells) if c is not None and c == c]
@@ -205,12 +209,23 @@ def _columns(
         gives = many and _tells(values, beside, place.base, outcome)
         absent = not gives and _absence_tells(cells, full, seen, outcome)
         if gives or absent:
-            how = ", by where it is missing" if absent else ""
-            warnings.append(
-                f"The column '{place.name}' alone gives the target away (all but {LEAK:.0%}){how}. If it is "
-                "not known when predictions are made, drop it: the figures would not hold."
-            )
+            telling.setdefault(", by where it is missing" if absent else "", []).append(place.name)
+    warnings += [_leaks(names, how) for how, names in telling.items()]
     facts["missing"] = missing
+
+
+def _leaks(names: Sequence[str], how: str) -> str:
+    """What is said of columns that tell the target."""
+    shown = ", ".join(map(repr, names[:8])) + (" ..." if len(names) > 8 else "")
+    if len(names) == 1:
+        return (
+            f"The column {shown} alone gives the target away (all but {LEAK:.0%}){how}. If it is not known "
+            "when predictions are made, drop it: the figures would not hold."
+        )
+    return (
+        f"{len(names)} columns give the target away, each alone (all but {LEAK:.0%}){how}: {shown}. If they "
+        "are not known when predictions are made, drop them: the figures would not hold."
+    )
 
 
 def _absence_tells(

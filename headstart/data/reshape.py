@@ -1,13 +1,13 @@
 """Tables whose row is no sample yet: many columns to one list, many rows to one.
 
-A new column's name says how it was made, so that prediction makes it again from a table of the same form:
-`t0..t149` holds the columns t0 to t149, `pressure per machine` the rows of each machine, `day as order per
-machine` what orders them.
+A new column's name says how it was made: `t0..t149` holds the columns t0 to t149, `pressure per machine` the
+rows of each machine, `day as order per machine` what orders them. Prediction makes it again from a table of
+the same form, folded columns by the names that the field keeps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -44,8 +44,8 @@ def reshaped(table: Table, task: Task, reader: Read | None) -> tuple[Table, Task
 
 
 def again(table: Table, fields: Sequence[Field]) -> tuple[Table, str]:
-    """A table for prediction in the form of training: fields that it lacks are made as their names say.
-    With the column that names its rows, or ""."""
+    """A table for prediction in the form of training, with what it lacks made anew; and the column that names
+    its rows, or "". Raises DataError."""
     lacking, known = [f.name for f in fields if f.name not in table.columns], set(table.columns)
     made = [(name, ORDER if ORDER in name else PER) for name in lacking]
     rows = [(*name.split(mark, 1), mark) for name, mark in made if mark in name]
@@ -55,12 +55,31 @@ def again(table: Table, fields: Sequence[Field]) -> tuple[Table, str]:
         order = next((first for first, last, mark in rows if last == sample and mark == ORDER), "")
         if {*inputs, order} - {""} <= known:
             return gather(table, _joined(table, sample, inputs, order)), sample
-    for name in lacking:
-        first, dots, last = name.partition(RANGE)
-        if dots and {first, last} <= known:
-            names = table.columns[table.columns.index(first) : table.columns.index(last) + 1]
-            return fold(table, [n for n in names if _numeric(table.schema.field(n).type)], name), ""
+    for place in fields:
+        if place.columns and place.name in lacking and known & set(place.columns):
+            table = _refolded(table, place)
     return table, ""
+
+
+def _refolded(table: Table, place: Field) -> Table:
+    """The columns that a field was made of, by their names. Raises DataError for one that is missing or holds
+    no numbers."""
+    for number, name in enumerate(place.columns, 1):
+        told = f"step {number} of the {len(place.columns)} of '{place.name}'"
+        table.require(name, f"{told}, which the model was trained on")
+        if not _numeric(kind := table.schema.field(name).type):
+            raise DataError(
+                f"{table.name}: the column '{name}', {told}, holds {kind}. Expected numbers; correct it."
+            )
+    extra = [
+        n for n in table.columns if n not in place.columns and _numeric(table.schema.field(n).type)
+    ]
+    made = fold(table, place.columns, place.name)
+    if not extra:
+        return made
+    shown = ", ".join(map(repr, extra[:8])) + (" ..." if len(extra) > 8 else "")
+    note = f"Not used, as the model was not trained on it: {shown}."
+    return replace(made, notes=(*made.notes, note))
 
 
 def _nested(kind: pa.DataType) -> bool:
@@ -130,7 +149,8 @@ def fold(table: Table, names: Sequence[str], made: str) -> Table:
         pa.field(made, pa.large_list(pa.float64())) if n == names[0] else table.schema.field(n)
         for n in kept
     ]
-    return replace(table, schema=pa.schema(kinds), stream=stream)
+    folded = {**table.folded, made: tuple(names)}
+    return replace(table, schema=pa.schema(kinds), stream=stream, folded=folded)
 
 
 @dataclass(frozen=True)
@@ -141,23 +161,23 @@ class Joined:
         sample: column whose equal values make one sample.
         lists: column -> name of the column of lists that it becomes.
         others: columns of which the value in the sample's first row is kept.
-        single: of these, one whose value must be the same in all rows of a sample, or it is set aside.
+        single: of these, those whose value must be the same in all rows of a sample, or it is set aside.
     """
 
     sample: str
     lists: Mapping[str, str]
     others: tuple[str, ...]
-    single: str = ""
+    single: tuple[str, ...] = ()
 
 
 def _joined(
-    table: Table, sample: str, inputs: Sequence[str], order: str, single: str = ""
+    table: Table, sample: str, inputs: Sequence[str], order: str, single: Collection[str] = ()
 ) -> Joined:
     lists = {name: f"{name}{PER}{sample}" for name in inputs}
     if order:
         lists[order] = f"{order}{ORDER}{sample}"
     others = tuple(n for n in table.columns if n not in lists and n != sample)
-    return Joined(sample, lists, others, single)
+    return Joined(sample, lists, others, tuple(n for n in others if n in single))
 
 
 def _gathered(table: Table, task: Task) -> tuple[Table, Task]:
@@ -178,7 +198,8 @@ def _gathered(table: Table, task: Task) -> tuple[Table, Task]:
             f"{table.name} has no column of numbers beside '{asked.sample}' and the target "
             f"'{target}'. Name the inputs."
         )
-    how = _joined(table, asked.sample, inputs, asked.order, target)
+    single = parts - {asked.time, *asked.drop}
+    how = _joined(table, asked.sample, inputs, asked.order, single)
     made = gather(table, how)
     order = f"ordered by '{asked.order}'" if asked.order else "in the order of the table"
     note = (
@@ -207,9 +228,7 @@ def gather(table: Table, how: Joined) -> Table:
     sizes = np.bincount(codes) if len(codes) else np.zeros(0, np.int64)
     ends = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     whole = whole.take(pa.array(by_sample)).combine_chunks()
-    odd = (
-        _several(whole, how.single, codes[by_sample]) if how.single else np.zeros(len(sizes), bool)
-    )
+    odd = {name: _several(whole, name, codes[by_sample]) for name in how.single}
     columns: dict[str, pa.Array] = {how.sample: _first(whole, how.sample, ends)}
     for name, made in how.lists.items():
         values = whole.column(name).combine_chunks()
@@ -217,12 +236,14 @@ def gather(table: Table, how: Joined) -> Table:
     for name in how.others:
         columns[name] = _first(whole, name, ends)
     rows = pa.table(columns)
-    for place in np.flatnonzero(odd):
-        name = f"{how.sample} {columns[how.sample][int(place)].as_py()}"
-        aside.append(
-            SetAside(name, f"its rows differ in '{how.single}'", "give all of its rows one value")
-        )
-    rows = rows.filter(pa.array(~odd))
+    usable = np.ones(len(sizes), bool)
+    for single, differs in odd.items():
+        for place in np.flatnonzero(differs & usable):
+            name = f"{how.sample} {columns[how.sample][int(place)].as_py()}"
+            reason = f"its rows differ in '{single}'"
+            aside.append(SetAside(name, reason, "give all of its rows one value"))
+        usable &= ~differs
+    rows = rows.filter(pa.array(usable))
 
     def stream() -> Iterator[pa.RecordBatch]:
         yield from rows.to_batches(max_chunksize=BATCH)

@@ -182,10 +182,16 @@ def enough(
     """Stops when more rows were set aside than the task tolerates. Raises DataError."""
     if not total or len(aside) <= tolerate * total:
         return
-    first = "; ".join(f"{a.name}: {a.reason} ({a.remedy})" for a in aside[:5])
+    alike: dict[tuple[str, str], list[str]] = {}
+    for one in aside:
+        alike.setdefault((one.reason, one.remedy), []).append(one.name)
+    first = "; ".join(
+        f"{', '.join(names[:5])}{' ...' if len(names) > 5 else ''}: {reason} ({remedy})"
+        for (reason, remedy), names in list(alike.items())[:5]
+    )
     full = f" All of them: {listed}." if listed else ""
     raise DataError(
         f"{where}: {len(aside)} of {total} rows cannot be used ({len(aside) / total:.1%}); at most "
         f"{tolerate:.1%} may be set aside. The first: {first}.{full} Correct them, or allow more "
-        f"with task.tolerate = {min(1.0, math.ceil(100 * len(aside) / total) / 100):g}."
+        f"with --tolerate {min(1.0, math.ceil(100 * len(aside) / total) / 100):g}."
     )

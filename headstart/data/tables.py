@@ -14,7 +14,7 @@ import pyarrow.json as pj
 import pyarrow.parquet as pq
 
 from headstart.core.dataset import SetAside
-from headstart.data import conll, delimited, levels
+from headstart.data import conll, delimited, json_lines, levels
 from headstart.errors import DataError, nearest
 
 BATCH = 1024
@@ -38,6 +38,7 @@ class Table:
         origin: column that tells which file a row came from, where there are several; never an input.
         lead: the rows that columns are guessed from, where the first ones are not typical.
         orders: column -> its values in rising order, where the data say that they have one.
+        folded: column of lists -> the columns that it was made of.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Table:
     origin: str = ""
     lead: Callable[[], Iterator[pa.RecordBatch]] | None = None
     orders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    folded: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def columns(self) -> list[str]:
@@ -369,8 +371,14 @@ def _jsonl(path: Path) -> Table:
             for batch in reader:
                 schema, rows = _simple_batch(batch).schema, rows + len(batch)
     except pa.ArrowInvalid:
-        whole = _whole(pj.read_json(path), path.name)
-        return Table(path.name, whole.schema, whole.rows, whole.stream, stamp=_stamp(path))
+        try:
+            found, aside = pj.read_json(path), list[SetAside]()
+        except pa.ArrowInvalid:
+            found, aside = json_lines.read(path)
+            if not len(found):
+                raise
+        whole = _whole(found, path.name)
+        return replace(whole, set_aside=tuple(aside), stamp=_stamp(path))
     if schema is None:
         raise DataError(f"{path.name} has no rows. Expected one JSON object per line.")
 

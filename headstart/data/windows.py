@@ -196,7 +196,8 @@ class Windows(ArrowDataset):
 
 
 def asked(task: Task) -> bool:
-    """Whether a task asks for a forecast. Raises PlanError for a horizon with another outcome."""
+    """Whether a task asks for a forecast, or for a part of one, which `_check` then refuses. Raises PlanError
+    for a horizon with another outcome."""
     if task.outcome not in ("auto", OUTCOME):
         if task.forecast != Ahead():
             raise PlanError(
@@ -204,7 +205,7 @@ def asked(task: Task) -> bool:
                 "leave the horizon out, or the outcome."
             )
         return False
-    return task.outcome == OUTCOME or task.forecast.horizon > 0
+    return task.outcome == OUTCOME or task.forecast != Ahead()
 
 
 def open_windows(

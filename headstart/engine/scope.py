@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cholesky, solve_triangular
+from scipy.linalg import cholesky, eigh, solve_triangular
 from scipy.special import logsumexp
 
 Array = NDArray[Any]
@@ -77,18 +77,43 @@ def unit(features: Array) -> NDArray[np.float32]:
 
 def _gaussian(features: Array, labels: Array) -> Detector:
     """Class means in coordinates in which the shared covariance is one."""
-    from sklearn.covariance import ledoit_wolf
+    from sklearn.covariance import ledoit_wolf_shrinkage
 
     known = np.unique(labels)
     means = np.stack([features[labels == c].mean(axis=0, dtype=np.float64) for c in known])
     rest = features - means[np.searchsorted(known, labels)]
-    covariance, _ = ledoit_wolf(rest, assume_centered=True)
-    width = len(covariance)
-    covariance[np.diag_indices(width)] += 1e-6 * np.trace(covariance) / width + 1e-12
-    root = cholesky(covariance, lower=True)
-    whiten = solve_triangular(root, np.eye(width), lower=True).T
-    tensors = {"whiten": whiten.astype(np.float32), "means": (means @ whiten).astype(np.float32)}
-    return Detector("mahalanobis", tensors)
+    shrunk = float(ledoit_wolf_shrinkage(rest, assume_centered=True))
+    level = float((rest**2).sum() / rest.size)  # the mean variance
+    ridge = shrunk * level + 1e-6 * level + 1e-12
+    tensors = _whitening(rest * np.sqrt((1 - shrunk) / len(rest)), ridge)
+    tensors["means"] = _whitened(tensors, means)
+    return Detector("mahalanobis", {n: t.astype(np.float32) for n, t in tensors.items()})
+
+
+def _whitening(rows: Array, ridge: float) -> dict[str, Array]:
+    """What `_whitened` needs so that products become those under the inverse of rows' rows + ridge.
+
+    A matrix {"whiten": (width, width)}; or, as few rows span few directions and outside them all is only
+    scaled, {"scale": (1,), "along": (width, directions)}.
+    """
+    count, width = rows.shape
+    if 2 * count >= width:
+        root = cholesky(rows.T @ rows + ridge * np.eye(width), lower=True)
+        return {"whiten": solve_triangular(root, np.eye(width), lower=True).T}
+    values, vectors = eigh(rows @ rows.T)
+    kept = values > values[-1] * count * np.finfo(np.float64).eps
+    values, along = values[kept], rows.T @ vectors[:, kept]
+    scale = 1 / np.sqrt(ridge)
+    less = (scale - 1 / np.sqrt(values + ridge)) / values
+    return {"scale": np.array([scale]), "along": along * np.sqrt(less)}
+
+
+def _whitened(tensors: Mapping[str, Array], features: Array) -> Array:
+    """(N, width) in coordinates in which the shared covariance is one."""
+    if "whiten" in tensors:
+        return np.asarray(features @ tensors["whiten"])
+    along = tensors["along"]
+    return np.asarray(features * tensors["scale"] - features @ along @ along.T)
 
 
 def _far(detector: Detector, features: Array) -> Array:
@@ -101,7 +126,7 @@ def _far(detector: Detector, features: Array) -> Array:
 
 def _standing_off(detector: Detector, features: Array) -> Array:
     """Mahalanobis distance to the nearest class mean."""
-    here, means = features @ detector.tensors["whiten"], detector.tensors["means"]
+    here, means = _whitened(detector.tensors, features), detector.tensors["means"]
     squares = (here**2).sum(1)[:, None] - 2 * here @ means.T + (means**2).sum(1)
     return np.sqrt(np.maximum(squares.min(axis=1), 0))
 

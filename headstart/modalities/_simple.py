@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from threadpoolctl import threadpool_limits
@@ -48,7 +49,7 @@ def chosen(
     folds = _folds(targets, outcome, seed)
     if folds is None or not grid:
         return model.fit(rows, targets), {}
-    scoring = "neg_mean_squared_error" if outcome == "regress" else "neg_log_loss"
+    scoring: Any = "neg_mean_squared_error" if outcome == "regress" else _scored
     search = GridSearchCV(model, dict(grid), cv=folds, scoring=scoring).fit(rows, targets)
     return search.best_estimator_, dict(search.best_params_)
 
@@ -129,12 +130,28 @@ def said(model: Any, rows: Any, outcome: str) -> np.ndarray:
     return np.asarray(model.predict(rows) if outcome == "regress" else model.predict_proba(rows))
 
 
+def _scored(model: Any, rows: Any, targets: np.ndarray) -> float:
+    """Log loss, turned round so that more is better; a fold may lack a class."""
+    return -float(log_loss(targets, model.predict_proba(rows), labels=model.classes_))
+
+
 def _folds(targets: np.ndarray, outcome: str, seed: int) -> Any:
-    """Folds that every class reaches, or None where there are too few rows."""
-    rarest = (
-        len(targets) // 2 if outcome == "regress" else int(np.bincount(targets.astype(int)).min())
-    )
-    if rarest < 2:
+    """(training rows, held-out rows) of each fold, or None where there are too few rows.
+
+    Rows of classes too rare to be in every fold are always learned from and never held out.
+    """
+    if outcome == "regress":
+        if len(targets) < 4:
+            return None
+        return list(KFold(FOLDS, shuffle=True, random_state=seed).split(targets))
+    classes = targets.astype(int)
+    sizes = np.bincount(classes)
+    if (sizes >= FOLDS).sum() < 2:
         return None
-    kind = KFold if outcome == "regress" else StratifiedKFold
-    return kind(min(FOLDS, rarest), shuffle=True, random_state=seed)
+    common = np.flatnonzero(sizes[classes] >= FOLDS)
+    rare = np.flatnonzero(sizes[classes] < FOLDS)
+    kind = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+    return [
+        (np.concatenate([common[learn], rare]), common[held])
+        for learn, held in kind.split(common, classes[common])
+    ]

@@ -127,7 +127,8 @@ def test_broken_file_is_set_aside_below_the_limit(photos, opened, tmp_path):
 def test_above_the_limit_stops_and_says_how_to_allow_more(photos, opened):
     for number in range(3):
         (photos / "cats" / f"{number}.pic").write_bytes(b"torn")
-    with pytest.raises(DataError, match=r"3 of 20 rows.*cats/0\.pic: no picture.*tolerate = 0\.15"):
+    said = r"3 of 20 rows.*cats/0\.pic, cats/1\.pic, .*no picture.*--tolerate 0\.15"
+    with pytest.raises(DataError, match=said):
         opened(photos)
     assert len(opened(photos, tolerate=0.15)) == 17
 

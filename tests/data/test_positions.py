@@ -93,7 +93,9 @@ def test_spans_become_labels_of_the_words_that_they_cover(tmp_path: Path) -> Non
     [
         ({"end": 99}, "0 to 99 ('per') lies outside the sample, which ends at 38"),
         ({"start": -1}, "lies outside"),
-        ({"start": 12, "end": 12}, "lies outside"),
+        ({"start": 12, "end": 12}, "is empty"),
+        ({"label": None}, "lacks its start, end or label"),
+        ({"end": None}, "lacks its start, end or label"),
         ({"start": 2}, "cuts through a unit"),
         ({"end": 8}, "cuts through a unit"),
         ({"start": 13, "end": 14}, "holds no unit"),

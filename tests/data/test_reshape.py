@@ -60,7 +60,7 @@ def opened(path: Path, text: str, columns: Columns | None = None, **task: Any) -
 
 def test_columns_side_by_side_become_one_list(tmp_path: Path) -> None:
     data = opened(tmp_path / "a.csv", WIDE)
-    assert data.fields == (Field("t0..t2", "list"),)
+    assert data.fields == (Field("t0..t2", "list", ("t0", "t1", "t2")),)
     assert data.target == "label"
     first, third = data.samples(np.array([0, 2]))
     assert first == {"t0..t2": [0.0, 1.0, 9.0]}
@@ -71,7 +71,7 @@ def test_columns_side_by_side_become_one_list(tmp_path: Path) -> None:
 
 def test_named_inputs_are_folded_alone(tmp_path: Path) -> None:
     data = opened(tmp_path / "a.csv", WIDE, Columns(inputs=("t1", "t2")))
-    assert data.fields == (Field("t1..t2", "list"),)
+    assert data.fields == (Field("t1..t2", "list", ("t1", "t2")),)
     assert "t0" in data.metadata(np.array([0]))
 
 
@@ -88,6 +88,33 @@ def test_a_wide_table_is_folded_again_to_be_predicted(tmp_path: Path) -> None:
     new.write_text("t0,t1,t2\n5,6,7\n")
     found = open_samples(str(new), data.fields, READERS["lists"], modality="lists")  # type: ignore[arg-type]
     assert found.samples(np.array([0])) == [{"t0..t2": [5.0, 6.0, 7.0]}]
+
+
+@pytest.mark.parametrize(
+    "cells", ["t2,t0,t1\n7,5,6\n", "t0,more,t1,note,t2\n5,99,6,x,7\n", "t2,t1,t0\n7,6,5\n"]
+)
+def test_folded_columns_are_found_by_their_names(tmp_path: Path, cells: str) -> None:
+    data = opened(tmp_path / "a.csv", WIDE)
+    new = tmp_path / "new.csv"
+    new.write_text(cells)
+    found = open_samples(str(new), data.fields, READERS["lists"], modality="lists")  # type: ignore[arg-type]
+    assert found.samples(np.array([0])) == [{"t0..t2": [5.0, 6.0, 7.0]}]
+    assert any("'more'" in n for n in found.notes) == ("more" in cells)
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        ("t0,t2\n5,7\n", "no column 't1', which was named as step 2 of the 3"),
+        ("t0,t1,t2\n5,six,7\n", "'t1', step 2 of the 3 of 't0..t2', holds"),
+    ],
+)
+def test_a_missing_step_is_named(tmp_path: Path, cells: str, said: str) -> None:
+    data = opened(tmp_path / "a.csv", WIDE)
+    new = tmp_path / "new.csv"
+    new.write_text(cells)
+    with pytest.raises(DataError, match=said):
+        open_samples(str(new), data.fields, READERS["lists"], modality="lists")  # type: ignore[arg-type]
 
 
 def test_rows_of_one_sample_become_lists(tmp_path: Path) -> None:
@@ -115,6 +142,24 @@ def test_a_sample_with_two_labels_is_set_aside_by_name(tmp_path: Path) -> None:
         ("1 rows", "'machine' is empty"),
     }
     assert data.names(np.arange(len(data))) == ["m0", "m1", "m3", "m4", "m5"]
+
+
+@pytest.mark.parametrize("part", ["split", "group", "sensitive"])
+def test_a_sample_in_two_parts_is_set_aside_by_name(tmp_path: Path, part: str) -> None:
+    lines = LONG.splitlines()
+    split = ["test" if line.startswith(("m1,", "m4,")) else "train" for line in lines[1:]]
+    split[2] = "test"  # m2 on its first day
+    told = "\n".join(
+        [f"{lines[0]},part", *(f"{a},{b}" for a, b in zip(lines[1:], split, strict=True))]
+    )
+    columns = Columns(
+        sample="machine", order="day", target="label",
+        **({part: ("part",)} if part == "sensitive" else {part: "part"}),  # type: ignore[arg-type]
+    )  # fmt: skip
+    data = opened(tmp_path / "a.csv", told, columns, tolerate=0.9)
+    assert [(a.name, a.reason) for a in data.set_aside] == [
+        ("machine m2", "its rows differ in 'part'")
+    ]
 
 
 def test_a_long_table_is_gathered_again_to_be_predicted(tmp_path: Path) -> None:

@@ -251,9 +251,23 @@ def test_jsonl(written, opened):
     assert len(made) == 8 and made.modality == "text"
 
 
+def test_jsonl_rows_of_another_type_are_set_aside_by_their_line(written, opened):
+    lines = [f'{{"text": "a b {i}", "label": "{"xy"[i % 2]}", "w": {i}}}' for i in range(30)]
+    lines[4] = '{"text": ["a", "b"], "label": "x", "w": 4}'
+    lines[9] = '{"text": "a b 9", "label": '
+    lines[12] = '{"text": "a b 12", "label": "x", "w": "many"}'
+    lines[20] = "17"
+    made = opened(written("r.jsonl", "\n".join(lines)), tolerate=0.2)
+    assert len(made) == 26
+    told = {a.name: a.reason for a in made.set_aside}
+    assert set(told) == {"line 5", "line 10", "line 13", "line 21"}
+    assert told["line 5"] == "'text' holds a list of text, in most other rows a text"
+    assert "no JSON" in told["line 10"] and "no object, but 17" in told["line 21"]
+
+
 def test_equal_rows_with_different_labels_are_noted(written, opened):
     made = opened(written("r.csv", REVIEWS + "a good film 0,neg\n"))
-    assert any("1 groups of equal rows" in n and "row 1 and row 21" in n for n in made.notes)
+    assert any("1 group of equal rows" in n and "row 1 and row 21" in n for n in made.notes)
 
 
 def test_many_batches(written, opened):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +18,7 @@ from headstart.engine.loop import Training, train
 from headstart.engine.streams import Part
 from headstart.errors import ContractError
 from headstart.strategies import fine_tune, from_scratch
+from tests import forks
 from tests.engine import small
 
 SETTINGS = fine_tune.Settings(
@@ -137,7 +136,6 @@ def test_a_solved_phase_is_handed_to_the_solver() -> None:
 
 
 KILLED = """
-import sys
 from pathlib import Path
 from headstart.engine import loop
 loop.SAVE_SECONDS = 0.0
@@ -145,8 +143,8 @@ import torch
 from tests.engine import small
 from tests.engine.test_loop import run
 network = small.network(dropout=0.3)
-run(network, Path(sys.argv[1]))
-torch.save(network.state_dict(), Path(sys.argv[1]) / "done.pt")
+run(network, Path.cwd())
+torch.save(network.state_dict(), Path.cwd() / "done.pt")
 """
 
 
@@ -162,11 +160,11 @@ torch.save(network.state_dict(), Path(sys.argv[1]) / "done.pt")
 )
 def test_killed_anywhere_it_resumes_to_equal_weights(tmp_path: Path, fault: str) -> None:
     environment = {**os.environ, "HEADSTART_FAULT": fault}
-    command = [sys.executable, "-c", KILLED, str(tmp_path)]
-    first = subprocess.run(command, env=environment, cwd=Path(__file__).parents[2], check=False)
-    assert first.returncode == -9
+    first = forks.run(forks.code, KILLED, tmp_path, environment)
+    assert first.code == -9, first.output
     environment.pop("HEADSTART_FAULT")
-    subprocess.run(command, env=environment, cwd=Path(__file__).parents[2], check=True)
+    second = forks.run(forks.code, KILLED, tmp_path, environment)
+    assert second.code == 0, second.output
     undisturbed = small.network(dropout=0.3)
     run(undisturbed)
     resumed = torch.load(tmp_path / "done.pt", weights_only=True)

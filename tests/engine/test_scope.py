@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.covariance import LedoitWolf
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
@@ -59,6 +60,19 @@ def test_mahalanobis_has_the_distance_of_its_covariance() -> None:
     at, near, far = detector(np.stack([middle, along, across]))
     assert at == pytest.approx(0, abs=0.05)
     assert far > 5 * near
+
+
+@pytest.mark.parametrize("width", [20, 149, 150, 400])
+def test_mahalanobis_is_that_of_scikit_learn_however_wide_the_rows(width: int) -> None:
+    rng = np.random.default_rng(width)
+    wide = (rng.normal(size=(len(LABELS), 8)) @ rng.normal(size=(8, width))).astype(np.float32)
+    wide += rng.normal(size=wide.shape).astype(np.float32)
+    means = np.stack([wide[c == LABELS].mean(axis=0) for c in range(3)])
+    known = LedoitWolf(assume_centered=True).fit(wide - means[LABELS])
+    asked = rng.normal(size=(7, width)).astype(np.float32)
+    away = [known.mahalanobis(asked - mean) for mean in means]
+    said = scope.by_distance("mahalanobis", wide, LABELS, 0)(asked)
+    assert np.allclose(said, np.sqrt(np.min(away, axis=0)), rtol=1e-3)
 
 
 def test_energy_and_probability_are_their_formulas() -> None:

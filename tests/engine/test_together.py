@@ -5,11 +5,12 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from headstart.core import machine
 from headstart.core.head import Dropout
@@ -74,6 +75,16 @@ def trainings(count: int) -> tuple[list[torch.nn.Module], list[together.Task]]:
         return train
 
     return networks, [task(number) for number in range(count)]
+
+
+@pytest.fixture(autouse=True)
+def two_threads() -> Iterator[None]:
+    """There is something to put back: elsewhere tests have one thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    with threadpool_limits(2):
+        yield
+    torch.set_num_threads(before)
 
 
 def test_the_bits_are_those_of_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:

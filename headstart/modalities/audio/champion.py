@@ -24,8 +24,12 @@ BANDS = 40
 HOP, LENGTH = 0.010, 0.025  # seconds
 LONGEST = 30.0  # seconds from the middle
 MOST_RATE = 32_000
-DECADES = 6.0  # below the loudest cell
-_STRENGTHS = (0.001, 0.01, 0.1, 1.0)
+DECADES = 6.0
+"""Below the loudest cell. With one of four speakers of digits held out after another (training rows alone,
+`benchmarks.constants`) 3 to 5 are right on 3 to 5 points more, within the error (3 to 7); 2 on 4 fewer."""
+_STRENGTHS = (0.001, 0.01, 0.1)
+"""Folds that share speakers always ask for the weakest penalty; on speakers held out (as above), 1 has a log
+loss of 1.97, 0.1 one of 1.52 and 0.01 one of 1.32; 1.5 ± 1.0 points fewer are right with 1 than with 0.1."""
 _PENALTIES = tuple(np.logspace(-1, 5, 13))
 _KEPT = 20_000  # sounds whose statistics are kept between fits, 2 KB each
 

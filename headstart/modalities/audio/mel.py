@@ -98,7 +98,9 @@ def frames(samples: np.ndarray, length: int, hop: int) -> np.ndarray:
 def power(pieces: np.ndarray, window: np.ndarray, size: int) -> np.ndarray:
     """Power spectra of frames: (n, length) -> (n, size // 2 + 1) float32."""
     spectrum = fft.rfft(pieces * window, size, axis=1)
-    return spectrum.real**2 + spectrum.imag**2
+    made = spectrum.real**2
+    made += spectrum.imag**2
+    return made  # type: ignore[no-any-return]
 
 
 def energies(
@@ -115,17 +117,24 @@ def energies(
     Returns:
         (bands, cells) float32, power.
     """
-    length = max(16, round(0.025 * rate))
-    many = max(1, int(np.ceil(seconds / cells / 0.015)))
-    starts = (np.arange(cells * many) * (seconds * rate / (cells * many))).astype(int)
+    length, starts, many = _layout(rate, cells, seconds)
     padded = np.zeros(int(starts[-1]) + 2 * length, np.float32)
     lead = length // 2  # a frame is centred on its start
     taken = samples[: len(padded) - lead]
     padded[lead : lead + len(taken)] = taken
     pieces = np.lib.stride_tricks.sliding_window_view(padded, length)[starts]
     size = fft.next_fast_len(2 * length, real=True)
-    made = bank(rate, size, bands) @ power(pieces, hann(length), size).T
-    return made.reshape(bands, cells, many).mean(axis=2)
+    spectra = power(pieces, hann(length), size).reshape(cells, many, -1)
+    return bank(rate, size, bands) @ spectra.mean(axis=1).T  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=16)
+def _layout(rate: int, cells: int, seconds: float) -> tuple[int, np.ndarray, int]:
+    """Samples of a frame, where the frames start, and how many of them a cell has."""
+    many = max(1, int(np.ceil(seconds / cells / 0.015)))
+    starts = (np.arange(cells * many) * (seconds * rate / (cells * many))).astype(int)
+    starts.setflags(write=False)
+    return max(16, round(0.025 * rate)), starts, many
 
 
 def fast_size(length: int) -> int:

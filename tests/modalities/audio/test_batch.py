@@ -194,6 +194,19 @@ def test_any_sound_gives_finite_inputs_of_one_shape(
         assert np.isfinite(cells).all()
 
 
+def test_a_picture_keeps_the_decades_that_it_was_fitted_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made, data = fitted(), sample(encoded(tune(0.2)))  # silence around it lies at the lowest level
+    monkeypatch.setattr(batch, "DECADES", 7.0)
+    again = batch.restore(made.state())
+    np.testing.assert_array_equal(again(data)["cells"], made(data)["cells"])
+    assert again.digest == made.digest != fitted().digest
+    before = {k: v for k, v in made.state().items() if k != "decades"}
+    lowest = batch.restore(before).levels(tune(0.2)).min()  # type: ignore[attr-defined]
+    assert lowest == -3.0
+
+
 _MADE: list[batch.Pictures] = []
 
 

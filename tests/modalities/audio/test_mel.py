@@ -57,6 +57,19 @@ def test_what_follows_a_short_sound_is_silence() -> None:
     )
 
 
+def test_a_cell_is_the_mean_of_the_energies_of_its_frames() -> None:
+    samples, length = tune(0.6), round(0.025 * RATE)
+    size = 2 * length
+    found = mel.energies(samples, RATE, bands=16, cells=20, seconds=0.6)
+    padded = np.concatenate([np.zeros(length // 2), samples, np.zeros(length)])
+    starts = (np.arange(40) * (0.6 * RATE / 40)).astype(int)  # two of 15 ms a cell
+    pieces = np.stack([padded[s : s + length] for s in starts]) * mel.hann(length)
+    energy = np.abs(np.fft.rfft(pieces, size)) ** 2 @ mel.filters(RATE, size, 16)
+    np.testing.assert_allclose(
+        found, energy.reshape(20, 2, 16).mean(axis=1).T, rtol=1e-4, atol=1e-5
+    )
+
+
 def test_gain_plays_no_part_and_silence_is_lowest() -> None:
     energy = mel.energies(tune(), RATE, bands=16, cells=12, seconds=0.6)
     np.testing.assert_allclose(mel.levels(energy), mel.levels(energy * 100), atol=1e-5)

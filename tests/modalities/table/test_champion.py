@@ -43,6 +43,13 @@ def test_a_class_with_one_row_does_not_break_the_search() -> None:
     assert predict(ROWS[80:]).shape == (40, 3)
 
 
+@pytest.mark.parametrize("model", champion.CHAMPIONS, ids=lambda m: m.name)
+def test_settings_are_chosen_though_a_class_has_one_row(model) -> None:  # type: ignore[no-untyped-def]
+    targets = np.zeros(80, int)
+    targets[0], targets[1:40] = 2, 1
+    assert model.fit(ROWS[:80], FIELDS, targets, outcome="classify", seed=0).settings
+
+
 def test_a_class_with_one_row_does_not_break_early_stopping() -> None:
     rows = [ROWS[i % len(ROWS)] for i in range(_simple.FEW_ROWS + 20)]
     targets = np.arange(len(rows)) % 2

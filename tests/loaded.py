@@ -1,0 +1,16 @@
+"""What most commands import: `tests.forks` loads it once, for all that it forks."""
+
+from headstart import api
+from headstart.core import plugins
+from headstart.report import page
+
+_PARTS = ("read", "batch", "backbones", "champion", "show")
+
+for _name in plugins.names("modality"):
+    for _part in _PARTS:
+        getattr(plugins.Modality(_name), _part)
+for _kind in ("provider", "strategy", "head", "evidence"):
+    for _name in plugins.names(_kind):
+        plugins.load(_kind, _name)
+__import__("torch._dynamo")  # torch loads it when operations are counted
+__all__ = ["api", "page"]
