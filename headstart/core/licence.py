@@ -5,7 +5,7 @@ be used commercially, may it be shared, may it be modified, each with the link t
 no legal advice: they read the strictest common meaning, and an unknown licence grants nothing.
 
 How far the terms of data reach the weights that learned from them is not settled in law. So data never
-forbid by themselves here: their "no" becomes "unsettled", to be judged by a person.
+decide by themselves here: their "no" and "unknown" become "unsettled", to be judged by a person.
 """
 
 from __future__ import annotations
@@ -318,8 +318,8 @@ def _of_link(use: str, link: Link, found: Terms) -> str:
     if use == "share" and link.kind != "data" and not link.carried:
         return "yes"  # nobody passes it on; each user fetches it under its own terms
     given = found.answer(use, link.changed or link.kind == "data")
-    if link.kind == "data":
-        return "unsettled" if given == "no" else given
+    if link.kind == "data" and given in ("no", UNKNOWN):
+        return "unsettled"
     return given
 
 
@@ -338,9 +338,12 @@ def _reason(use: str, link: Link, given: str) -> str:
     if given == "no":
         return f"{whose} forbid{'' if link.kind == 'weights' else 's'} {asked}"
     if given == "unsettled":
+        no = terms(link.licence).answer(use, True) == "no"
+        said_so = (
+            f"forbid {asked} of themselves" if no else "came without terms that anybody stated"
+        )
         return (
-            f"{whose} forbid {asked} of themselves; whether that reaches what learned from them is "
-            "not settled in law"
+            f"{whose} {said_so}; whether that reaches what learned from them is not settled in law"
         )
     return (
         f"{whose} allow{'' if link.kind in ('weights', 'data') else 's'} {asked} under conditions"
@@ -359,3 +362,40 @@ def _conflict(links: Sequence[Link], paths: Mapping[str, tuple[str, ...]]) -> An
             )
             return Answer("share", "no", (*paths[one.what], other.what), why)
     return None
+
+
+def of_source(source: Mapping[str, Any], *, changed: bool) -> list[Link]:
+    """A source, the data that it learned from and the sources that it was made of, as links.
+
+    Args:
+        source: a `headstart.core.source.Source`, or one of its `parents`, as plain values.
+        changed: whether the product carries these weights, changed.
+    """
+    facts = {k: said(source.get(k)) for k in ("name", "uri", "revision", "sha256", "trained_on")}
+    name = f"weights {facts['name']}"
+    data = Link(
+        f"data of {facts['name']}",
+        "data",
+        said(source.get("data_licence")),
+        origin=facts["trained_on"],
+    )
+    above = [
+        link
+        for parent in source.get("parents") or ()
+        for link in of_source(parent, changed=changed)
+    ]
+    firsts = [f"weights {said(parent.get('name'))}" for parent in source.get("parents") or ()]
+    weights = Link(
+        name,
+        "weights",
+        said(source.get("licence")),
+        origin=facts["uri"],
+        revision=facts["revision"],
+        digest=facts["sha256"],
+        trained_on=facts["trained_on"],
+        parents=(data.what, *firsts),
+        changed=changed,
+        carried=changed,
+    )
+    made = {link.what: link for link in (*above, data)}
+    return [weights, *(link for what, link in made.items() if what != name)]

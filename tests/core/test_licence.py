@@ -46,7 +46,7 @@ PLANTED = [
     ("weights without licence, shipped", pack(tuned("")), (NOT_SAID,) * 3, "base"),
     ("licence called other", pack(tuned("other")), (NOT_SAID,) * 3, "base"),
     ("licence nobody knows", pack(tuned("Acme-Model-Terms-7")), (NOT_SAID,) * 3, "base"),
-    ("data without licence", pack(base("MIT"), data("unknown")), (NOT_SAID,) * 3, "photos"),
+    ("data without licence", pack(base("MIT"), data("unknown")), (OPEN,) * 3, "photos"),
     ("non-commercial data", pack(base("MIT"), data("CC-BY-NC-4.0")), (OPEN, IF, IF), "photos"),
     ("data for research", pack(tuned("MIT"), data("research-only")), (OPEN, OPEN, IF), "photos"),
     ("share-alike data", pack(tuned("MIT"), Link("texts", "data", "CC-BY-SA-4.0")), (IF, IF, IF), ""),
