@@ -331,23 +331,16 @@ _ASKED = {
 
 
 def _reason(use: str, link: Link, given: str) -> str:
-    whose = f"{link.kind} '{link.what}' ({link.licence})"
-    asked = _ASKED[use]
-    if given == UNKNOWN:
-        return f"nobody says under which terms {asked} of {whose} is allowed; that grants nothing"
-    if given == "no":
-        return f"{whose} forbid{'' if link.kind == 'weights' else 's'} {asked}"
+    asked, silent = _ASKED[use], terms(link.licence).answer(use, True) == UNKNOWN
+    under = f"'{link.what}' is under {link.licence}, which"
+    if silent:
+        under = f"nobody says under which terms '{link.what}' may be used"
     if given == "unsettled":
-        no = terms(link.licence).answer(use, True) == "no"
-        said_so = (
-            f"forbid {asked} of themselves" if no else "came without terms that anybody stated"
-        )
-        return (
-            f"{whose} {said_so}; whether that reaches what learned from them is not settled in law"
-        )
-    return (
-        f"{whose} allow{'' if link.kind in ('weights', 'data') else 's'} {asked} under conditions"
-    )
+        forbids = under if silent else f"{under} forbids {asked}"
+        return f"{forbids}; whether that reaches what learned from it is not settled in law"
+    if given == UNKNOWN:
+        return f"{under}; that grants nothing"
+    return f"{under} {'forbids' if given == 'no' else 'sets conditions for'} {asked}"
 
 
 def _conflict(links: Sequence[Link], paths: Mapping[str, tuple[str, ...]]) -> Answer | None:
