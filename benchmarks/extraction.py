@@ -194,7 +194,18 @@ def mobilenet() -> tuple[Loaded, Any]:
         "crop_pct": 0.875,
     }
     source = Source(
-        "file:mobilenet", "mobilenet", "mobilenetv2", "1", "0", "Apache-2.0", "", "", 0, settings
+        "file:mobilenet",
+        "mobilenet",
+        "mobilenetv2",
+        "1",
+        "0",
+        "Apache-2.0",
+        "",
+        "",
+        (),
+        "",
+        0,
+        settings,
     )
     return Loaded(source, net, {"library": "timm", "architecture": "mobilenetv2_100"}, None), net
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from headstart import arms, baseline, job, scope, select
 from headstart.arms import Features, Fitted
-from headstart.core import digest, plugins
+from headstart.core import digest, licence, plugins
 from headstart.core.dataset import SetAside
 from headstart.core.evidence import Arm, Case, Finding, serves
 from headstart.core.plan import Plan
@@ -140,7 +140,7 @@ def shipped(made: Job, transfer: Fitted, strategy: str, run_id: str) -> PackPart
             **({"form": dict(made.dataset.form)} if made.dataset.form else {}),
         },
         card=_card(made),
-        licences=tuple(licences(made)),
+        licences=tuple(licences(made, changed=not whole)),
         probe=Probe(
             tuple(d.hex() for d in made.dataset.digests(probe)), transfer.predict(probe)[0]
         ),
@@ -183,15 +183,22 @@ def _card(made: Job) -> dict[str, Any]:
     }
 
 
-def licences(made: Job) -> list[dict[str, str]]:
-    """The chain: weights, what they learned from, the person's data, this code."""
-    source = made.loaded.source
-    place = made.plan.task.data or "arrays in memory"
-    return [
-        {"what": f"weights {source.name}", "licence": source.licence, "origin": source.uri},
-        {"what": "data of the task", "licence": "unknown", "origin": Path(place).name},
-        {"what": "headstart", "licence": "Apache-2.0", "origin": f"version {__version__}"},
-    ]
+def licences(made: Job, *, changed: bool) -> list[dict[str, Any]]:
+    """The chain of the model: weights, what they learned from, the person's data, this code.
+
+    Args:
+        changed: whether the model carries the source's weights, changed.
+    """
+    source = licence.of_source(dataclasses.asdict(made.loaded.source), changed=changed)
+    place = Path(made.plan.task.data).name or "arrays in memory"
+    told = made.plan.task.card.data_licence
+    data = licence.Link("data of the task", "data", told, origin=place)
+    code = licence.Link(
+        "headstart", "code", "Apache-2.0", origin=f"version {__version__}", carried=False
+    )
+    parents = (source[0].what, data.what, code.what)
+    model = licence.Link("the model", "adapter", "own", origin="this run", parents=parents)
+    return [dataclasses.asdict(link) for link in (model, *source, data, code)]
 
 
 @dataclass(frozen=True)
@@ -387,7 +394,7 @@ def _count(
         seconds_verdict=time.perf_counter() - made.began,
         peak_bytes=_peak(),
         energy_watts=WATTS,
-        licences=licences(made),
+        licences=licences(made, changed=not strategy_is_solved(made, model.transfer)),
         openings=made.seal.openings(),
         train_rows=len(made.train),
         pretrained=made.loaded.rebuild is not None,

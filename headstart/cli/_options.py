@@ -43,6 +43,7 @@ PLACES = {  # option -> its place in the plan
     "decision": "task.card.decision",
     "required": "task.card.required",
     "owner": "task.card.owner",
+    "data_licence": "task.card.data_licence",
     "profile": "engine.profile",
     "store": "engine.store",
     "cap_gb": "engine.cap_gb",
@@ -193,6 +194,12 @@ Required = Annotated[
     float | None, _option("--required", "The score that the decision needs.", CARD, "SCORE")
 ]
 Owner = Annotated[str | None, _option("--owner", "Who answers for the model.", CARD, "TEXT")]
+DataLicence = Annotated[
+    str | None,
+    _option(
+        "--data-licence", "Licence of the data by its SPDX name; own, if it is yours.", CARD, "NAME"
+    ),
+]
 Profile = Annotated[
     str | None, _option("--profile", "exact, or fast (differs by percents).", WORK, "NAME")
 ]

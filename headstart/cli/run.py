@@ -55,6 +55,7 @@ def verb(
     decision: o.Decision = None,
     required: o.Required = None,
     owner: o.Owner = None,
+    data_licence: o.DataLicence = None,
     profile: o.Profile = None,
     seed: o.Seed = None,
     seeds: o.Seeds = None,

@@ -24,6 +24,9 @@ class Source:
         sha256: digest of the tensors (`headstart.core.digest.tensors`), hexadecimal.
         licence: SPDX name where there is one.
         trained_on: data and labels it learned from.
+        data_licence: licence of that data: SPDX name or expression where there is one.
+        parents: sources that it was made of: mappings with name, uri, revision, sha256, licence, trained_on
+            and data_licence.
         paper: arXiv id or DOI.
         parameters: count.
         preprocessing: sealed settings that the modality's `batch.make` reads.
@@ -36,6 +39,8 @@ class Source:
     sha256: str
     licence: str
     trained_on: str
+    data_licence: str
+    parents: tuple[Mapping[str, str], ...]
     paper: str
     parameters: int
     preprocessing: Mapping[str, Any]

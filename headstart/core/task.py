@@ -53,13 +53,18 @@ class Ahead:
 
 @dataclass(frozen=True)
 class TaskCard:
-    """Why the run is made; printed in the report, compared between runs."""
+    """Why the run is made; printed in the report, compared between runs.
+
+    Attributes:
+        data_licence: of the data, by its SPDX name; "own" for the person's own; "": nobody says.
+    """
 
     question: str = ""
     decision: str = ""
     required: float | None = None
     assumptions: tuple[str, ...] = ()
     owner: str = ""
+    data_licence: str = ""
 
 
 @dataclass(frozen=True)

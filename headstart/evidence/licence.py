@@ -1,42 +1,57 @@
-"""The licence chain: under which terms came what the model was made of.
+"""The licence chain: what the model was made of, and what that allows.
 
-Read from `case.facts["licences"]`: a list of mappings with `what` (weights, data, code), `licence` (an
-SPDX name, or the words of its origin) and `origin` (where that is said). What nobody stated is printed as
-unknown and listed as missing: an unknown licence grants nothing. No measure is made; a person judges.
+Read from `case.facts["licences"]`: the links of `headstart.core.licence`, as plain values, the model first.
+What nobody stated is printed as unknown and listed as missing: an unknown licence grants nothing. No measure
+is made; a person judges.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from headstart.core.evidence import Case, Exhibit, Finding
+from headstart.core.licence import Answer, Link, answers
+from headstart.core.source import UNKNOWN
 
 NEEDS = ("licences",)
 OUTCOMES = ("any",)
 
-_UNSAID = frozenset({"", "unknown", "none", "nan", "n/a", "other", "noassertion", "null", "?"})
+_ASKED = {
+    "commercial": "May it be used commercially?",
+    "share": "May it be shared?",
+    "modify": "May it be changed?",
+}
+_TOLD = {
+    "yes": "yes",
+    "conditions": "yes, with conditions",
+    "unsettled": "not settled",
+    UNKNOWN: "unknown",
+    "no": "no",
+}
 
 
 def check(case: Case) -> Finding:
-    """Lists every link of the chain, unknown ones first."""
-    links = case.facts.get("licences") or ()
+    """The three answers with the path that decides, and every link, unknown ones first."""
+    links = [Link(**link) for link in case.facts.get("licences") or ()]
     if not links:
         return Finding("licence", missing=(("licence chain", "the run recorded no licences"),))
-    rows, missing = [], []
-    for link in links:
-        what, licence, origin = (_said(link, key) for key in ("what", "licence", "origin"))
-        if licence == "unknown":
-            missing.append((f"licence of {what}", f"not stated by its origin ({origin})"))
-        rows.append([what, licence, origin])
-    rows.sort(key=lambda row: row[1] != "unknown")
-    table = {"columns": ["what", "licence", "origin"], "rows": rows}
-    return Finding(
-        "licence", (), (Exhibit("licences", "table", "Licence chain", table),), tuple(missing)
+    columns = ["question", "answer", "decided by", "why", "what has to be done"]
+    said = {"columns": columns, "rows": [_answered(a) for a in answers(links)]}
+    rows = sorted(
+        ([link.what, link.kind, link.licence, link.origin] for link in links),
+        key=lambda row: row[2] != UNKNOWN,
     )
+    table = {"columns": ["what", "kind", "licence", "origin"], "rows": rows}
+    missing = tuple(
+        (f"licence of {link.what}", f"not stated by its origin ({link.origin})")
+        for link in links
+        if link.licence == UNKNOWN
+    )
+    exhibits = (
+        Exhibit("licence_answers", "table", "What its licences allow", said),
+        Exhibit("licences", "table", "Licence chain", table),
+    )
+    return Finding("licence", (), exhibits, missing)
 
 
-def _said(link: Mapping[str, Any], key: str) -> str:
-    """The text of one field; "unknown" where nothing is said."""
-    text = str(link.get(key) if link.get(key) is not None else "").strip()
-    return "unknown" if text.lower() in _UNSAID else text
+def _answered(one: Answer) -> list[str]:
+    decides = " > ".join(one.path)
+    return [_ASKED[one.use], _TOLD[one.answer], decides, one.why, "; ".join(one.conditions)]

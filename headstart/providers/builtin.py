@@ -20,6 +20,8 @@ from headstart.core import plugins
 from headstart.core.source import Loaded, Source
 from headstart.errors import MissingExtra, SourceError
 
+FACTS = ("licence", "trained_on", "data_licence", "paper", "revision")
+
 
 def open(
     reference: str,
@@ -45,7 +47,7 @@ def open(
     path = _shipped(place) if kind == "weights" else _package(place)
     provider = plugins.load("provider", str(entry["opens"]))
     loaded: Loaded = provider.open(str(path), settings, offline=True, entry=entry)
-    facts = {k: str(entry[k]) for k in ("licence", "trained_on", "paper", "revision")}
+    facts = {k: str(entry[k]) for k in FACTS}
     source = dataclasses.replace(loaded.source, uri=entry["uri"], name=entry["name"], **facts)
     return dataclasses.replace(loaded, source=source)
 
@@ -77,6 +79,8 @@ def _formula(entry: Mapping[str, Any], recipe: str, settings: Mapping[str, str])
         sha256=str(entry["sha256"]),
         licence=str(entry["licence"]),
         trained_on=str(entry["trained_on"]),
+        data_licence=str(entry["data_licence"]),
+        parents=(),
         paper=str(entry["paper"]),
         parameters=0,
         preprocessing=preprocessing,

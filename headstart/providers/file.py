@@ -7,8 +7,8 @@ The architecture is one of timm's, or one that the modality builds itself from w
 
 The JSON document beside `x.safetensors` is `x.json`; it may hold `architecture`, `arguments`,
 `num_classes`, `input_size`, `mean`, `std` (or `input_mean`, `input_std`), `interpolation`, `crop_pct`,
-`licence`, `trained_on`, `paper`, `revision`, and `sha256` of the file, which is then checked.
-Settings in the URI win.
+`licence`, `trained_on`, `data_licence`, `parents`, `paper`, `revision`, and `sha256` of the file, which is
+then checked. Settings in the URI win.
 """
 
 from __future__ import annotations
@@ -211,8 +211,10 @@ def _config(card: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
-def _facts(card: Mapping[str, Any]) -> dict[str, str]:
-    made = {k: str(card.get(k, UNKNOWN)) for k in ("licence", "revision", "trained_on", "paper")}
+def _facts(card: Mapping[str, Any]) -> dict[str, Any]:
+    said = ("licence", "revision", "trained_on", "data_licence", "paper")
+    made: dict[str, Any] = {k: str(card.get(k, UNKNOWN)) for k in said}
+    made["parents"] = tuple(card.get("parents", ()))
     if made["trained_on"] == UNKNOWN and "source" in card:
         made["trained_on"] = f"{UNKNOWN}; weights from {card['source']}"
     return made

@@ -25,7 +25,6 @@ for _name in ("HF_HUB_DISABLE_TELEMETRY", "DISABLE_TELEMETRY", "DISABLE_SAFETENS
     os.environ.setdefault(_name, "1")  # read by the libraries when they are imported
 
 import torch
-import yaml
 from huggingface_hub import errors as hub
 from huggingface_hub import snapshot_download
 from safetensors import SafetensorError, safe_open
@@ -38,6 +37,7 @@ from transformers.utils import logging
 from headstart.core import digest
 from headstart.core.source import UNKNOWN, Loaded, Source
 from headstart.errors import OfflineError, PlanError, SourceError, nearest
+from headstart.providers import _cards as cards
 
 SETTINGS = ("max_length", "normalise", "pooling", "revision", "seconds")
 WANTED = ["*.json", "*.txt", "*.model", "*.safetensors", "README.md"]
@@ -74,7 +74,6 @@ _POOLINGS = {
     "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len",
     "pooling_mode_lasttoken": "last",
 }
-_SPDX = {"apache-2.0": "Apache-2.0", "mit": "MIT", "bsd-3-clause": "BSD-3-Clause"}
 
 
 def open(
@@ -105,7 +104,7 @@ def open(
     _check_weights(folder, str(entry.get("sha256", "")))
     config = _config(folder)
     module = _load(folder, config)
-    card = _card(folder)
+    card = cards.read(folder)
     source = Source(
         uri=str(entry.get("uri", f"hf:{reference}")),
         name=str(
@@ -116,6 +115,8 @@ def open(
         sha256=digest.tensors(module.state_dict().items()),
         licence=str(entry.get("licence", card["licence"])),
         trained_on=str(entry.get("trained_on", card["trained_on"])),
+        data_licence=str(entry.get("data_licence", UNKNOWN)),
+        parents=(),
         paper=str(entry.get("paper", card["paper"])),
         parameters=sum(p.numel() for p in module.parameters()),
         preprocessing=_preprocessing(folder, config, settings),
@@ -474,25 +475,3 @@ def _json(path: Path) -> Any:
         return json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
-
-
-def _card(folder: Path) -> dict[str, str]:
-    """Licence, training data and paper by the front matter of README.md; what is not said is unknown."""
-    said = {"licence": UNKNOWN, "trained_on": UNKNOWN, "paper": UNKNOWN}
-    try:
-        text = (folder / "README.md").read_text("utf-8")
-        front = yaml.safe_load(text.split("---")[1]) if text.startswith("---") else {}
-    except (OSError, ValueError, IndexError, yaml.YAMLError):
-        return said
-    if not isinstance(front, dict):
-        return said
-    licence = front.get("license_name") or front.get("license")
-    if isinstance(licence, str):
-        said["licence"] = _SPDX.get(licence, licence)
-    data = front.get("datasets")
-    if data:
-        said["trained_on"] = ", ".join(map(str, data)) if isinstance(data, list) else str(data)
-    papers = [str(t)[6:] for t in front.get("tags") or [] if str(t).startswith("arxiv:")]
-    if papers:
-        said["paper"] = f"arXiv:{papers[0]}"
-    return said

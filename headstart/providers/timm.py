@@ -143,7 +143,7 @@ def rebuilder(architecture: str, arguments: Mapping[str, Any]) -> Callable[[int]
 def document(
     uri: str,
     module: nn.Module,
-    facts: Mapping[str, str],
+    facts: Mapping[str, Any],
     preprocessing: Mapping[str, Any],
     rebuild: Callable[[int], nn.Module],
 ) -> Loaded:
@@ -156,6 +156,8 @@ def document(
         sha256=digest.tensors(module.state_dict().items()),
         licence=str(facts.get("licence", UNKNOWN)),
         trained_on=str(facts.get("trained_on", UNKNOWN)),
+        data_licence=str(facts.get("data_licence", UNKNOWN)),
+        parents=tuple(facts.get("parents", ())),
         paper=str(facts.get("paper", UNKNOWN)),
         parameters=sum(p.numel() for p in module.parameters()),
         preprocessing=preprocessing,

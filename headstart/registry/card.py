@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from headstart.core.licence import Link, answers
+
 
 def text(values: Mapping[str, Any]) -> str:
     """Markdown from the plain values of a pack; their text is escaped, so that it stays text."""
@@ -25,7 +27,7 @@ def text(values: Mapping[str, Any]) -> str:
             }
         ),
         "## Licences",
-        _rows(values["licences"]) or "None is recorded.",
+        _licences(values["licences"]),
         "## How it was made",
         _table({"outcome": values["outcome"], **values["recipe"]}),
         f"Written by headstart {values['headstart']}. Every file is checked against `pack.json` when "
@@ -50,10 +52,24 @@ def _table(values: Mapping[str, Any]) -> str:
     return "\n".join(["| | |", "|---|---|", *rows])
 
 
-def _rows(rows: Sequence[Mapping[str, Any]]) -> str:
-    return "\n".join(
-        f"- {'; '.join(f'{_line(k)}: {_line(v)}' for k, v in row.items())}" for row in rows
-    )
+def _licences(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What the model was made of, and what that allows. Unknown terms allow nothing."""
+    if not rows:
+        return "None is recorded."
+    links = [Link(**{**row, "parents": tuple(row.get("parents", ()))}) for row in rows]
+    made = [
+        f"- {_line(k.what)} ({k.kind}): {_line(k.licence)}; origin: {_line(k.origin)}"
+        for k in links
+    ]
+    for one in answers(links):
+        told = [
+            f"may it be put to {one.use} use"
+            if one.use == "commercial"
+            else f"may one {one.use} it"
+        ]
+        told += [one.answer, *([_line(one.why)] if one.why else []), *map(_line, one.conditions)]
+        made.append(f"- {told[0].capitalize()}? {'; '.join(told[1:])}")
+    return "\n".join(made)
 
 
 def _line(value: Any) -> str:

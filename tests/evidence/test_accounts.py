@@ -108,10 +108,15 @@ def test_what_was_not_recorded_is_listed() -> None:
 
 
 def test_an_unknown_licence_is_said_and_a_known_chain_passes() -> None:
-    weights = {"what": "weights", "licence": "Apache-2.0", "origin": "hub"}
-    data = {"what": "training data", "licence": None, "origin": "hub"}
-    planted = licence.check(costed(licences=[weights, data]))
+    model = {"what": "the model", "kind": "adapter", "licence": "own"}
+    weights = {"what": "weights", "kind": "weights", "licence": "CC-BY-NC-4.0", "origin": "hub"}
+    data = {"what": "training data", "kind": "data", "licence": None, "origin": "hub"}
+    planted = licence.check(costed(licences=[model, weights, data]))
     assert planted.missing == (("licence of training data", "not stated by its origin (hub)"),)
-    assert planted.exhibits[0].data["rows"][0] == ["training data", "unknown", "hub"]
-    assert not licence.check(costed(licences=[weights])).missing
+    said, chain = planted.exhibits
+    assert chain.data["rows"][0] == ["training data", "data", "unknown", "hub"]
+    answered = {row[0]: row[1:3] for row in said.data["rows"]}
+    assert answered["May it be used commercially?"] == ["no", "the model > weights"]
+    assert answered["May it be changed?"] == ["not settled", "the model > training data"]
+    assert not licence.check(costed(licences=[model, weights])).missing
     assert licence.check(costed()).missing

@@ -23,7 +23,7 @@ FACTS = {
     "seconds_verdict": 9.0,
     "peak_bytes": 2**30,
     "energy_watts": 30.0,
-    "licences": [{"what": "weights", "licence": "Apache-2.0", "origin": "hub"}],
+    "licences": [{"what": "weights", "kind": "weights", "licence": "Apache-2.0", "origin": "hub"}],
 }
 
 

@@ -39,7 +39,10 @@ def make(seed: int = 0, **changes) -> PackParts:
         fields=(Field("picture", "path"),),
         recipe={"strategy": "linear_probe", "cut": 4, "executor": "eager 2.15", "profile": "exact"},
         card={"title": "Cats | <dogs>", "intended_use": "sorting", "limits": ["no birds"]},
-        licences=({"what": "base", "licence": "MIT"}, {"what": "data", "licence": "unknown"}),
+        licences=(
+            {"what": "base", "kind": "weights", "licence": "MIT"},
+            {"what": "data", "kind": "data", "licence": "unknown"},
+        ),
         probe=Probe(("00", "01", "02", "03"), np.zeros((4, 2))),
         tensors={
             "heads.main.weight": torch.randn(2, 3, generator=generator),
@@ -90,7 +93,8 @@ def test_the_card_is_for_people(folder: Path):
     assert r"# Cats \| \<dogs\>" in text
     assert "## Intended use" in text
     assert "- no birds" in text
-    assert "licence: MIT" in text
+    assert "- base (weights): MIT; origin: unknown" in text
+    assert "May it be put to commercial use? unsettled" in text
     assert "ab" * 32 in text
 
 

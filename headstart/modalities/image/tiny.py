@@ -72,6 +72,8 @@ def loaded(seed: int) -> Loaded:
         sha256=digest.tensors(module.state_dict().items()),
         licence="Apache-2.0",
         trained_on="nothing: random weights",
+        data_licence="CC0-1.0",
+        parents=(),
         paper="unknown",
         parameters=sum(p.numel() for p in module.parameters()),
         preprocessing=preprocessing,

@@ -54,6 +54,8 @@ def loaded(seed: int) -> Loaded:
         sha256="formula",
         licence="Apache-2.0",
         trained_on="nothing: random weights drawn from a seed",
+        data_licence="CC0-1.0",
+        parents=(),
         paper="NeurIPS 2007: Rahimi and Recht",
         parameters=0,
         preprocessing={},

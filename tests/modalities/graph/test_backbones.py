@@ -40,7 +40,7 @@ def inputs(seed: int = 0):
 
 def loaded(family: str, transform) -> Loaded:
     shape = Shape(family, 3, WIDTH, nodes=transform.width, edges=transform.edge_width)
-    source = Source(*["x"] * 8, parameters=0, preprocessing={})
+    source = Source(*["x"] * 10, parameters=0, preprocessing={})
     return Loaded(source, drawn(shape, 1), {}, lambda seed: drawn(shape, seed))
 
 
