@@ -489,7 +489,9 @@ def drop_late(job: Job, made: Extraction) -> None:
     gone = np.isin(job.train, [late.row for late in made.set_aside])
     job.train, job.labels, job.groups = job.train[~gone], job.labels[~gone], job.groups[~gone]
     job.say(f"{int(gone.sum())} training rows could not be read and were set aside.")
-    share = len(job.set_aside) / max(1, len(job.dataset) + len(job.dataset.set_aside))
+    unread = len(job.set_aside) - len(job.dataset.set_aside) - len(job.split.set_aside)
+    unread += job.dataset.total - len(job.dataset)
+    share = unread / max(1, job.dataset.total)
     if share > job.plan.task.tolerate:
         first = "; ".join(f"{s.name}: {s.reason}" for s in job.set_aside[:5])
         raise DataError(

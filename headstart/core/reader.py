@@ -18,11 +18,14 @@ class Gathered:
         columns: name -> cells, all of one length; the reader claims one or more of them.
         notes: sentences for a person.
         set_aside: parts that are no rows, with reason and remedy.
+        among: what `set_aside` was taken from, and how many of them there were, where these are parts of
+            rows: ("edges", 5429). They are then tolerated by their own share.
     """
 
     columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     set_aside: tuple[SetAside, ...] = ()
+    among: tuple[str, int] = ("", 0)
 
 
 class Read(Protocol):

@@ -33,7 +33,8 @@ def gather(
         called = thing.name if isinstance(thing, Path) else "the arrays"
         made = from_columns(found.columns, called)
         stamp = _stamp(thing) if isinstance(thing, Path) else ""
-        return modality, replace(made, notes=found.notes, set_aside=found.set_aside, stamp=stamp)
+        lost = {"set_aside": found.set_aside, "among": found.among}
+        return modality, replace(made, notes=found.notes, stamp=stamp, **lost)
     return None
 
 

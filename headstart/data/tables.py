@@ -38,6 +38,7 @@ class Table:
         origin: column that tells which file a row came from, where there are several; never an input.
         lead: the rows that columns are guessed from, where the first ones are not typical.
         orders: column -> its values in rising order, where the data say that they have one.
+        among: what `set_aside` was taken from, where that is not rows, as in `core.reader.Gathered`.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Table:
     origin: str = ""
     lead: Callable[[], Iterator[pa.RecordBatch]] | None = None
     orders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    among: tuple[str, int] = ("", 0)
 
     @property
     def columns(self) -> list[str]:
