@@ -38,6 +38,7 @@ def verb(
     inputs: o.Input = None,
     group: o.Group = None,
     split: o.Split = None,
+    leave_out: o.LeaveOut = None,
     sensitive: o.Sensitive = None,
     time: o.Time = None,
     sample: o.SampleBy = None,
