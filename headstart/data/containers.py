@@ -33,9 +33,15 @@ def gather(
         called = thing.name if isinstance(thing, Path) else "the arrays"
         made = from_columns(found.columns, called)
         stamp = _stamp(thing) if isinstance(thing, Path) else ""
-        lost = {"set_aside": found.set_aside, "among": found.among}
-        return modality, replace(made, notes=found.notes, stamp=stamp, **lost)
+        made = replace(made, notes=found.notes, set_aside=found.set_aside, among=found.among)
+        return modality, replace(made, stamp=stamp)
     return None
+
+
+def carried(own: Table, table: Table) -> Table:
+    """What `gather` told of its rows, beside a table that they went into."""
+    notes = (*own.notes, *table.notes)
+    return replace(table, notes=notes, set_aside=own.set_aside, among=own.among)
 
 
 def _stamp(path: Path) -> str:

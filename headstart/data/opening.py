@@ -181,8 +181,7 @@ def from_arrays(
     table, known = tags.gathered(from_columns(columns), known)
     table, known = answers.gathered(table, known, readers)
     if own is not None:
-        lost = {"set_aside": own[1].set_aside, "among": own[1].among}
-        table = replace(table, notes=(*own[1].notes, *table.notes), **lost)
+        table = containers.carried(own[1], table)
     hidden = set(metadata or {})
     if asked.target and not hidden and not fields:
         table, known = reshape.reshaped(table, known, readers.get(known.modality))
