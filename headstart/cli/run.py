@@ -10,7 +10,7 @@ import typer
 from headstart.cli import _console as console
 from headstart.cli import _face as api
 from headstart.cli import _options as o
-from headstart.cli._progress import watcher
+from headstart.cli._progress import Steps, watcher
 from headstart.core.evidence import Measure
 from headstart.core.plan import differences
 from headstart.report import text
@@ -75,7 +75,9 @@ def verb(
     """
     plan = o.plan(data, {k: v for k, v in locals().items() if k in o.PLACES}, settings or [])
     if dry_run:
-        _rehearsed(api.dry_run(plan), json)
+        with watcher(quiet=quiet) as told:
+            found = api.dry_run(plan, Steps(told))
+        _rehearsed(found, json)
         return
     with watcher(quiet=quiet) as told:
         made = api.adapt(plan=plan, watcher=told)

@@ -59,6 +59,9 @@ class Read(Protocol):
 
     `claim` meets a column that orders the steps of a sample under a name with " as order per " in it.
 
+    Beside `gather` a reader may offer `CONTAINERS`: file ending -> what such a file has to hold, for a
+    person ("series: x (N, channels, T) and y (N,)").
+
     A reader may also offer `refused(name, values) -> str`: why a column that it did not claim is no input,
     for a person; "" where there is no more to say.
     """

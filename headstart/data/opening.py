@@ -215,6 +215,7 @@ def _found(path: Path, task: Task, readers: Mapping[str, Read], offline: bool) -
         return _Found(*hub.open_set(task.data, offline=offline))
     if own := containers.gather(path, readers, task.columns):
         return _Found(own[1], path.parent, modality=own[0])
+    containers.refuse(path, readers)
     if not path.is_dir():
         return _Found(open_table(path), path.parent)
     if hub.is_copy(path):

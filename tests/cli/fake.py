@@ -90,8 +90,11 @@ class Api(types.ModuleType):
             raise self.fails
         return Run(self.folder, plan, self.word)
 
-    def dry_run(self, plan: Plan) -> dict[str, Any]:
+    def dry_run(self, plan: Plan, watcher: Any = None) -> dict[str, Any]:
         self.calls.append(("dry_run", plan))
+        if watcher:
+            watcher.step(Step("read", 960, 960))
+            watcher.say("n")
         return {
             "rows": 960,
             "classes": ["a", "b"],

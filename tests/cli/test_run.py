@@ -207,4 +207,7 @@ def test_dry_run_trains_nothing(call: Call, api: Api) -> None:
     assert "12.5\u00a0s" in said.out
     assert "2\u00a0MB" in said.out
     assert [name for name, _ in api.calls] == ["dry_run"]
+    assert "read" in said.err and "960/960" in said.err, "reading may take long"
+    assert (said.out + said.err).count("- n") == 1 and "\nn\n" not in said.err, "notes come once"
+    assert not call("run", "data", "--dry-run", "--quiet").err
     assert json.loads(call("run", "data", "--dry-run", "--json").out)["rows"] == 960
