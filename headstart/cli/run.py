@@ -12,7 +12,7 @@ from headstart.cli import _face as api
 from headstart.cli import _options as o
 from headstart.cli._progress import Steps, watcher
 from headstart.core.evidence import Measure
-from headstart.core.plan import differences
+from headstart.core.plan import Plan, differences
 from headstart.report import text
 
 SHOWN = (1, "Make and use a model")
@@ -75,10 +75,7 @@ def verb(
     """
     plan = o.plan(data, {k: v for k, v in locals().items() if k in o.PLACES}, settings or [])
     if dry_run:
-        with watcher(quiet=quiet) as told:
-            found = api.dry_run(plan, Steps(told))
-        _rehearsed(found, json)
-        return
+        return _rehearsed(plan, json, quiet)
     with watcher(quiet=quiet) as told:
         made = api.adapt(plan=plan, watcher=told)
         path = made.report()
@@ -90,8 +87,10 @@ def verb(
         show(made, str(path))
 
 
-def _rehearsed(found: Any, json: bool) -> None:
+def _rehearsed(plan: Plan, json: bool, quiet: bool) -> None:
     """What a run would do."""
+    with watcher(quiet=quiet) as watching:
+        found = api.dry_run(plan, Steps(watching))
     if json:
         console.document(found)
         return
