@@ -75,7 +75,8 @@ def verb(
     """
     plan = o.plan(data, {k: v for k, v in locals().items() if k in o.PLACES}, settings or [])
     if dry_run:
-        return _rehearsed(plan, json, quiet)
+        _rehearsed(plan, json, quiet)
+        return
     with watcher(quiet=quiet) as told:
         made = api.adapt(plan=plan, watcher=told)
         path = made.report()
