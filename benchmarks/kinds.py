@@ -49,8 +49,10 @@ def commands() -> dict[str, list[str]]:
         BEARING: [BEARING],
         "MUTAG": ["@tu_graphs/MUTAG.npz", "--target", "label", "--test-share", "0.5"],
         "NCI109": ["@tu_graphs/NCI109.npz", "--target", "label"],
-        "cora": ["@planetoid/cora.npz", "--target", "label"],
-        "citeseer": ["@planetoid/citeseer.npz", "--target", "label"],
+        **{
+            name: [f"@planetoid/{name}.npz", "--target", "label", "--leave-out", "validation"]
+            for name in ("cora", "citeseer")
+        },
         "wnut17": ["@wnut17_ner/wnut17.parquet", "--target", "tags"],
         "clinc150": [
             *("@clinc150/clinc150.parquet", "--input", "text", "--target", "label"),

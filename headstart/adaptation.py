@@ -19,11 +19,12 @@ from headstart import arms, baseline, job, scope, select
 from headstart.arms import Features, Fitted
 from headstart.core import digest, licence, plugins
 from headstart.core.dataset import SetAside
-from headstart.core.evidence import Arm, Case, Finding, serves
+from headstart.core.evidence import Arm, Case, Exhibit, Finding, serves
 from headstart.core.plan import Plan
 from headstart.core.ragged import joined
 from headstart.core.run import Record, Watcher
 from headstart.engine import streams
+from headstart.engine.noted import noted
 from headstart.errors import DataError
 from headstart.groups import neighbours
 from headstart.job import Given, Job
@@ -440,11 +441,33 @@ def _record(
         },
         source=source,
         classes=made.targets.classes,
-        findings=findings,
+        findings=_annotated(made, findings, rows),
         predictions=predictions,
         facts=made.facts,
         notes=tuple(made.notes),
         set_aside=tuple(dataclasses.asdict(s) for s in made.set_aside),
+    )
+
+
+def _annotated(made: Job, findings: tuple[Finding, ...], rows: np.ndarray) -> tuple[Finding, ...]:
+    """The findings with what preprocessing noted of each sample that they show."""
+
+    def annotated(exhibit: Exhibit) -> Exhibit:
+        listed = [dict(row) for row in exhibit.data.get("rows", ())]
+        known = [row for row in listed if "row" in row]
+        places = np.array([int(row["row"]) for row in known], np.int64)
+        for row, notes in zip(
+            known, noted(made.transform, made.dataset, rows[places]), strict=False
+        ):
+            row |= {"notes": "; ".join(notes)} if notes else {}
+        return dataclasses.replace(exhibit, data={**exhibit.data, "rows": listed})
+
+    return tuple(
+        dataclasses.replace(
+            found,
+            exhibits=tuple(annotated(e) if e.kind == "samples" else e for e in found.exhibits),
+        )
+        for found in findings
     )
 
 

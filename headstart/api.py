@@ -229,9 +229,9 @@ def _shown(record: Record, given: Given | None) -> dict[int, Mapping[str, Any]]:
     return {p: show.exhibit(s, dataset.fields) for p, s in zip(places, samples, strict=True)}
 
 
-def dry_run(plan: Plan) -> Mapping[str, Any]:
+def dry_run(plan: Plan, watcher: Watcher | None = None) -> Mapping[str, Any]:
     """What a run would do: split, source, predicted time and disk. Nothing is trained, no run is written."""
-    made = jobs.open_job(plan, keep=False)
+    made = jobs.open_job(plan, watcher=watcher, keep=False)
     select.check(made)
     rows = len(made.train) + made.seal.count
     seconds = rows * made.flops / select.FLOPS_A_SECOND

@@ -377,7 +377,7 @@ def make_split(dataset: ArrowDataset, plan: Plan) -> MadeSplit:
         return dataset.split(plan.task.test_share)
     if plan.task.test_share > 0:
         return splits.make_split(dataset, plan.task, plan.seed)
-    rows, none = np.arange(len(dataset)), np.empty(0, np.int64)
+    rows, none = np.flatnonzero(~splits.left_out(dataset, plan.task)), np.empty(0, np.int64)
     about = digest.value([dataset.digest, "all rows"])
     return MadeSplit(rows, none, "no test split: all rows are learned from", about, groups=rows)
 
@@ -489,7 +489,8 @@ def drop_late(job: Job, made: Extraction) -> None:
     gone = np.isin(job.train, [late.row for late in made.set_aside])
     job.train, job.labels, job.groups = job.train[~gone], job.labels[~gone], job.groups[~gone]
     job.say(f"{int(gone.sum())} training rows could not be read and were set aside.")
-    share = len(job.set_aside) / max(1, len(job.dataset) + len(job.dataset.set_aside))
+    read, total = len(job.dataset.set_aside) + len(job.split.set_aside), job.dataset.total
+    share = (total - len(job.dataset) + len(job.set_aside) - read) / max(1, total)
     if share > job.plan.task.tolerate:
         first = "; ".join(f"{s.name}: {s.reason}" for s in job.set_aside[:5])
         raise DataError(

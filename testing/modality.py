@@ -174,6 +174,22 @@ def check_augmentation_is_seeded(name: str) -> None:
     expect(not all(map(_same, first, third)), "another generator gives other arrays")
 
 
+def check_notes(name: str) -> None:
+    """notes(), where a transform has it, tells texts that `counts` knows, and counts nothing."""
+    transform, data = _transform(name)
+    tell = getattr(transform, "notes", None)
+    if tell is None:
+        return
+    some = samples(data, 8)
+    for sample in some:
+        transform(sample)
+    before = dict(transform.counts)
+    found = [tell(sample) for sample in some]
+    expect(all(isinstance(told, tuple) for told in found), "notes() gives a tuple")
+    expect({n for told in found for n in told} <= set(before), "notes() speaks as counts does")
+    expect(transform.counts == before, "notes() counts nothing")
+
+
 def check_profiles(name: str) -> None:
     """profile("exact") is the transform as it is; "fast" gives arrays of the same names."""
     transform, data = _transform(name)

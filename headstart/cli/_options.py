@@ -26,6 +26,7 @@ PLACES = {  # option -> its place in the plan
     "inputs": "task.columns.inputs",
     "group": "task.columns.group",
     "split": "task.columns.split",
+    "leave_out": "task.columns.leave_out",
     "sensitive": "task.columns.sensitive",
     "time": "task.columns.time",
     "sample": "task.columns.sample",
@@ -118,6 +119,15 @@ Split = Annotated[
         "Column of parts (train, test), or COLUMN=VALUE[,VALUE]: those rows are the test.",
         DATA,
         "COLUMN",
+    ),
+]
+LeaveOut = Annotated[
+    str | None,
+    _option(
+        "--leave-out",
+        "Values of the split column whose rows are neither learned from nor tested on.",
+        DATA,
+        "VALUE[,VALUE]",
     ),
 ]
 Group = Annotated[
@@ -330,4 +340,5 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "per_class": _count("per-class", 0),
     "seeds": _count("seeds", 1),
     "levels": lambda v: [level.strip() for level in v.split(",")],
+    "leave_out": lambda v: [value.strip() for value in v.split(",") if value.strip()],
 }

@@ -19,7 +19,7 @@ from rich.progress import (
 from rich.text import Text
 
 from headstart.cli import _console as console
-from headstart.core.run import Step
+from headstart.core.run import Step, Watcher
 from headstart.report import text
 
 EVERY = 10.0  # seconds between two plain lines of one step
@@ -39,6 +39,17 @@ class Silent:
 
     def say(self, sentence: str) -> None:
         """Ignores a sentence."""
+
+
+class Steps(Silent):
+    """Passes steps on, and keeps sentences back where they are told with the outcome."""
+
+    def __init__(self, told: Watcher) -> None:
+        self._told = told
+
+    def step(self, step: Step) -> None:
+        """Tells the step."""
+        self._told.step(step)
 
 
 class Lines:

@@ -18,7 +18,23 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def predicted(found: Any, every: bool) -> tuple[list[str], list[list[Any]]]:
-    """Columns and rows of predictions: name, prediction, confidence, where it was told how far a row lies
+    """Columns and rows of predictions, the last column what preprocessing noted of the row, where it noted
+    anything of any."""
+    columns, rows = _told(found, every)
+    notes = {name: "; ".join(told) for name, told in _noted(found)}
+    if not notes:
+        return columns, rows
+    return [*columns, "notes"], [[*row, notes[row[0]]] for row in rows]
+
+
+def _noted(found: Any) -> list[tuple[str, Sequence[str]]]:
+    """Name and notes of each row; [] where preprocessing noted nothing at all."""
+    told = getattr(found, "row_notes", ())
+    return list(zip(found.names, told, strict=True)) if told else []
+
+
+def _told(found: Any, every: bool) -> tuple[list[str], list[list[Any]]]:
+    """Columns and rows without notes: name, prediction, confidence, where it was told how far a row lies
     outside the known classes and whether that is out of scope, and with `every` p_CLASS for all. Of labels
     of positions each span is a row; a table that they bring is given as it is."""
     if found.table is not None:
@@ -59,13 +75,15 @@ def value(label: Any) -> Any:
 def as_document(found: Any) -> dict[str, Any]:
     """Predictions as one JSON document."""
     bad = [{"name": b.name, "reason": b.reason, "remedy": b.remedy} for b in found.bad]
+    notes = {name: {"notes": list(told)} for name, told in _noted(found)}
     if getattr(found, "spans", None) is not None:
         each = [
             {"name": name, "labels": list(labels), "spans": [asdict(s) for s in spans]}
             for name, labels, spans in zip(found.names, found.labels, found.spans, strict=True)
         ]
+        each = [{**entry, **notes.get(entry["name"], {})} for entry in each]
         return {"classes": list(found.classes), "predictions": each, "bad": bad}
-    columns, rows = predicted(found, True)
+    columns, rows = _told(found, True)
     size = len(columns) - (len(found.classes) if found.probabilities is not None else 0)
     listed = [dict(zip(columns[:size], row, strict=False)) for row in rows]
     for entry, row in zip(listed, rows, strict=True):
@@ -73,6 +91,7 @@ def as_document(found: Any) -> dict[str, Any]:
             entry["out_of_scope"] = entry["out_of_scope"] == "yes"
         if found.probabilities is not None:
             entry["probabilities"] = dict(zip(found.classes, row[size:], strict=True))
+        entry |= notes.get(row[0], {})
     return {
         "classes": list(found.classes),
         "predictions": listed,

@@ -10,9 +10,9 @@ import typer
 from headstart.cli import _console as console
 from headstart.cli import _face as api
 from headstart.cli import _options as o
-from headstart.cli._progress import watcher
+from headstart.cli._progress import Steps, watcher
 from headstart.core.evidence import Measure
-from headstart.core.plan import differences
+from headstart.core.plan import Plan, differences
 from headstart.report import text
 
 SHOWN = (1, "Make and use a model")
@@ -38,6 +38,7 @@ def verb(
     inputs: o.Input = None,
     group: o.Group = None,
     split: o.Split = None,
+    leave_out: o.LeaveOut = None,
     sensitive: o.Sensitive = None,
     time: o.Time = None,
     sample: o.SampleBy = None,
@@ -75,7 +76,7 @@ def verb(
     """
     plan = o.plan(data, {k: v for k, v in locals().items() if k in o.PLACES}, settings or [])
     if dry_run:
-        _rehearsed(api.dry_run(plan), json)
+        _rehearsed(plan, json, quiet)
         return
     with watcher(quiet=quiet) as told:
         made = api.adapt(plan=plan, watcher=told)
@@ -88,8 +89,10 @@ def verb(
         show(made, str(path))
 
 
-def _rehearsed(found: Any, json: bool) -> None:
+def _rehearsed(plan: Plan, json: bool, quiet: bool) -> None:
     """What a run would do."""
+    with watcher(quiet=quiet) as watching:
+        found = api.dry_run(plan, Steps(watching))
     if json:
         console.document(found)
         return

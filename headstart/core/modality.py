@@ -38,6 +38,9 @@ Arrays = Mapping[str, np.ndarray]
 class Transform(Protocol):
     """Sealed preprocessing: one raw sample to arrays, arrays to model inputs.
 
+    One name is optional: `notes(sample) -> tuple[str, ...]`, what was or would be done to this very sample
+    that a person should know ("silent", "clipped"), in the words of `counts`. It counts nothing.
+
     Attributes:
         digest: of all settings and fitted constants; part of the store's namespace.
         counts: what happened to the samples so far ("truncated": 3), printed in the report.

@@ -18,11 +18,14 @@ class Gathered:
         columns: name -> cells, all of one length; the reader claims one or more of them.
         notes: sentences for a person.
         set_aside: parts that are no rows, with reason and remedy.
+        among: what `set_aside` was taken from, and how many of them there were, where these are parts of
+            rows: ("edges", 5429). They are then tolerated by their own share.
     """
 
     columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     set_aside: tuple[SetAside, ...] = ()
+    among: tuple[str, int] = ("", 0)
 
 
 class Read(Protocol):
@@ -55,6 +58,9 @@ class Read(Protocol):
             NaN where one is missing; absent means no.
 
     `claim` meets a column that orders the steps of a sample under a name with " as order per " in it.
+
+    Beside `gather` a reader may offer `CONTAINERS`: file ending -> what such a file has to hold, for a
+    person ("series: x (N, channels, T) and y (N,)").
 
     A reader may also offer `refused(name, values) -> str`: why a column that it did not claim is no input,
     for a person; "" where there is no more to say.

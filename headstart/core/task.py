@@ -17,6 +17,7 @@ class Columns:
         sensitive: looked at by slices and audits, never an input.
         split: a column with the values "train" and "test" that fixes the split, or COLUMN=VALUE: the rows
             with that value (or one of several, with commas between) are the test split.
+        leave_out: values of the split column: their rows are neither learned from nor tested on.
         drop: columns that are neither inputs nor metadata.
         sample: rows of one value are the steps of one sample (a long table).
         order: column, beside `sample`, that orders a sample's rows and becomes an input.
@@ -28,6 +29,7 @@ class Columns:
     time: str = ""
     sensitive: tuple[str, ...] = ()
     split: str = ""
+    leave_out: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
     sample: str = ""
     order: str = ""

@@ -38,6 +38,7 @@ class Order:
 
     Attributes:
         stray: files and lines that are no rows; reported, not counted against `tolerate`.
+        parts: parts of rows that were set aside; reported.
         key: name of the cached file; "": named by the dataset's digest.
         cache: None keeps the rows in memory.
     """
@@ -52,6 +53,7 @@ class Order:
     cache: Path | None = None
     key: str = ""
     watcher: Watcher | None = None
+    parts: tuple[SetAside, ...] = ()
 
 
 def reader_digest(reader: Read) -> str:
@@ -93,6 +95,7 @@ def _imported(path: Path, package: str) -> list[str]:
 
 def build(order: Order) -> ArrowDataset:
     """Sieves and stores the rows. Raises DataError and StorageError."""
+    order = _apart(order)
     aside, stamp = list(order.table.set_aside), uuid4().hex
     total = _Total(order.layout)
     sieve = Sieve(order.layout, order.reader, order.root, signatures=order.signatures)
@@ -111,6 +114,21 @@ def build(order: Order) -> ArrowDataset:
     made = _made(order, path, aside, total, stamp)
     storage.write_json(path.with_suffix(".json"), asdict(made._about) | {"root": str(order.root)})
     return made
+
+
+def _apart(order: Order) -> Order:
+    """The order with parts of rows that were set aside told beside the rows. Raises DataError where they
+    are too many among their own kind."""
+    table, (what, total) = order.table, order.table.among
+    if not what or not table.set_aside:
+        return order
+    lost = table.set_aside
+    enough(lost, total, order.tolerate, table.name, None, what=what)
+    said = f"{lost[0].name}: {lost[0].reason}" + ("; ..." if len(lost) > 1 else "")
+    verb = "was" if len(lost) == 1 else "were"
+    note = f"{len(lost)} of {total} {what} {verb} set aside ({said})."
+    table = replace(table, set_aside=(), notes=(*table.notes, note))
+    return replace(order, table=table, parts=lost)
 
 
 def reopen(cache: Path, key: str, reader: Read) -> ArrowDataset | None:
@@ -244,7 +262,7 @@ def _batch(order: Order, part: Part, schema: pa.Schema, total: _Total) -> pa.Rec
 
 def _listed(order: Order, aside: list[SetAside], key: str) -> Path | None:
     """Writes the rows set aside beside the dataset."""
-    rows = [*order.stray, *aside]
+    rows = [*order.stray, *order.parts, *aside]
     if not rows or order.cache is None:
         return None
     path = order.cache / f"{key}.set_aside.csv"
@@ -279,7 +297,7 @@ def _made(
         sensitive=layout.sensitive,
         metadata=(*layout.metadata, layout.derived) if layout.derived else layout.metadata,
         notes=tuple(notes),
-        set_aside=(*order.stray, *aside),
+        set_aside=(*order.stray, *order.parts, *aside),
         total=order.table.rows + len(order.table.set_aside),
         near=order.reader.NEAR,
         build=stamp,

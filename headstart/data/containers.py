@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from headstart.core.dataset import Field, Sample
 from headstart.core.reader import Gathered, Read
 from headstart.core.task import Columns
 from headstart.data import folders
 from headstart.data.tables import Table, from_columns
+from headstart.errors import DataError
 
 Group = Callable[[Sample, Sequence[Field]], str]
 
@@ -33,8 +37,40 @@ def gather(
         called = thing.name if isinstance(thing, Path) else "the arrays"
         made = from_columns(found.columns, called)
         stamp = _stamp(thing) if isinstance(thing, Path) else ""
-        return modality, replace(made, notes=found.notes, set_aside=found.set_aside, stamp=stamp)
+        made = replace(made, notes=found.notes, set_aside=found.set_aside, among=found.among)
+        return modality, replace(made, stamp=stamp)
     return None
+
+
+def known(path: Path, readers: Mapping[str, Read]) -> list[str]:
+    """What each reader says that a file of this ending has to hold."""
+    offered = [getattr(reader, "CONTAINERS", {}) for reader in readers.values()]
+    return [each[path.suffix.lower()] for each in offered if path.suffix.lower() in each]
+
+
+def refuse(path: Path, readers: Mapping[str, Read]) -> None:
+    """Raises DataError for a file that only readers could gather, and none did."""
+    wanted = known(path, readers)
+    if not wanted or not path.is_file():
+        return
+    try:
+        with np.load(path, allow_pickle=False) as held:
+            there = f"holds {', '.join(held.files[:8])}" + (" ..." if len(held.files) > 8 else "")
+    except (ValueError, OSError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"{path.name} cannot be read ({error}). Expected an archive of arrays; save it again."
+        ) from error
+    raise DataError(
+        f"{path.name} {there}, which is none of what is read from such a file. Expected one of: "
+        f"{'; '.join(wanted)}. Name the arrays so; or hand them over in Python, headstart.adapt(inputs, "
+        "labels); or save a Parquet file with a column of inputs and one of labels."
+    )
+
+
+def carried(own: Table, table: Table) -> Table:
+    """What `gather` told of its rows, beside a table that they went into."""
+    notes = (*own.notes, *table.notes)
+    return replace(table, notes=notes, set_aside=own.set_aside, among=own.among)
 
 
 def _stamp(path: Path) -> str:

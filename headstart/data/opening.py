@@ -181,7 +181,7 @@ def from_arrays(
     table, known = tags.gathered(from_columns(columns), known)
     table, known = answers.gathered(table, known, readers)
     if own is not None:
-        table = replace(table, notes=(*own[1].notes, *table.notes), set_aside=own[1].set_aside)
+        table = containers.carried(own[1], table)
     hidden = set(metadata or {})
     if asked.target and not hidden and not fields:
         table, known = reshape.reshaped(table, known, readers.get(known.modality))
@@ -215,6 +215,7 @@ def _found(path: Path, task: Task, readers: Mapping[str, Read], offline: bool) -
         return _Found(*hub.open_set(task.data, offline=offline))
     if own := containers.gather(path, readers, task.columns):
         return _Found(own[1], path.parent, modality=own[0])
+    containers.refuse(path, readers)
     if not path.is_dir():
         return _Found(open_table(path), path.parent)
     if hub.is_copy(path):

@@ -177,9 +177,15 @@ class Sieve:
 
 
 def enough(
-    aside: Sequence[SetAside], total: int, tolerate: float, where: str, listed: Path | None
+    aside: Sequence[SetAside],
+    total: int,
+    tolerate: float,
+    where: str,
+    listed: Path | None,
+    *,
+    what: str = "rows",
 ) -> None:
-    """Stops when more rows were set aside than the task tolerates. Raises DataError."""
+    """Stops when more rows, or parts of them, were set aside than the task tolerates. Raises DataError."""
     if not total or len(aside) <= tolerate * total:
         return
     alike: dict[tuple[str, str], list[str]] = {}
@@ -191,7 +197,7 @@ def enough(
     )
     full = f" All of them: {listed}." if listed else ""
     raise DataError(
-        f"{where}: {len(aside)} of {total} rows cannot be used ({len(aside) / total:.1%}); at most "
+        f"{where}: {len(aside)} of {total} {what} cannot be used ({len(aside) / total:.1%}); at most "
         f"{tolerate:.1%} may be set aside. The first: {first}.{full} Correct them, or allow more "
         f"with --tolerate {min(1.0, math.ceil(100 * len(aside) / total) / 100):g}."
     )

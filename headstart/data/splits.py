@@ -78,15 +78,20 @@ def make_split(
     targets = dataset.targets(rows)
     twins = _repeats(dataset, task, targets, signatures, notes)
     linked = near.join(twins, _groups(dataset, rows, notes))
-    test, how = _choose(dataset, task, seed, targets, linked, notes)
-    aside = _straddling(dataset, test, linked, notes)
-    train = np.setdiff1d(np.flatnonzero(~test), aside)
+    gone = left_out(dataset, task)
+    test, how = _choose(dataset, task, seed, targets, linked, notes, gone)
+    aside = _straddling(dataset, test, np.flatnonzero(~test & ~gone), linked, notes)
+    train = np.setdiff1d(np.flatnonzero(~test & ~gone), aside)
     if not len(train):
         raise DataError(
             f"No training row is left: all {len(aside)} repeat a test row or share its group. Expected "
             "parts that differ; draw the split anew (no split column), or name another group column."
         )
     several = int((np.bincount(linked) > 1).sum())
+    if gone.any():
+        told = " and ".join(f"'{v}'" for v in task.columns.leave_out)
+        how += f"; {int(gone.sum())} rows of {told} left out"
+        notes.append(f"{int(gone.sum())} rows of {told} are neither learned from nor tested on.")
     if len(aside):
         how += f"; {len(aside)} training rows left out that repeat test rows or share their group"
     elif several:
@@ -107,6 +112,35 @@ def make_split(
         ),
         notes=tuple(notes),
     )
+
+
+def left_out(dataset: ArrowDataset, task: Task) -> np.ndarray:
+    """Mask (n,) of the rows whose value in the split column is one that the task leaves out; "validation"
+    also stands for its other names. Raises DataError for a value that no row has."""
+    gone = np.zeros(len(dataset), bool)
+    wanted = task.columns.leave_out
+    if not wanted:
+        return gone
+    column = dataset.columns.get("split")
+    if not column:
+        raise DataError(
+            f"Rows of '{wanted[0]}' should be left out, but no column is the split. Name it: --split COLUMN."
+        )
+    values = [str(v).strip() for v in dataset.metadata(np.arange(len(dataset)))[column]]
+    for value in wanted:
+        part = PARTS.get(value.lower())
+        mask = [v == value or (part is not None and PARTS.get(v.lower()) == part) for v in values]
+        if not any(mask):
+            raise DataError(
+                f"Rows whose '{column}' is '{value}' should be left out, but it is that nowhere. "
+                f"{nearest(value, sorted(set(values)))}"
+            )
+        gone |= np.array(mask)
+    if gone.all():
+        raise DataError(
+            f"Leaving out {', '.join(map(repr, wanted))} of '{column}' leaves no row. Name fewer values."
+        )
+    return gone
 
 
 def folds(
@@ -231,16 +265,20 @@ def _choose(
     targets: Sequence[Any],
     linked: np.ndarray,
     notes: list[str],
+    gone: np.ndarray,
 ) -> tuple[np.ndarray, str]:
-    """Mask of the test rows, and in words how they were chosen."""
+    """Mask of the test rows, and in words how they were chosen. `gone`: mask of rows left out."""
     rows = np.arange(len(dataset))
     if column := dataset.columns.get("split"):
-        values = dataset.metadata(rows)[column]
+        here, test = np.flatnonzero(~gone), np.zeros(len(dataset), bool)
+        values = dataset.metadata(here)[column]
         if task.columns.split not in ("", column):
             wanted = split_rule(task.columns.split, ())[1]
             told = " or ".join(f"'{v}'" for v in wanted)
-            return _held_out(values, column, wanted), f"tested where '{column}' is {told}"
-        return _given(values, column, notes), f"given by '{column}'"
+            test[here] = _held_out(values, column, wanted)
+            return test, f"tested where '{column}' is {told}"
+        test[here] = _given(values, column, notes)
+        return test, f"given by '{column}'"
     share = task.test_share
     shares = f"{100 * (1 - share):g}/{100 * share:g}"
     if column := dataset.columns.get("time"):
@@ -311,16 +349,21 @@ def _given(values: Sequence[Any], column: str, notes: list[str]) -> np.ndarray:
         notes.append("There are no test rows; the validation rows are the sealed test split.")
     elif "validation" in parts:
         notes.append(
-            f"{parts.count('validation')} validation rows were added to those to learn from."
+            f"{parts.count('validation')} validation rows were added to those to learn from; "
+            "--leave-out validation keeps them away."
         )
     return np.array([p == name for p in parts])
 
 
 def _straddling(
-    dataset: ArrowDataset, test: np.ndarray, linked: np.ndarray, notes: list[str]
+    dataset: ArrowDataset,
+    test: np.ndarray,
+    rest: np.ndarray,
+    linked: np.ndarray,
+    notes: list[str],
 ) -> np.ndarray:
-    """Training rows that belong together with a test row."""
-    aside = np.flatnonzero(~test & np.isin(linked, linked[test]))
+    """Those of the other rows `rest` that belong together with a test row."""
+    aside = rest[np.isin(linked[rest], linked[test])]
     if len(aside):
         shown = ", ".join(dataset.names(aside[:5])) + (" ..." if len(aside) > 5 else "")
         notes.append(

@@ -39,6 +39,7 @@ class Table:
         lead: the rows that columns are guessed from, where the first ones are not typical.
         orders: column -> its values in rising order, where the data say that they have one.
         folded: column of lists -> the columns that it was made of.
+        among: what `set_aside` was taken from, where that is not rows, as in `core.reader.Gathered`.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Table:
     lead: Callable[[], Iterator[pa.RecordBatch]] | None = None
     orders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     folded: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    among: tuple[str, int] = ("", 0)
 
     @property
     def columns(self) -> list[str]:

@@ -154,6 +154,7 @@ def _place(path: Path, single: str, reader: Read, root: Path | None) -> Came:
     own = containers.gather(path, {"": reader}, None)
     if own is not None:
         return Came(own[1], root or path.parent)
+    containers.refuse(path, {"": reader})
     if path.is_dir():
         return Came(_below(path, single, reader), path, files=True)
     if is_table(path) and path.suffix.lower() not in reader.SUFFIXES:

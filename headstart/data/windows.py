@@ -249,6 +249,11 @@ def open_windows(
 
 def _check(task: Task) -> None:
     ahead = task.forecast
+    if task.columns.leave_out:
+        raise PlanError(
+            "Rows of a series cannot be left out of a forecast, whose windows need the steps between. Drop "
+            "them from the table, or leave --leave-out away."
+        )
     if ahead.horizon < 1:
         raise PlanError(
             f"The horizon came as {ahead.horizon}; expected how many steps are to be forecast: "

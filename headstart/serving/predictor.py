@@ -23,6 +23,7 @@ from headstart.data.windows import Windows
 from headstart.engine import device as devices
 from headstart.engine import loop, positions
 from headstart.engine.extract import Extraction, How, extract
+from headstart.engine.noted import noted
 from headstart.engine.scope import Detector
 from headstart.engine.streams import Features
 from headstart.errors import PackError, PlanError
@@ -66,6 +67,8 @@ class Predictions:
         scope: (rows,) how far each row lies outside the known classes; None where it was not asked for.
         outside: (rows,) of bool: whether that is farther than the sealed threshold; or None.
         table: columns, and lines of them, where a row is told as more than one value; else None.
+        row_notes: what preprocessing noted of each row ("silent"), () for one without; () where it noted
+            nothing at all.
     """
 
     names: list[str]
@@ -78,6 +81,7 @@ class Predictions:
     scope: np.ndarray | None = None
     outside: np.ndarray | None = None
     table: tuple[list[str], list[list[Any]]] | None = None
+    row_notes: tuple[tuple[str, ...], ...] = ()
 
 
 class Predictor:
@@ -206,6 +210,7 @@ class Predictor:
             notes=(*dataset.notes, *counted),
             spans=self._spans(dataset, made.rows, said),
             table=self._steps(dataset, said, made) or answers,
+            row_notes=noted(self.transform, dataset, made.rows),
         )
         told = self.pack.recipe.get("scope", {})
         if not scope and not told.get("label"):

@@ -44,11 +44,13 @@ def test_options_become_a_plan(call: Call, api: Api) -> None:
         --outcome classify --target y --input a --input b --group g --time t --per-class 10
         --modality table --profile fast --seed 3 --seeds 5 --store memory --output out --offline
         --question Q? --decision D --required 0.9 --owner O --tolerate 0.1 --test-share 0.3
+        --split part --leave-out val,later
     """
     said = call(*line.split(), "--budget", "5 min")
     assert said.code == 0, said.err
     plan = asked(api)
     task, columns, card = plan.task, plan.task.columns, plan.task.card
+    assert (columns.split, columns.leave_out) == ("part", ("val", "later"))
     assert (plan.source.uri, plan.source.offline) == ("timm:x", True)
     assert (plan.strategy.name, plan.strategy.settings) == ("linear_probe", {"l2": 0.01})
     assert (plan.engine.batch, plan.engine.profile, plan.engine.store) == (64, "fast", "memory")
@@ -205,4 +207,7 @@ def test_dry_run_trains_nothing(call: Call, api: Api) -> None:
     assert "12.5\u00a0s" in said.out
     assert "2\u00a0MB" in said.out
     assert [name for name, _ in api.calls] == ["dry_run"]
+    assert "read" in said.err and "960/960" in said.err, "reading may take long"
+    assert (said.out + said.err).count("- n") == 1 and "\nn\n" not in said.err, "notes come once"
+    assert not call("run", "data", "--dry-run", "--quiet").err
     assert json.loads(call("run", "data", "--dry-run", "--json").out)["rows"] == 960

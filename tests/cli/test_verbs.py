@@ -60,6 +60,15 @@ def test_predict_into_a_pipe_is_csv_and_json_is_json(call: Call) -> None:
     assert found["bad"][0]["reason"] == "no picture"
 
 
+def test_rows_of_which_preprocessing_noted_something_are_marked(call: Call) -> None:
+    said = call("predict", "last", "a.wav", "silent.wav", "--quiet").out.splitlines()
+    assert said[0] == "name,prediction,confidence,notes"
+    assert [line.rpartition(",")[2] for line in said[1:]] == ["", "silent; cut"]
+    found = json.loads(call("predict", "last", "a.wav", "silent.wav", "--json").out)
+    assert [p["notes"] for p in found["predictions"]] == [[], ["silent", "cut"]]
+    assert "notes" not in call("predict", "last", "a.wav").out
+
+
 def test_predicted_numbers_have_no_confidence(call: Call) -> None:
     said = call("predict", "last", "numbers")
     assert said.out.splitlines() == ["name,prediction", "numbers,1.5"]

@@ -116,6 +116,49 @@ def test_given_split(table):
     assert any("4 validation rows were added" in n for n in split.notes)
 
 
+@pytest.mark.parametrize("named", ["validation", "val", "Validation"])
+def test_validation_rows_may_be_left_out(table, named):
+    parts = ["train"] * 12 + ["Validation"] * 4 + ["test"] * 4
+    made = table(["a", "b"] * 10, columns={"split": "part", "leave_out": (named,)}, part=parts)
+    task = Task(columns=Columns(split="part", leave_out=(named,)))
+    split = make_split(made, task, 0)
+    assert split.test.tolist() == [16, 17, 18, 19] and split.train.tolist() == list(range(12))
+    assert not len(split.unused) and len(split.groups) == 12
+    assert split.how == f"given by 'part'; 4 rows of '{named}' left out"
+    assert any("4 rows" in n and "neither learned from nor tested on" in n for n in split.notes)
+    assert not any("were added" in n for n in split.notes)
+
+
+def test_any_value_of_the_split_column_may_be_left_out(table):
+    loads = [0, 1, 2, 3] * 5
+    made = table(["a"] * 10 + ["b"] * 10, columns={"split": "load=3"}, load=loads)
+    split = make_split(made, Task(columns=Columns(split="load=3", leave_out=("2", "0"))), 0)
+    assert {loads[i] for i in split.train} == {1} and {loads[i] for i in split.test} == {3}
+
+
+def test_a_row_left_out_takes_no_other_along(table):
+    values = [0, 1, 2, 3, 4, 5, 6, 7, 0, 9, 10, 11]  # row 9 repeats row 1
+    parts = ["validation"] * 2 + ["train"] * 6 + ["test"] * 4
+    made = table(["a", "b"] * 6, values=values, columns={"split": "part"}, part=parts)
+    split = make_split(made, Task(columns=Columns(split="part", leave_out=("validation",))), 0)
+    assert split.train.tolist() == [2, 3, 4, 5, 6, 7] and split.set_aside == ()
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ({"split": "part", "leave_out": ("dev2",)}, "'dev2' should be left out, but it is that"),
+        ({"leave_out": ("validation",)}, "--split COLUMN"),
+        ({"split": "part", "leave_out": ("train", "test")}, "leaves no row"),
+    ],
+)
+def test_what_cannot_be_left_out_is_told(table, columns, told):
+    known = {"split": columns["split"]} if "split" in columns else {}
+    made = table(["a", "b"] * 10, columns=known, part=["train", "test"] * 10)
+    with pytest.raises(DataError, match=told):
+        make_split(made, Task(columns=Columns(**columns)), 0)
+
+
 @pytest.mark.parametrize(
     ("parts", "told"),
     [(["train"] * 20, "only 'train'"), (["train", "tset"] * 10, "holds 'tset'")],

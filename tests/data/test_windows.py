@@ -258,6 +258,7 @@ REFUSED: Sequence[tuple[dict[str, Any], type[Exception], str]] = (
     ({"columns_": {"target": "flat"}}, DataError, "nothing to forecast"),
     ({"modality": "table"}, DataError, "cannot be forecast"),
     ({"per_class": 3}, PlanError, "--per-class"),
+    ({"columns_": {"leave_out": ("val",)}}, PlanError, "--leave-out"),
     ({"levels": ("low", "high")}, PlanError, "--levels"),
     ({"ahead": {"frequency": "5"}}, DataError, "does not fit the time column"),
 )

@@ -60,7 +60,7 @@ class SoundTransform(ABC):
         self.augment = tuple(state["augment"])
         self.digest = digest.value({**self._state, "augment": None})
         self.counts: dict[str, int] = {}
-        self._counted: set[int] = set()
+        self._told: dict[int, tuple[str, ...]] = {}
         self._lock = threading.Lock()
 
     def __call__(self, sample: Sample, rng: np.random.Generator | None = None) -> Arrays:
@@ -78,7 +78,21 @@ class SoundTransform(ABC):
         """(n,) float32 at the transform's rate, at most `seconds` long -> what `collate` takes."""
 
     def _count(self, data: bytes, sound: decode.Sound) -> None:
-        """Counts each sound once, however often it is read."""
+        """Counts each sound once, however often it is read; keeps what there is to note of it."""
+        with self._lock:
+            if (mark := hash(data)) in self._told:
+                return
+            self._told[mark] = self._found(sound)
+            for name in self._told[mark]:
+                self.counts[name] = self.counts.get(name, 0) + 1
+
+    def notes(self, sample: Sample) -> tuple[str, ...]:
+        """What was done to one sound, and what is odd about it. Raises BadRow."""
+        data = sample[self.field]
+        told = self._told.get(hash(data))
+        return self._found(decode.sound(data, self.rate, self.seconds)) if told is None else told
+
+    def _found(self, sound: decode.Sound) -> tuple[str, ...]:
         own = sound.header
         found = {
             f"resampled from {own.rate} to {self.rate} Hz": own.rate != self.rate,
@@ -87,15 +101,7 @@ class SoundTransform(ABC):
             "silent": sound.silent,
             f"longer than {self.seconds:g} s, so cut to the middle": sound.cut,
         }
-        if not any(found.values()):
-            return
-        with self._lock:
-            if (mark := hash(data)) in self._counted:
-                return
-            self._counted.add(mark)
-            for name, holds in found.items():
-                if holds:
-                    self.counts[name] = self.counts.get(name, 0) + 1
+        return tuple(name for name, holds in found.items() if holds)
 
     def length(self, arrays: Arrays) -> int:
         """1: all sounds have one shape."""

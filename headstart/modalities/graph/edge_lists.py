@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
+from headstart.core.dataset import SetAside
 from headstart.core.task import Columns
 from headstart.errors import DataError
 
@@ -33,9 +34,11 @@ class Listed:
 
     Attributes:
         member: (nodes,) number of each node's graph, where there are many graphs.
-        pairs: (rows, 2) nodes of each pair that is a row, or None.
+        pairs: (rows, 2) nodes of each pair that is a row, -1 where there is no such node; or None.
         rows: graphs, nodes or pairs that are rows.
         columns: the rows' label, split and other columns that are no inputs.
+        lost: edges whose ends are not both known, by line.
+        mentions: edges, lost ones too.
     """
 
     nodes: int
@@ -48,6 +51,8 @@ class Listed:
     pairs: np.ndarray | None
     rows: int
     columns: Mapping[str, Sequence[Any]]
+    lost: tuple[SetAside, ...]
+    mentions: int
 
 
 def find(folder: Path, name: str) -> Path | None:
@@ -63,14 +68,17 @@ def read(folder: Path, asked: Columns | None) -> Listed:
         raise DataError(
             f"{folder}: edges.csv has one column. Expected from, to, and what else is known."
         )
+    edges, nodes, links = _alike(edges, nodes, links)
     ends = [edges.column(i).to_pylist() for i in (0, 1)]
-    names = (
-        nodes.column(0).to_pylist() if nodes is not None else list(dict.fromkeys(ends[0] + ends[1]))
-    )
+    mentioned = [name for name in dict.fromkeys(ends[0] + ends[1]) if name is not None]
+    names = nodes.column(0).to_pylist() if nodes is not None else mentioned
     number = {name: place for place, name in enumerate(names)}
     if len(number) < len(names):
         raise DataError(f"{folder}: nodes.csv names a node twice. Expected every id once.")
-    pairs = np.stack([_numbered(e, number, "edges.csv") for e in ends], axis=1)
+    pairs = np.array([[number.get(n, -1) for n in e] for e in ends], np.int64).T
+    known = (pairs >= 0).all(axis=1)
+    lost = _lost(folder, ends, number, np.flatnonzero(~known))
+    pairs, edges = pairs[known], edges.filter(pa.array(known))
     member, rows, told = None, len(names), nodes
     owner = _column(nodes, "graph") if graphs is not None else None
     if graphs is not None:
@@ -82,16 +90,59 @@ def read(folder: Path, asked: Columns | None) -> Listed:
     asked_pairs = None
     if links is not None:
         told, rows = links, links.num_rows
-        both = [_numbered(links.column(i).to_pylist(), number, "links.csv") for i in (0, 1)]
-        asked_pairs = np.stack(both, axis=1)
+        both = [[number.get(n, -1) for n in links.column(i).to_pylist()] for i in (0, 1)]
+        asked_pairs = np.array(both, np.int64).T
     beside = _beside(told, asked, skip=2 if links is not None else 1)
     about_nodes = beside if told is nodes else {}
     labels, numbers = _known(nodes, {*about_nodes, owner or ""}, skip=1)
     bonds, measures = _known(edges, set(), skip=2)
     columns = {n: v for n, v in beside.items() if asked is not None or n not in ANSWERS}
-    return Listed(
-        *(len(names), pairs, labels, numbers, bonds, measures, member, asked_pairs, rows, columns)
-    )
+    graph = (len(names), pairs, labels, numbers, bonds, measures)
+    return Listed(*graph, member, asked_pairs, rows, columns, lost, len(known))
+
+
+def _alike(
+    edges: pa.Table, nodes: pa.Table | None, links: pa.Table | None
+) -> tuple[pa.Table, pa.Table | None, pa.Table | None]:
+    """The tables with names of nodes as text in all of them where one has text, so that one odd name does
+    not make the others differ."""
+    named = [(edges, (0, 1)), (nodes, (0,)), (links, (0, 1))]
+    kinds = [t.schema.field(i).type for t, places in named if t is not None for i in places]
+    if not any(pa.types.is_string(k) or pa.types.is_large_string(k) for k in kinds):
+        return edges, nodes, links
+    made = []
+    for table, places in named:
+        for i in places if table is not None else ():
+            name = table.column_names[i]
+            table = table.set_column(i, name, table.column(i).cast(pa.string()))
+        made.append(table)
+    return made[0], made[1], made[2]
+
+
+def _lost(
+    folder: Path, ends: Sequence[Sequence[Any]], number: Mapping[Any, int], places: np.ndarray
+) -> tuple[SetAside, ...]:
+    """Why edges are left out, by their lines."""
+    if not len(places):
+        return ()
+    path = find(folder, "edges") or folder
+    lines = _lines(path, len(ends[0]))
+    made = []
+    for place in places:
+        odd = next(e[place] for e in ends if e[place] not in number)
+        where = f"line {lines[place]}" if lines else f"row {place + 1}"
+        reason = "an end is empty" if odd is None else f"nodes.csv has no node {odd!r}"
+        made.append(SetAside(f"{path.name} {where}", reason, "correct the name, or add the node"))
+    return tuple(made)
+
+
+def _lines(path: Path, rows: int) -> list[int]:
+    """Lines of a text file that its rows stand in; [] where a row has several, or where it is no text."""
+    if path.suffix == ".parquet":
+        return []
+    told = path.read_bytes().splitlines()
+    found = [line for line, text in enumerate(told, start=1) if text][1:]
+    return found if len(found) == rows else []
 
 
 def _table(folder: Path, name: str) -> pa.Table | None:

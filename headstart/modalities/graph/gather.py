@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,12 @@ def _capped(cut: Surroundings) -> list[str]:
 def _listed(path: Path, asked: Columns | None) -> Gathered:
     """A folder of `edges.csv`, with `nodes.csv`, and `graphs.csv` or `links.csv` where there are such."""
     found = edge_lists.read(path, asked)
+    made = _rows_of(found, asked)
+    return replace(made, set_aside=found.lost, among=("edges", found.mentions))
+
+
+def _rows_of(found: edge_lists.Listed, asked: Columns | None) -> Gathered:
+    """Graphs, nodes or pairs, whatever the files tell of."""
     if found.member is not None:
         cells, counts = _cut(
             found.member,
@@ -224,7 +231,10 @@ def _listed(path: Path, asked: Columns | None) -> Gathered:
     if found.pairs is None:
         return around(made, found.columns, asked)
     cut = Surroundings(made.graph, MOST_NEIGHBOURS)
-    cells = [pack(cut.around(pair, HOPS)) for pair in found.pairs]
+    cells = [
+        pack(cut.around(pair, HOPS)) if pair.min() >= 0 else refused("it names a node there is not")
+        for pair in found.pairs
+    ]
     said = _notes(
         f"{len(cells)} pairs of nodes, each with the neighbours of both up to {HOPS} hops away, "
         "without the edge between them",

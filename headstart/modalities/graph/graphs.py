@@ -15,6 +15,8 @@ from headstart.errors import BadRow
 
 ROUNDS = 3
 """Rounds of colour refinement in a graph's signature."""
+DIGITS = 5
+"""Digits of a number that count in a graph's signature, so that its last bits do not."""
 REFUSED = b"!"
 """First byte of a cell that holds, as text, why there is no graph."""
 _HEADER = 8  # bytes before the JSON header of safetensors
@@ -143,10 +145,16 @@ def refused(reason: str) -> bytes:
     return REFUSED + reason.encode()
 
 
-def colours(graph: Graph, rounds: int) -> list[np.ndarray]:
+def colours(graph: Graph, rounds: int, *, measured: bool = False) -> list[np.ndarray]:
     """Weisfeiler-Lehman colours (n,) uint64 before and after each round: equal numbers, equal trees of
-    neighbours, in any graph (Shervashidze et al. 2011, JMLR 12: 2539-2561)."""
+    neighbours, in any graph (Shervashidze et al. 2011, JMLR 12: 2539-2561).
+
+    Args:
+        measured: whether numbers of nodes and edges tell them apart, as their kinds do.
+    """
     now = _mixed(_kinds(graph))
+    if measured and graph.numbers is not None:
+        now = _mixed(now + _row_hashes(graph.numbers))
     if graph.marks:
         now[: graph.marks] = _mixed(
             now[: graph.marks] + np.arange(1, graph.marks + 1, dtype=np.uint64)
@@ -155,6 +163,8 @@ def colours(graph: Graph, rounds: int) -> list[np.ndarray]:
     across = np.zeros(len(graph.edges), np.uint64)
     if graph.bonds is not None:
         across = _mixed(graph.bonds.astype(np.uint64) + np.uint64(1))
+    if measured and graph.measures is not None:
+        across = _mixed(across + _row_hashes(graph.measures))
     for _ in range(rounds):
         heard = np.zeros(graph.nodes, np.uint64)
         # sums of well mixed numbers do not depend on the neighbours' order
@@ -184,21 +194,23 @@ def _mixed(values: np.ndarray) -> np.ndarray:
 
 def signature(graph: Graph) -> bytes:
     """64 bits that are equal for graphs that colour refinement cannot tell apart, whatever the order
-    of their nodes."""
+    of their nodes. What is known of each node and edge counts; of its numbers the first `DIGITS` digits."""
     told = hashlib.blake2b(digest_size=8)
-    last = colours(graph, ROUNDS)[-1]
-    order = np.argsort(last, kind="stable")
+    last = colours(graph, ROUNDS, measured=True)[-1]
     told.update(np.array([graph.nodes, graph.marks, len(graph.edges)], np.int64).tobytes())
-    told.update(last[order].tobytes())
-    if graph.numbers is not None:
-        told.update(np.sort(_row_sums(graph.numbers)).tobytes())
+    told.update(np.sort(last).tobytes())
     return told.digest()
 
 
-def _row_sums(numbers: np.ndarray) -> np.ndarray:
-    """(n,) float64, one number a row that differs where rows differ."""
-    weights = np.cos(np.arange(1, numbers.shape[1] + 1, dtype=np.float64) * 12.9898)
-    return np.asarray(np.round(numbers.astype(np.float64) @ weights, 6))
+def _row_hashes(numbers: np.ndarray) -> np.ndarray:
+    """(n,) uint64 of rows of numbers (n, D), each rounded to `DIGITS` digits; zeros are passed over."""
+    row, column = np.nonzero(numbers)
+    values = numbers[row, column].astype(np.float64)
+    size = 10.0 ** (np.floor(np.log10(np.abs(values))) - (DIGITS - 1))
+    bits = (np.round(values / size) * size).astype(np.float32).view(np.uint32)
+    found = np.full(len(numbers), numbers.shape[1], np.uint64)
+    np.add.at(found, row, _mixed(_mixed(column.astype(np.uint64)) + bits.astype(np.uint64)))
+    return _mixed(found)
 
 
 class Surroundings:

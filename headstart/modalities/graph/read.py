@@ -19,6 +19,9 @@ SUFFIXES: tuple[str, ...] = ()
 FILE_KIND = ""
 NEAR = 0
 MANY = False
+CONTAINERS = {
+    ".npz": "graphs: edge_index (2, E), with graph_id and y a graph each, or x and y a node each"
+}
 
 SMILES, GRAPH = "smiles", "graph"
 _NAMED = re.compile(r"smiles|^smi$|^mol(ecule)?s?$", re.IGNORECASE)

@@ -9,12 +9,17 @@ from typing import Any
 import numpy as np
 
 from headstart.core.dataset import Field, Sample
+from headstart.core.reader import Gathered
+from headstart.core.task import Columns
 from headstart.modalities import _files
-from headstart.modalities.image import decode
+from headstart.modalities.image import arrays, decode
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 FILE_KIND = "path"
 MANY = False
+CONTAINERS = {
+    ".npz": "pictures: x (N, H, W[, channels]) uint8 and y (N,), or x_train, y_train, x_test, y_test"
+}
 # 256-bit difference hash: re-encoded or slightly resized copies stay within about 10 bits.
 NEAR = 10
 _HASH_SIDE = 16
@@ -61,3 +66,8 @@ def signature(sample: Sample, fields: Sequence[Field]) -> bytes:
     """256-bit difference hash of the grey picture at 17 x 16 (32 bytes)."""
     grey = decode.thumbnail(sample[fields[0].name], (_HASH_SIDE + 1, _HASH_SIDE))
     return np.packbits(grey[:, 1:] > grey[:, :-1]).tobytes()
+
+
+def gather(thing: Any, asked: Columns | None, *, named: bool = False) -> Gathered | None:
+    """Rows of arrays of pixels, or of a `.npz` file of such; None for anything else. Raises DataError."""
+    return arrays.gather(thing, labelled=asked is not None)

@@ -45,7 +45,18 @@ def owns(path: Path, asked: bool) -> bool:
     if path.is_dir():
         return bool(_pair(path))
     suffix = path.suffix.lower()
+    if suffix == ".npz" and path.is_file():
+        return _has_series(path)
     return path.is_file() and (suffix in ALWAYS or (asked and suffix in ASKED and _bare(path)))
+
+
+def _has_series(path: Path) -> bool:
+    """Whether a `.npz` file holds the arrays that are read here."""
+    try:
+        with np.load(path, allow_pickle=False) as held:
+            return "x" in held.files or {"x_train", "x_test"} <= set(held.files)
+    except (ValueError, OSError, zipfile.BadZipFile):
+        return False
 
 
 def unpack(path: Path) -> tuple[Mapping[str, Any], tuple[str, ...]]:
@@ -257,8 +268,6 @@ def _npz(path: Path) -> Rows:
     made = Rows()
     with np.load(path, allow_pickle=False) as held:
         both = {"x_train", "x_test"} <= set(held.files)
-        if not both and "x" not in held.files:
-            raise ValueError(f"it holds {', '.join(held.files)}, not x or x_train and x_test")
         for part in ("train", "test") if both else ("",):
             end = f"_{part}" if part else ""
             values = np.asarray(held[f"x{end}"], np.float64)

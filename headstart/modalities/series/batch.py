@@ -67,6 +67,23 @@ class Transform:
         Raises:
             BadRow: another number of channels than in training.
         """
+        values, level, done = self._prepared(sample)
+        if rng is not None:
+            values = _augment.augmented(values, self.channels, rng)
+        self._count(done)
+        made = {"values": np.ascontiguousarray(values[:, : self.channels], np.float32)}
+        if self.marked:
+            made["gaps"] = np.ascontiguousarray(values[:, -1], np.float32)
+        if self._apart:
+            made["level"] = np.asarray(level, np.float32)[None]
+        return made
+
+    def notes(self, sample: Sample) -> tuple[str, ...]:
+        """What is done to one series, and what is odd about it. Raises BadRow."""
+        return tuple(self._prepared(sample)[2])
+
+    def _prepared(self, sample: Sample) -> tuple[np.ndarray, np.ndarray, list[str]]:
+        """Scaled values (T, C) with their marks, the level (2 C,), and what was done."""
         values, done = _signal.regular(_signal.series(sample, self.fields))
         if values.shape[1] != self.channels:
             raise BadRow(
@@ -84,16 +101,7 @@ class Transform:
         length = self.resample or min(len(values), LONGEST)
         if len(values) > length:
             done = [*done, "longer than the network reads, averaged down"]
-        values = _signal.resampled(values, length)
-        if rng is not None:
-            values = _augment.augmented(values, self.channels, rng)
-        self._count(done)
-        made = {"values": np.ascontiguousarray(values[:, : self.channels], np.float32)}
-        if self.marked:
-            made["gaps"] = np.ascontiguousarray(values[:, -1], np.float32)
-        if self._apart:
-            made["level"] = np.asarray(level, np.float32)[None]
-        return made
+        return _signal.resampled(values, length), level, list(done)
 
     def _scaled(self, values: np.ndarray, gaps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(T, C) on one scale, and the level (2 C,). A channel without a value stays 0."""

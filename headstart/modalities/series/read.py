@@ -23,6 +23,9 @@ SUFFIXES: tuple[str, ...] = ()
 FILE_KIND = ""
 NEAR = 3
 MANY = True
+CONTAINERS = {
+    ".npz": "series: x (N, channels, T) or (N, T) and y (N,), or x_train, y_train, x_test, y_test"
+}
 ARRAYS = True
 WINDOWS = True
 

@@ -126,6 +126,11 @@ def test_what_happened_is_counted_once_a_sound() -> None:
         "silent": 1,
         "longer than 0.5 s, so cut to the middle": 1,
     }
+    assert [made.notes(sample(data)) for data in odd] == [(name,) for name in made.counts]
+    assert made.notes(sample(encoded(tune(0.5)))) == ()
+    unread = batch.restore(made.state())
+    assert unread.notes(sample(odd[3])) == ("silent",)
+    assert not unread.counts, "looking counts nothing"
 
 
 def test_a_source_that_reads_no_sound_is_refused() -> None:

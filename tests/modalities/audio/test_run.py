@@ -68,3 +68,29 @@ def test_what_the_page_shows_runs(home: Path, capsys: pytest.CaptureFixture[str]
     mistakes = next(f for f in first["findings"] if f["check"] == "mistakes")
     shown = [r for e in mistakes["exhibits"] for r in e["data"].get("rows", ())]
     assert report.count("data:audio/wav;base64,") == len(shown)
+
+
+def test_odd_sounds_are_marked_among_predictions_and_mistakes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = ["sound,label"]
+    for i in range(32):
+        both = np.stack([tune(0.3, seed=i)] * 2, axis=1)
+        (tmp_path / f"{i}.wav").write_bytes(encoded(both))
+        lines.append(f"{i}.wav,{'ab'[i // 2 % 2]}")
+    (tmp_path / "calls.csv").write_text("\n".join(lines) + "\n")
+    assert main(["run", "calls.csv", "--set", "task.near_duplicates=false", *SHORT]) == 0
+    (place,) = (tmp_path / "headstart-runs").glob("*/run.json")
+    findings = json.loads(place.read_text("utf-8"))["findings"]
+    (shown,) = (e for f in findings if f["check"] == "mistakes" for e in f["exhibits"])
+    assert shown["data"]["rows"], "labels by lot cannot be learned"
+    assert {row["notes"] for row in shown["data"]["rows"]} == {"channels mixed to one"}
+    assert "channels mixed to one</bdi>" in (place.parent / "report.html").read_text("utf-8")
+
+    (tmp_path / "silent.wav").write_bytes(encoded(0 * tune(0.3)))
+    (tmp_path / "plain.wav").write_bytes(encoded(tune(0.3, seed=99)))
+    capsys.readouterr()
+    assert main(["predict", "last", "silent.wav", "plain.wav", "0.wav"]) == 0
+    table = [line.split(",") for line in capsys.readouterr().out.splitlines()]
+    assert [row[-1] for row in table] == ["notes", "silent", "", "channels mixed to one"]

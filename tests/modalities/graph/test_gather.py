@@ -132,6 +132,51 @@ def test_edge_lists_of_graphs_and_of_pairs(tmp_path):
     assert (0, 1) not in set(map(tuple, made[0].edges.tolist())), "the asked edge is not told"
 
 
+RING = "".join(f"{i},{(i + 1) % 30}\n" for i in range(30))
+THIRTY = "id,size,label\n" + "".join(f"{i},{i},{i % 2}\n" for i in range(30))
+
+
+@pytest.mark.parametrize(
+    ("odd", "reason"),
+    [
+        ("999,3", "nodes.csv has no node 999"),
+        ("ten,3", "nodes.csv has no node 'ten'"),
+        ("3,", "an end is empty"),
+    ],
+)
+def test_a_wrong_edge_is_set_aside_by_its_line(tmp_path, odd, reason):
+    folder = write(tmp_path / "net", edges=f"from,to\n\n{RING}{odd}\n", nodes=THIRTY)
+    data = opened(folder, tmp_path)
+    assert len(data) == 30 and data.total == 30
+    assert [(a.name, a.reason) for a in data.set_aside] == [("edges.csv line 33", reason)]
+    assert f"1 of 31 edges was set aside (edges.csv line 33: {reason})." in data.notes
+    whole = opened(write(tmp_path / "net", edges=f"from,to\n{RING}"), tmp_path)
+    assert data.digests(np.arange(30)) == whole.digests(np.arange(30))
+    asked = open_samples(folder, data.fields, read, modality="graph")
+    assert len(asked) == 30
+
+
+def test_wrong_edges_are_tolerated_by_their_share(tmp_path):
+    edges = "from,to,weight\n7,x,1\n8,y,2\n" + RING.replace("\n", ",5\n")
+    folder = write(tmp_path / "net", edges=edges, nodes=THIRTY)
+    with pytest.raises(
+        DataError, match=r"2 of 32 edges .*edges\.csv line 2: .*'x'.*tolerate = 0\.07"
+    ):
+        opened(folder, tmp_path)
+    data = opened(folder, tmp_path, tolerate=0.07)
+    assert [a.name for a in data.set_aside] == ["edges.csv line 2", "edges.csv line 3"]
+    assert all((g.measures == 5).all() for g in unpacked(data)), "edges keep what is known of them"
+
+
+def test_a_wrong_pair_is_set_aside_as_a_row(tmp_path):
+    links = "from,to,label\n" + "".join(f"{i},{(i + 2) % 30},{i % 2}\n" for i in range(30))
+    folder = write(tmp_path / "net", edges="from,to\n" + RING, nodes=THIRTY, links=links + "3,77,1")
+    data = opened(folder, tmp_path)
+    assert [(a.name, a.reason) for a in data.set_aside] == [
+        ("row 31", "it names a node there is not")
+    ]
+
+
 def test_a_name_that_the_nodes_lack_is_told(tmp_path):
     folder = write(tmp_path / "net", edges="from,to\na,z\n", nodes="id,label\na,1\nb,2\n")
     with pytest.raises(DataError, match="'z'"):

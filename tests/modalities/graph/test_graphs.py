@@ -79,6 +79,42 @@ def test_a_signature_sees_structure_kinds_and_numbers():
     assert len({graphs.signature(g) for g in made}) == len(made)
 
 
+def path_of(*numbers: float, marks: int = 1) -> Graph:
+    """0 - 1 - 2; its first node is asked about."""
+    made = np.array(numbers, np.float32)[:, None]
+    return Graph(3, tidy(3, [(0, 1), (1, 2)]).graph.edges, numbers=made, marks=marks)
+
+
+def test_a_signature_sees_which_node_has_which_numbers():
+    plain = path_of(0.1, 0.2, 0.3)
+    turned = [path_of(0.2, 0.1, 0.3), path_of(0.3, 0.2, 0.1), path_of(-0.1, 0.2, 0.3)]
+    assert len({graphs.signature(g) for g in (plain, *turned)}) == 4
+    around = [path_of(0.1, 0.2, 0.3, marks=0), path_of(0.3, 0.2, 0.1, marks=0)]
+    assert len({graphs.signature(g) for g in around}) == 1, "the same graph from its other end"
+
+
+def test_a_signature_sees_which_edge_has_which_measures():
+    edges = [(0, 1), (1, 2)]
+    made = [
+        tidy(3, edges, labels=np.arange(3), measures=np.array(m, np.float32)[:, None]).graph
+        for m in ([1, 2], [2, 1], [1, 2])
+    ]
+    first, second, again = map(graphs.signature, made)
+    assert first != second and first == again
+
+
+@pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
+def test_a_signature_does_not_see_the_last_bits_of_numbers(size: float):
+    numbers = np.array([0.1, 2.5, 9.9999999]) * size
+    shaken = numbers * (1 + np.array([1e-7, -1e-7, 1e-7]))
+    assert graphs.signature(path_of(*numbers)) == graphs.signature(path_of(*shaken))
+
+
+def test_zeros_are_one_number_whatever_their_sign():
+    first, second = path_of(0.0, 1, 2), path_of(-0.0, 1, 2)
+    assert graphs.signature(first) == graphs.signature(second)
+
+
 def test_tidying_counts_what_it_leaves_out():
     found = tidy(5, [(0, 1), (1, 0), (0, 1), (2, 2), (1, 2)], bonds=np.array([7, 8, 9, 1, 5]))
     assert found.counts == {"self loops": 1, "repeated edges": 1}

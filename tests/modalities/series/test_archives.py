@@ -107,7 +107,7 @@ def test_npz_keeps_channels_before_steps_as_the_archives_do(tmp_path: Path) -> N
             "@attribute a numeric\n@attribute c {1}\n@data\n1,2,3\n",
             "3 cells instead of 2",
         ),
-        ("a.npz", "no archive", "cannot be read"),
+        ("a.npz", "no archive", "cannot be read.*save it again"),
     ],
 )
 def test_broken_files_are_refused_in_words(
@@ -124,6 +124,21 @@ def test_a_pickle_in_an_npz_is_refused(tmp_path: Path) -> None:
     np.savez(path, x=np.array([[1], [1, 2]], dtype=object))
     with pytest.raises(DataError, match="allow_pickle"):
         opened(path)
+
+
+def test_an_npz_of_other_arrays_is_refused_with_what_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "coils.npz"
+    np.savez(path, coil1_x=np.zeros((3, 4, 4)), coil1_y=np.zeros(3))
+    assert read.gather(path, None) is None
+    told = (
+        r"coils.npz holds coil1_x, coil1_y.*series: x \(N, channels, T\).*headstart.adapt.*Parquet"
+    )
+    with pytest.raises(DataError, match=told):
+        opened(path)
+    np.savez(tmp_path / "good.npz", x=np.random.default_rng(0).normal(size=(4, 9)), y=list("abab"))
+    fields = opened(tmp_path / "good.npz").fields
+    with pytest.raises(DataError, match=told):
+        open_samples(path, fields, read, modality="series")
 
 
 def test_rows_of_different_channels_are_refused(tmp_path: Path) -> None:

@@ -82,6 +82,10 @@ def test_a_constant_series_is_zero_and_counted() -> None:
     assert not transform(sample([7.1] * 9))["values"].any()
     assert not transform(sample([1e9, 1e9 + 1e-3]))["values"].any()
     assert transform.counts == {"constant series": 2}
+    assert transform.notes(sample([7.1] * 9)) == ("constant series",)
+    assert transform.notes(sample([1.0, GAP, 2.0])) == ("missing values, interpolated",)
+    assert transform.notes(sample([1.0, 2.0])) == ()
+    assert transform.counts == {"constant series": 2}, "looking counts nothing"
 
 
 def test_a_channel_without_a_value_is_zero() -> None:
