@@ -75,9 +75,11 @@ def verb(
     Options go over what a plan file says. The run's folder holds the model, the evidence and an HTML report.
     """
     plan = o.plan(data, {k: v for k, v in locals().items() if k in o.PLACES}, settings or [])
-    if dry_run:
-        _rehearsed(plan, json, quiet)
-        return
+    (_rehearsed if dry_run else _carried_out)(plan, json, quiet)
+
+
+def _carried_out(plan: Plan, json: bool, quiet: bool) -> None:
+    """A run, and what it found."""
     with watcher(quiet=quiet) as told:
         made = api.adapt(plan=plan, watcher=told)
         path = made.report()
