@@ -67,8 +67,14 @@ class Tones:
         event = integers(rng, count, high=len(EVENTS))
         sound = torch.empty(count, self.samples, device=rng.device)
         inner = torch.full((count, 5), ABSENT, device=rng.device)
-        ways = (self._notes, self._vowels, self._sweeps, self._noises, self._clicks)
-        for way, kinds in zip(ways, ((NOTE,), (VOWEL,), (RISING, FALLING), (NOISE,), (CLICKS,))):
+        ways = {
+            (NOTE,): self._notes,
+            (VOWEL,): self._vowels,
+            (RISING, FALLING): self._sweeps,
+            (NOISE,): self._noises,
+            (CLICKS,): self._clicks,
+        }
+        for kinds, way in ways.items():
             rows = torch.isin(event, torch.tensor(kinds, device=rng.device)).nonzero()[:, 0]
             sound[rows], inner[rows] = way(event[rows], rng)
         envelope, form = self._envelopes(event, rng)
@@ -118,7 +124,7 @@ class Tones:
         throat = uniform(rng, count, 1, low=0.92, high=1.08)
         formant = torch.tensor(FORMANTS, device=rng.device)[vowel] * throat
         number = torch.arange(1, HARMONICS + 1, device=rng.device)
-        away = number * hertz[:, None] - formant[..., None]  # (count, formants, HARMONICS)
+        away = number * hertz[:, None, None] - formant[..., None]  # (count, formants, HARMONICS)
         width = 50 + 0.05 * formant[..., None]
         peaks = 1 / (1 + (away / width).square())
         weight = torch.tensor([1.0, 0.6, 0.35], device=rng.device)[:, None]
