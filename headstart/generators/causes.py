@@ -20,7 +20,7 @@ WORLDS = ("causal", "network", "trees")
 CAUSAL, NETWORK, TREES = range(3)
 CLASSES = 10  # at most
 CATEGORIES = 10  # at most
-LAYERS, TREE_COUNT, TREE_DEPTH = 3, 6, 4
+LAYERS, TREE_COUNT, TREE_DEPTH = 3, 5, 3
 WIDTH = 24  # nodes of a layer
 
 
@@ -72,11 +72,15 @@ class Causes:
         wired = (world != TREES).nonzero()[:, 0]
         hidden = world[wired] == CAUSAL  # the inputs are nodes there, seen or not
         causal = hidden.nonzero()[:, 0]
-        inputs = cells[wired] * (there[wired] | hidden[:, None])[:, None]
+        roots = integers(rng, len(wired), 1, low=2, high=8)
+        few = torch.arange(self.columns, device=rng.device) < roots
+        inputs = cells[wired] * torch.where(hidden[:, None], few, there[wired])[:, None]
         nodes = _network(inputs, rng)
         scores[wired] = nodes[..., -WIDTH:] @ normal(rng, len(wired), WIDTH, CLASSES)
         # Columns and target of a causal model are nodes anywhere, so causes, effects and neither.
-        pick = uniform(rng, len(causal), nodes.shape[2]).topk(self.columns + CLASSES, 1).indices
+        pick = uniform(rng, len(causal), nodes.shape[2])
+        pick[:, : self.columns].masked_fill_(~few[causal], -1.0)
+        pick = pick.topk(self.columns + CLASSES, 1).indices
         index = pick[:, None].expand(-1, self.rows, -1)
         seen = nodes[causal].gather(2, index)
         cells[wired[causal]] = seen[..., : self.columns]
@@ -88,7 +92,7 @@ class Causes:
         """Classes (N, rows) from scores (N, rows, CLASSES): bands of the first, or the largest of several."""
         count, rows = scores.shape[:2]
         device = scores.device
-        number = 2 + (uniform(rng, count, 1) ** 1.5 * (CLASSES - 1)).long()
+        number = 2 + (uniform(rng, count, 1) ** 3 * (CLASSES - 1)).long()
         among = torch.arange(CLASSES, device=device) < number
         uneven = uniform(rng, count, 1, high=1.5)
         share = (uneven * normal(rng, count, CLASSES)).exp() * among
@@ -105,7 +109,7 @@ class Causes:
         label = torch.where(banded[:, None], band, label)
         order = uniform(rng, count, CLASSES).argsort(1)
         label = order.gather(1, label)
-        wrong = uniform(rng, count, 1, high=0.25) * chance(rng, count, 0.4 * hardness)[:, None]
+        wrong = uniform(rng, count, 1, high=0.25) * chance(rng, count, 0.3 * hardness)[:, None]
         other = label.gather(1, integers(rng, count, rows, high=rows))
         return torch.where(uniform(rng, count, rows) < wrong, other, label)
 
@@ -169,19 +173,20 @@ def _network(inputs: Tensor, rng: torch.Generator) -> Tensor:
     """A random network a table: inputs and nodes (N, rows, columns + LAYERS * WIDTH), noise at each node."""
     count, rows = inputs.shape[:2]
     sparse = uniform(rng, count, 1, 1, low=0.1, high=0.7)
-    noise = scales(rng, count, 1, 1, low=0.01, high=0.4)
+    noise = scales(rng, count, 1, 1, low=0.003, high=0.3)
     nodes = [inputs]
     for _ in range(LAYERS):
         given = nodes[-1].shape[2]
         weight = normal(rng, count, given, WIDTH) * (uniform(rng, count, given, WIDTH) > sparse)
+        weight = weight * weight.abs()  # a few causes matter most
         reached = _standard(nodes[-1] @ weight) + 0.5 * normal(rng, count, 1, WIDTH)
         nodes.append(_bent(reached, rng) + noise * normal(rng, count, rows, WIDTH))
     return torch.cat(nodes, 2)
 
 
 def _bent(values: Tensor, rng: torch.Generator) -> Tensor:
-    """One of eight functions for all nodes of a table, (N, rows, WIDTH)."""
-    kind = integers(rng, len(values), high=8)
+    """One of eight functions for all nodes of a table, (N, rows, WIDTH); the first four times as often."""
+    kind = (integers(rng, len(values), high=11) - 3).clamp(min=0)
     ways = (
         lambda x: x,
         torch.tanh,
@@ -217,7 +222,7 @@ def _trees(cells: Tensor, there: Tensor, rng: torch.Generator) -> Tensor:
     # One product of a table's 0 and 1 of leaves with what leaves are worth.
     reached = torch.zeros(count, rows, worth.shape[1], device=cells.device)
     reached.scatter_(2, leaf + first, 1.0)
-    noise = scales(rng, count, 1, 1, low=0.01, high=0.3)
+    noise = scales(rng, count, 1, 1, low=0.003, high=0.3)
     return reached @ (worth * weight[..., None]) + noise * normal(rng, count, rows, CLASSES)
 
 
