@@ -18,15 +18,16 @@ FAMILIES = ("random", "hubs", "small world", "blocks", "grid", "tree", "molecule
 RULES = ("free", "by degree", "shared")
 MOTIFS = ("triangles", "squares", "stars", "degree")
 STEPS = (1, 2, 4, 8, 16, 32, 64)  # from which count on a motif is in the next class
+DEGREES = (3, 4, 5, 6, 7, 9, 12)  # the same of the largest degree
 FEWEST = 8  # nodes
 
 
 class Motifs:
     """Draws graphs of 8 to `most` nodes that are each of one of `kinds`.
 
-    Labels: `FAMILIES`; classes of the numbers of triangles, of squares (circles of four), of stars (a node
-    with three of its neighbours) and of the largest degree, 0, 1, 2, 4, 8 and so on; `RULES` by which
-    nodes got their kinds: at random, by their degree, or from a neighbour.
+    Labels: `FAMILIES`; classes of the numbers of triangles, of squares (circles of four) and of stars (a
+    node with three of its neighbours) by `STEPS`, and of the largest degree by `DEGREES`; `RULES` by
+    which nodes got their kinds: at random, by their degree, or from a neighbour.
     """
 
     def __init__(self, most: int = 32, kinds: int = 8):
@@ -54,8 +55,8 @@ class Motifs:
         mask = torch.arange(self.most, device=rng.device) < size[:, None]
         kinds, rule = self._kinds(near, rng)
         counts = motifs(near)
-        steps = torch.tensor(STEPS, device=rng.device)
-        classes = torch.bucketize(counts, steps, right=True)
+        steps = torch.tensor([STEPS, STEPS, STEPS, DEGREES], device=rng.device)
+        classes = (counts[..., None] >= steps).sum(2)
         labels = torch.cat([family[:, None], classes, rule[:, None]], 1)
         edges, there = _edges(near)
         graphs = {"kinds": kinds * mask, "mask": mask, "edges": edges, "edge_mask": there}
