@@ -167,8 +167,8 @@ def _frequencies(kind: Tensor, period: Tensor, steps: int, rng: torch.Generator)
 
 def _harmonics(device: torch.device) -> Tensor:
     """Shares of the harmonics of exp(-2 sin^2(pi r / p) / w^2) less its mean, (WIDTHS, HARMONICS)."""
-    circle = torch.arange(64, dtype=torch.float64) * (2 * math.pi / 64)
-    width = torch.tensor(WIDTHS, dtype=torch.float64)[:, None]
+    circle = torch.arange(64, dtype=torch.float64, device="cpu") * (2 * math.pi / 64)
+    width = torch.tensor(WIDTHS, dtype=torch.float64, device="cpu")[:, None]
     power = torch.fft.rfft(torch.exp((circle.cos() - 1) / width.square())).real[
         :, 1 : HARMONICS + 1
     ]

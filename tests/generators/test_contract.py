@@ -122,6 +122,16 @@ def test_shapes_types_and_ranges(name: str, hardness: float) -> None:
             assert torch.isfinite(values.float()).all()
 
 
+@pytest.mark.parametrize("name", [n for n in NAMES if n != "scenes"])
+def test_all_is_drawn_on_the_device_of_the_random_numbers(name: str) -> None:
+    """A tensor made without saying where would be on the empty device here, and mix with none."""
+    maker, rng = _new(name), _rng(0)
+    with torch.device("meta"):
+        samples, labels = maker.draw(40, rng)
+    parts = samples if isinstance(samples, dict) else {"samples": samples}
+    assert all(values.device.type == "cpu" for values in [*parts.values(), labels])
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("count", [1, 2])
 def test_few_samples_can_be_asked_for(name: str, count: int) -> None:
