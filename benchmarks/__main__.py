@@ -13,6 +13,7 @@ BENCHMARKS = (
     "extraction",
     "partial_finetune",
     "memory",
+    "generators",
     "planted_worlds",
     "stretches",
     "by_hand",

@@ -25,6 +25,7 @@ PACKAGES = {
     "head": "headstart.heads",
     "evidence": "headstart.evidence",
     "executor": "headstart.engine.executors",
+    "generator": "headstart.generators",
 }
 
 

@@ -10,15 +10,9 @@ import math
 import torch
 from torch import Tensor
 
+from headstart.generators._random import chance, uniform
 
-def uniform(rng: torch.Generator, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
-    """Independent values in [low, high), shape `shape`."""
-    return torch.rand(*shape, generator=rng) * (high - low) + low
-
-
-def chance(rng: torch.Generator, count: int, probability: float) -> Tensor:
-    """`count` independent coins, shape (count,), dtype bool."""
-    return torch.rand(count, generator=rng) < probability
+__all__ = ["blur", "chance", "line", "pixel_axis", "place", "scatter", "splat", "uniform"]
 
 
 def pixel_axis(size: int) -> Tensor:

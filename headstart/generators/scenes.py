@@ -12,14 +12,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from headstart.core.generator import ABSENT
 from headstart.generators import ink
 from headstart.generators.contours import Contours
 from headstart.generators.fractals import Fractals
 from headstart.generators.strokes import Strokes
 from headstart.generators.textures import Textures
 
+MODALITY = "image"
 HUES = 15  # 12 hues, then black, grey and white
-ABSENT = -100  # the label of what a picture does not have
 
 
 @dataclass(frozen=True)
@@ -228,3 +229,6 @@ def _coarsen(pictures: Tensor, rng: torch.Generator, few: int) -> Tensor:
         small = torch.nn.functional.interpolate(pictures[part], (side, side), mode="area")
         out[part] = torch.nn.functional.interpolate(small, (size, size), mode="bilinear")
     return out
+
+
+GENERATOR = Scenes
