@@ -421,6 +421,20 @@ def schedule(progress: float) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * (progress - WARM_UP) / (1.0 - WARM_UP)))
 
 
+def features(
+    network: Network, stream: Stream, places: np.ndarray, *, batch: int = 64
+) -> np.ndarray:
+    """Pooled features (len(places), width) of plain rows of a stream, in eval mode."""
+    made, where = [], next(network.parameters()).device
+    with evaluating(network), torch.no_grad():
+        for begin in range(0, len(places), batch):
+            read = stream.batch(places[begin : begin + batch], -1)
+            inputs = {name: t.to(where) for name, t in read.inputs.items()}
+            found = network(inputs, start=read.start, want="features")
+            made.append(found.float().cpu().numpy())
+    return np.concatenate(made)
+
+
 def outputs(network: Network, stream: Stream, *, head: str, batch: int = 64) -> np.ndarray:
     """Raw outputs (N, outputs) of one head over a whole stream, in eval mode; of positions
     (N, longest, outputs), NaN behind a row's end.
