@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from headstart.core.network import Backbone, Network
 
+WARM = 10  # steps in which a teacher follows more closely
+
 
 @dataclass(frozen=True)
 class Common:
@@ -43,13 +45,15 @@ class Teacher(nn.Module):
     Args:
         backbone: copied, like `top`.
         start: share that an average keeps at a step in the beginning; it grows to 1 as half a cosine
-            (arXiv:2006.07733).
+            (arXiv:2006.07733). In the first steps it is less, n of n + 10, or a short training would end
+            before its teacher has left the random weights.
     """
 
     def __init__(self, backbone: Backbone, top: nn.Module, start: float) -> None:
         super().__init__()
         self.backbone, self.top = copy.deepcopy(backbone), copy.deepcopy(top)
         self.start = start
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.requires_grad_(False).train()
 
     @torch.no_grad()
@@ -61,7 +65,10 @@ class Teacher(nn.Module):
     @torch.no_grad()
     def follow(self, backbone: nn.Module, top: nn.Module, progress: float) -> None:
         """Moves the averages a little towards the student; batch-norm statistics are its own."""
+        self.steps += 1
+        steps = int(self.steps)
         keep = 1.0 - (1.0 - self.start) * (math.cos(math.pi * progress) + 1.0) / 2.0
+        keep = min(keep, steps / (steps + WARM))
         for mine, other in ((self.backbone, backbone), (self.top, top)):
             pairs = zip(mine.parameters(), other.parameters(), strict=True)
             for average, value in pairs:

@@ -69,6 +69,7 @@ class Objective(Base):
         self.sorter = Sorter(network.backbone.width, settings)
         self.teacher = Teacher(network.backbone, self.sorter, settings.momentum)
         self.register_buffer("centre", torch.zeros(settings.groups))
+        self.register_buffer("started", torch.zeros((), dtype=torch.bool))
         self.register_buffer("seen", torch.zeros(settings.groups), persistent=False)
 
     def loss(
@@ -80,13 +81,16 @@ class Objective(Base):
         self.seen = scores.mean(dim=0)
         warm = min(1.0, progress / WARM)
         temperature = settings.sharp + (settings.soft - settings.sharp) * warm
-        wanted = ((scores - self.centre) / temperature).softmax(dim=1)
+        # at first all samples score alike, so without a centre one group would take them all
+        centre = self.centre if self.started else self.seen
+        wanted = ((scores - centre) / temperature).softmax(dim=1)
         other = wanted.roll(len(wanted) // 2, 0)
         return {"sorting": functional.cross_entropy(said, other)}
 
     def after_step(self, network: Network, progress: float) -> None:
         self.teacher.follow(network.backbone, self.sorter, progress)
-        self.centre.lerp_(self.seen, 1.0 - self.settings.centring)
+        self.centre.lerp_(self.seen, 1.0 - self.settings.centring if self.started else 1.0)
+        self.started.fill_(True)
 
     def finish(self, network: Network) -> Network:
         taught(network, self.teacher)
