@@ -1,8 +1,10 @@
 """Sort a view as a slow average of oneself sorts another view, into groups that nobody named.
 
 DINO, Caron et al. 2021, arXiv:2104.14294, with two whole views (no small crops): cross-entropy of the
-student's soft group with the teacher's. The teacher's scores are centred, so that no group takes all, and
-sharpened, so that not all are equally likely. The teacher's weights are what is kept, as in the paper.
+student's soft group with the teacher's, which is sharper. That no group takes all is seen to by balancing the
+teacher's groups over the batch (Sinkhorn and Knopp, as in arXiv:2006.09882 and arXiv:2304.07193): with the
+paper's moving centre, short trainings on small batches put all samples into one group before the centre had
+moved. The teacher's weights are what is kept, as in the paper.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from headstart.core.objective import Objective as Base
 from headstart.core.strategy import Batch
 from headstart.objectives._parts import Common, Teacher, perceptron, taught
 
-WARM = 0.3  # share of the training in which the teacher's temperature rises
+ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -29,17 +31,14 @@ class Settings(Common):
     Attributes:
         groups: into how many the samples are sorted.
         temperature: of the student.
-        sharp, soft: the teacher's temperature, at first and after a third of the training.
-        centring: what the centre keeps of itself at a step.
+        sharp: of the teacher; the lower, the surer it is.
         momentum: what the teacher keeps of itself at a step in the beginning; grows to 1.
         hidden, out: widths of the head, which is thrown away afterwards.
     """
 
-    groups: int = 512
+    groups: int = 256
     temperature: float = 0.1
-    sharp: float = 0.04
-    soft: float = 0.07
-    centring: float = 0.9
+    sharp: float = 0.02
     momentum: float = 0.99
     hidden: int = 256
     out: int = 64
@@ -59,7 +58,7 @@ class Sorter(nn.Module):
 
 
 class Objective(Base):
-    """Self-distillation with centring and sharpening."""
+    """Self-distillation with balancing and sharpening."""
 
     settings: Settings
     views, compares, forwards, floor = 2, True, 2, 1e-3
@@ -68,30 +67,29 @@ class Objective(Base):
         settings = self.settings
         self.sorter = Sorter(network.backbone.width, settings)
         self.teacher = Teacher(network.backbone, self.sorter, settings.momentum)
-        self.register_buffer("centre", torch.zeros(settings.groups))
-        self.register_buffer("started", torch.zeros((), dtype=torch.bool))
-        self.register_buffer("seen", torch.zeros(settings.groups), persistent=False)
 
     def loss(
         self, network: Network, batches: Mapping[str, Batch], progress: float
     ) -> Mapping[str, Tensor]:
         inputs, settings = batches["train"].inputs, self.settings
         said = self.sorter(network(inputs, want="features")) / settings.temperature
-        scores = self.teacher(inputs)
-        self.seen = scores.mean(dim=0)
-        warm = min(1.0, progress / WARM)
-        temperature = settings.sharp + (settings.soft - settings.sharp) * warm
-        # at first all samples score alike, so without a centre one group would take them all
-        centre = self.centre if self.started else self.seen
-        wanted = ((scores - centre) / temperature).softmax(dim=1)
-        other = wanted.roll(len(wanted) // 2, 0)
+        first, second = self.teacher(inputs).chunk(2)
+        other = torch.cat([balanced(part, settings.sharp) for part in (second, first)])
         return {"sorting": functional.cross_entropy(said, other)}
 
     def after_step(self, network: Network, progress: float) -> None:
         self.teacher.follow(network.backbone, self.sorter, progress)
-        self.centre.lerp_(self.seen, 1.0 - self.settings.centring if self.started else 1.0)
-        self.started.fill_(True)
 
     def finish(self, network: Network) -> Network:
         taught(network, self.teacher)
         return network
+
+
+def balanced(scores: Tensor, temperature: float) -> Tensor:
+    """Scores (N, groups) -> shares of the groups (N, groups), each row summing to 1, every group getting
+    nearly as much of the batch."""
+    shares = ((scores - scores.max()) / temperature).double().softmax(dim=1)
+    for _ in range(ROUNDS):
+        shares = shares / shares.sum(dim=0, keepdim=True).clamp(min=1e-30)
+        shares = shares / shares.sum(dim=1, keepdim=True)
+    return shares.float()

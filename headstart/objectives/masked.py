@@ -45,7 +45,9 @@ class Objective(Base):
 
     def refuse(self, network: Network) -> str:
         if not has_places(network):
-            return "the network has no features of places, so nothing hidden can be restored at its place"
+            return super().refuse(network) or (
+                "the network has no features of places, so nothing hidden can be restored at its place"
+            )
         return super().refuse(network)
 
     def prepare(self, network: Network, streams: Mapping[str, Any]) -> None:

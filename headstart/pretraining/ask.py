@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,7 +37,7 @@ class Ask:
     source: str = ""
     modality: str = AUTO
     columns: Columns = field(default_factory=Columns)
-    labels: Sequence[str] = ()
+    labels: tuple[str, ...] = ()
     samples: int = 4096
     batch: int = 0
     seed: int = 0

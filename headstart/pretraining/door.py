@@ -59,7 +59,11 @@ class Pretrained:
 
 @dataclass
 class Ready:
-    """All that a pre-training needs, opened; nothing is trained yet."""
+    """All that a pre-training needs, opened; nothing is trained yet.
+
+    Attributes:
+        module, card: whose weights are written, and the document by which they are read again.
+    """
 
     ask: Ask
     objective: str
@@ -72,6 +76,8 @@ class Ready:
     batch: int
     folder: Path
     key: str
+    module: Any
+    card: Mapping[str, Any]
 
     def stream(self) -> Views | Drawn:
         """What is learned from."""
@@ -94,8 +100,6 @@ def pretrain(ask: Ask, given: Given | None = None, watcher: Watcher | None = Non
     if watcher is not None:
         for note in ready.samples.notes:
             watcher.say(note)
-    # the document is refused now where it cannot be written, not after hours
-    module, card = encoder.described(ready.origin, ready.samples.modality, ready.backbone)
     network = Network(ready.backbone, {})
     watched = _guard(ready, network)
     epochs = int(ready.strategy.settings.epochs)
@@ -120,8 +124,8 @@ def pretrain(ask: Ask, given: Given | None = None, watcher: Watcher | None = Non
         watcher=watcher,
     )
     told.history.insert(0, start)
-    facts = _facts(ready, card, told, epochs)
-    return Pretrained(ready.folder, document.write(ready.folder, module, facts))
+    facts = _facts(ready, told, epochs)
+    return Pretrained(ready.folder, document.write(ready.folder, ready.module, facts))
 
 
 def prepare(ask: Ask, given: Given | None = None) -> Ready:
@@ -137,12 +141,16 @@ def prepare(ask: Ask, given: Given | None = None) -> Ready:
     found.readable(transform)
     probe = [transform(sample) for sample in _some(found)]
     inputs = transform.collate(probe)
-    backbone = jobs.stage(modality, loaded, transform, inputs)
+    jobs.stage(modality, loaded, transform, inputs)
+    # again, as what was staged for verification alone cannot be trained
+    backbone: Backbone = modality.backbones.stage(loaded, transform)
     network = Network(backbone, {})
     name = _objective(ask, found)
     strategy = _strategy(name, ask.settings)
     _fits(name, strategy, found, network)
     batch = _batch(ask, strategy, found.count)
+    # refused now where it cannot be written, not after hours
+    module, card = encoder.described(origin, modality, backbone)
     about: list[Any] = [VERSION, found.digest, modality.name, name, strategy.settings, batch]
     about += [ask.seed, ask.device, digest.tensors(backbone.state_dict().items())]
     about += [transform.state(), ask.samples if ask.generator else 0]
@@ -159,6 +167,8 @@ def prepare(ask: Ask, given: Given | None = None) -> Ready:
         batch=batch,
         folder=Path(ask.output).expanduser() if ask.output else Path(FOLDER) / chosen,
         key=digest.value(about),
+        module=module,
+        card=card,
     )
 
 
@@ -247,7 +257,7 @@ def _guard(ready: Ready, network: Network) -> guard.Guard:
     )
 
 
-def _facts(ready: Ready, card: Mapping[str, Any], told: Trained, epochs: int) -> dict[str, Any]:
+def _facts(ready: Ready, told: Trained, epochs: int) -> dict[str, Any]:
     """What the document holds: how to read the weights, and where they come from."""
     ask, found = ready.ask, ready.samples
     seen = epochs * (found.count // ready.batch) * ready.batch
@@ -255,7 +265,7 @@ def _facts(ready: Ready, card: Mapping[str, Any], told: Trained, epochs: int) ->
     watts = ledger.WATTS_PER_CORE
     rest = [{k: h[k] for k in h if k != "phase"} for h in told.history]
     return {
-        **card,
+        **ready.card,
         "name": ready.folder.name,
         "modality": found.modality.name,
         "licence": ask.licence,
