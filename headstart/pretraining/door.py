@@ -313,7 +313,7 @@ def rehearse(ask: Ask, given: Given | None = None) -> Mapping[str, Any]:
         "parameters": sum(p.numel() for p in ready.backbone.parameters()),
         "batch": ready.batch,
         "steps": steps * epochs,
-        "predicted_seconds": round(each * steps * ready.batch * epochs / FLOPS_A_SECOND, 1),
+        "seconds_training": round(each * steps * ready.batch * epochs / FLOPS_A_SECOND, 1),
         "output": str(ready.folder),
         "set_aside": [dataclasses.asdict(one) for one in found.set_aside],
         "notes": list(found.notes),

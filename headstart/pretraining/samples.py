@@ -44,7 +44,6 @@ class Samples:
         classes: by column, the number of classes; of a generator's labels too.
         count: samples in an epoch.
         draw: of a generator, else None.
-        facts: name, digest and licence of the data, for the document.
     """
 
     modality: plugins.Modality

@@ -250,7 +250,7 @@ def test_nothing_is_written_by_a_rehearsal(waves: Path) -> None:
     assert not Path("out").exists()
     assert found["steps"] == 400
     assert found["labels"] == {"label": 3}
-    assert found["predicted_seconds"] > 0
+    assert found["seconds_training"] > 0
 
 
 @pytest.mark.parametrize(
