@@ -36,7 +36,10 @@ VERSION = 1  # of the training itself; checkpoints of another version are not us
 BATCH, FEWEST = 128, 8
 STEPS = 4  # an epoch has at least as many where the batch is chosen
 FOLDER = "headstart-sources"
-FLOPS_HOW = "counted on the eager network for one sample, times 3 for forward and backward"
+FLOPS_HOW = (
+    "counted on the eager network for one sample, times its passes: forward, twice that backward, and the "
+    "teacher's forward where there is one; projectors not counted"
+)
 
 
 @dataclass(frozen=True)
