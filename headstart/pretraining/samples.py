@@ -15,7 +15,6 @@ import torch
 from headstart import job as jobs
 from headstart.core import digest, plugins
 from headstart.core.dataset import Field, Sample, SetAside
-from headstart.core.generator import open_generator
 from headstart.core.modality import Transform
 from headstart.core.source import UNKNOWN
 from headstart.core.task import Columns, Task
@@ -25,6 +24,7 @@ from headstart.engine.streams import Drawn, Views
 from headstart.errors import BadRow, DataError, PlanError
 from headstart.job import Given
 from headstart.pretraining.ask import Ask
+from headstart.pretraining.drawing import open_generator
 
 ABSENT = -100
 LOOKED_AT = 512  # drawn samples on which preprocessing is fitted and labels are counted
@@ -209,8 +209,10 @@ def _kind(name: str, asked: str, arrays: Any) -> str:
 def _cells(reader: Any, arrays: Any) -> list[Any]:
     """What was drawn as cells that the reader loads. Raises PlanError."""
     own = getattr(reader, "drawn", None)
+    if isinstance(arrays, Mapping):
+        arrays = next(iter(arrays.values())) if len(arrays) == 1 else ()
     cells = own(arrays) if own is not None else None
-    if cells is None and getattr(reader, "ARRAYS", False):
+    if cells is None and len(arrays) and getattr(reader, "ARRAYS", False):
         cells = list(np.asarray(arrays))
     if cells is None:
         raise PlanError(

@@ -1,8 +1,8 @@
-"""Generator: a file of `generators/` that draws samples by formula.
+"""Finding generators: files of `generators/` that draw samples by formula.
 
-A file is one when it has a class with `draw(count, rng)` as below, which takes `seed` as its first argument.
-The module may say in `MODALITY` for which kind of data it draws; otherwise readers are asked, see `drawn` of
-`headstart.core.reader.Read`. Other files of the folder are what generators are made of.
+Such a file names its class in `GENERATOR`, or has one with `draw(count, rng)`; `MODALITY` says for which kind
+of data it draws, otherwise readers are asked (`drawn` of `headstart.core.reader.Read`). Other files of the
+folder are what generators are made of.
 """
 
 from __future__ import annotations
@@ -10,26 +10,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from types import ModuleType
-from typing import Any, Protocol
-
-import torch
+from typing import Any
 
 from headstart.core import plugins
 from headstart.errors import MissingExtra, PlanError, nearest
 
 PLACES = ("self", "count", "rng")
-
-
-class Generator(Protocol):
-    """Draws batches; classes and settings are fixed by its seed.
-
-    Optional: `groups`, the number of classes of each column of labels.
-    """
-
-    def draw(self, count: int, rng: torch.Generator) -> tuple[Any, Any]:
-        """Samples (count, ...), and labels (count,) or (count, groups) int64, -100 where a sample has none;
-        or None where there are no labels. The same state of `rng` draws the same bytes."""
-        ...
 
 
 def names() -> tuple[str, ...]:
@@ -46,6 +32,9 @@ def _able(name: str) -> bool:
 
 def made_in(module: ModuleType) -> type | None:
     """The class of a module that draws, or None."""
+    named = getattr(module, "GENERATOR", None)
+    if named is not None:
+        return named  # type: ignore[no-any-return]
     for value in vars(module).values():
         if not inspect.isclass(value) or value.__module__ != module.__name__:
             continue
@@ -73,4 +62,5 @@ def open_generator(reference: str, settings: Mapping[str, Any], seed: int) -> tu
                 f"The generator '{reference}' has no setting '{name}'. {nearest(name, known)}"
             )
     modality = getattr(plugins.load("generator", reference), "MODALITY", "")
-    return kind(seed, **settings), str(modality)
+    first = {"seed": seed} if "seed" in inspect.signature(kind).parameters else {}
+    return kind(**first, **settings), str(modality)
