@@ -30,6 +30,7 @@ _HOMES = {
     "compare": "headstart.api",
     "open_pack": "headstart.api",
     "open_run": "headstart.api",
+    "pretrain": "headstart.api",
     "runs": "headstart.api",
     "similar": "headstart.api",
     "sources": "headstart.api",

@@ -32,6 +32,8 @@ from headstart.groups.neighbours import Similar
 from headstart.groups.stored import learned
 from headstart.job import Given
 from headstart.options import place
+from headstart.pretraining import call as pretraining
+from headstart.pretraining.call import pretrain as pretrain
 from headstart.registry import document, packs, tracking
 from headstart.registry import runs as registry
 from headstart.report import page
@@ -252,6 +254,11 @@ def dry_run(plan: Plan, watcher: Watcher | None = None) -> Mapping[str, Any]:
         "predicted_store_bytes": int(rows * made.backbone.width * 4),
         "notes": list(made.notes),
     }
+
+
+def rehearse_pretraining(data: Any, **asked: Any) -> Mapping[str, Any]:
+    """What `pretrain` would do with these arguments. Nothing is trained or written."""
+    return pretraining.rehearse(data, **asked)
 
 
 def open_run(name: str | Path, output: str = "") -> Run:

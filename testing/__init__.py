@@ -12,4 +12,4 @@ plug-in through an entry point runs them on its own:
 
 from __future__ import annotations
 
-SUITES = ("backbone", "modality", "provider", "strategy", "head", "evidence")
+SUITES = ("backbone", "modality", "provider", "strategy", "objective", "head", "evidence")

@@ -45,7 +45,7 @@ LAYERS = {
             "options",
             "scope",
             "estimators",
-            "pretrain",
+            "pretraining",
         ),
         *("operate", "serving", "report"),
     ),

@@ -57,6 +57,7 @@ def test_everything_that_is_registered_meets_a_suite() -> None:
         "modality": set(import_module("testing.modality").things()),
         "provider": set(import_module("testing.provider").things()),
         "strategy": {t.partition("/")[0] for t in strategy.things()},
+        "objective": set(import_module("testing.objective").things()),
         "head": set(import_module("testing.head").things()),
         "evidence": set(evidence.things()),
     }

@@ -72,7 +72,11 @@ class Transform(Protocol):
 
 
 class BatchFile(Protocol):
-    """`batch.py`: transforms, augmentation, collation."""
+    """`batch.py`: transforms, augmentation, collation.
+
+    Optional: `VIEWS`, the augmentations of copies that an objective compares, where they should differ more
+    than a source's own `augment` lets them.
+    """
 
     AUGMENTATIONS: tuple[str, ...]
 
@@ -90,7 +94,9 @@ class BackbonesFile(Protocol):
     """`backbones.py`: pretrained networks and their stages.
 
     Optional: `build(card)`, for networks of the modality's own: (seed -> module with random weights,
-    preprocessing) by the document beside weights in a file, or None for what it does not build.
+    preprocessing) by the document beside weights in a file, or None for what it does not build;
+    `described(backbone)`, its reverse: (module whose weights are kept, document), or None; `DEFAULT`, the
+    document of the network that is pre-trained where no architecture is named.
     """
 
     def stage(self, loaded: Loaded, transform: Transform | None = None) -> Backbone:

@@ -22,6 +22,8 @@ PACKAGES = {
     "modality": "headstart.modalities",
     "provider": "headstart.providers",
     "strategy": "headstart.strategies",
+    "objective": "headstart.objectives",
+    "generator": "headstart.generators",
     "head": "headstart.heads",
     "evidence": "headstart.evidence",
     "executor": "headstart.engine.executors",

@@ -25,8 +25,8 @@ class Source:
         licence: SPDX name where there is one.
         trained_on: data and labels it learned from.
         data_licence: licence of that data: SPDX name or expression where there is one.
-        parents: sources that it was made of: mappings with name, uri, revision, sha256, licence, trained_on
-            and data_licence.
+        parents: sources that it was made of: mappings with name, uri, revision, sha256, licence, trained_on,
+            data_licence and parents.
         paper: arXiv id or DOI.
         parameters: count.
         preprocessing: sealed settings that the modality's `batch.make` reads.
@@ -40,7 +40,7 @@ class Source:
     licence: str
     trained_on: str
     data_licence: str
-    parents: tuple[Mapping[str, str], ...]
+    parents: tuple[Mapping[str, Any], ...]
     paper: str
     parameters: int
     preprocessing: Mapping[str, Any]

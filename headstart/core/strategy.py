@@ -41,6 +41,8 @@ class Phase:
         patience: epochs without better validation loss before the phase ends; 0: never.
         augment: whether the modality's augmentation is asked for.
         schedule: "cosine" (with warm-up) or "constant".
+        whole: batches of full size only, for losses that compare the rows of a batch; the rows left over
+            at the end of an epoch's order are not seen in that epoch.
     """
 
     name: str
@@ -52,17 +54,21 @@ class Phase:
     patience: int = 0
     augment: bool = False
     schedule: str = "cosine"
+    whole: bool = False
 
 
 class Strategy(nn.Module):
     """Base of all strategies; a strategy's own parameters are trained and checkpointed like any other.
+    Those that ask for no gradient (a teacher's) are checkpointed alone.
 
     A subclass lives in `strategies/<name>.py`, is called `Strategy` there, and takes its settings, a
     frozen dataclass `Settings` in the same file, as its only argument. `NEEDS_STAGES` is the least
     number of stages a backbone must have; what cannot work is refused by `refuse` before training.
+    `forwards` is how many times an input goes through a network of the backbone's size in a step.
     """
 
     streams: tuple[str, ...] = ("train",)
+    forwards: int = 1
 
     def __init__(self, settings: Any) -> None:
         super().__init__()
@@ -73,7 +79,8 @@ class Strategy(nn.Module):
         return ""
 
     def prepare(self, network: Network, streams: Mapping[str, Any]) -> None:
-        """Wraps modules or measures the streams, before the first phase."""
+        """Wraps modules or measures the streams, before the first phase. What it draws from torch's
+        generator follows from the training's seed."""
 
     def phases(self, network: Network) -> tuple[Phase, ...]:
         """The phases, in order; all optimizer groups of all phases exist from the start."""
@@ -89,6 +96,9 @@ class Strategy(nn.Module):
             name: network.heads[name].loss(outputs[name], target)  # type: ignore[operator]
             for name, target in batch.targets.items()
         }
+
+    def after_step(self, network: Network, progress: float) -> None:
+        """Called after every optimizer step: averages of weights move here."""
 
     def finish(self, network: Network) -> Network:
         """Merges what was wrapped; hands back a plain network."""

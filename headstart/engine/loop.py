@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,6 +28,9 @@ from headstart.engine import seed as seeds
 from headstart.engine.checkpoint import Checkpoint
 from headstart.engine.freeze import evaluating, frozen
 from headstart.engine.streams import Stream
+from headstart.engine.training import Trained as Trained
+from headstart.engine.training import Training as Training
+from headstart.engine.training import always as always
 from headstart.errors import ContractError
 
 WARM_UP = 0.1
@@ -41,69 +43,6 @@ SMALL_STEP = 2e9
 # validation loss is this many times the other's at that epoch (as in successive halving, Jamieson and
 # Talwalkar 2016, arXiv:1502.07943, with a wide margin: slow starters shall not lose by it).
 PACE_SHARE, PACE_FACTOR = 1 / 3, 1.5
-
-
-def always() -> None:
-    """Of a training that nobody else ends."""
-
-
-@dataclass(frozen=True)
-class Training:
-    """Settings of one training.
-
-    Attributes:
-        seed: of order, dropout and augmentation.
-        batch: rows per step.
-        costs: forward operations per sample of each stage, for the ledger.
-        most_flops: the training ends after the epoch that passes it; infinite: never.
-        epochs: by phase name, instead of what the phase says (a refit to a known length).
-        pace: by phase name, validation losses by epoch of a rival; far behind them it ends.
-        device: "cpu", "cuda" ...
-        name: shown with progress.
-        alive: called before every step; what it raises ends the training.
-    """
-
-    seed: int = 0
-    batch: int = 32
-    costs: Sequence[float] = ()
-    most_flops: float = math.inf
-    epochs: Mapping[str, int] = field(default_factory=dict)
-    pace: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    device: str = "cpu"
-    name: str = "training"
-    alive: Callable[[], None] = always
-
-
-@dataclass
-class Trained:
-    """What came of it.
-
-    Attributes:
-        history: one mapping per epoch: phase, epoch, loss and its parts, validation loss.
-        best: by phase, the number of epochs after which the validation loss was lowest.
-        ended: by phase: "epochs", "patience", "behind" (its rival's pace) or "budget".
-        flops: operations, forward and backward.
-        seconds: wall time.
-        notes: sentences for a person.
-    """
-
-    history: list[dict[str, Any]] = field(default_factory=list)
-    best: dict[str, int] = field(default_factory=dict)
-    ended: dict[str, str] = field(default_factory=dict)
-    flops: float = 0.0
-    seconds: float = 0.0
-    notes: list[str] = field(default_factory=list)
-
-    def losses(self, phase: str) -> list[float]:
-        """Validation losses of a phase by epoch; empty without validation."""
-        run = [h for h in self.history if h["phase"] == phase]
-        return [float(h["validation"]) for h in run if "validation" in h]
-
-    def improving(self, phase: str) -> bool:
-        """Whether the validation loss was still falling when the budget or the epochs ended."""
-        run = [h for h in self.history if h["phase"] == phase]
-        late = self.best.get(phase, 0) >= max(1, math.ceil(0.9 * len(run)))
-        return self.ended.get(phase) in ("budget", "epochs") and late
 
 
 Solve = Callable[[Network, Phase], None]
@@ -161,7 +100,8 @@ def train(
             f"The strategy needs the stream '{missing[0]}', which was not supplied."
         )
     began = time.perf_counter()
-    strategy.prepare(network, streams)
+    with seeds.seeded(training.seed, "prepare"):  # what a strategy draws for itself
+        strategy.prepare(network, streams)
     phases = strategy.phases(network)
     done = Trained()
     worker = _Worker(network, strategy, streams, training, phases, watcher, checkpoint)
@@ -219,6 +159,7 @@ class _Worker:
         self.network, self.strategy, self.streams = network, strategy, streams
         self.training, self.phases, self.watcher = training, phases, watcher
         self.checkpoint, self.saved_at = checkpoint, time.perf_counter()
+        self.began = self.saved_at
         self.moving = sorted(
             {n for p in phases for g in p.groups for n in (*g.parameters, *g.buffers)}
         )
@@ -226,6 +167,7 @@ class _Worker:
         if not trained:
             return
         self.machine = devices.fabric(training.device)
+        self.machine.to_device(strategy)
         self.optimizer = torch.optim.AdamW(self._groups(trained), lr=0.0, fused=True)
         self.network.requires_grad_(True)
         self.wrapped, self.stepper = self.machine.setup(network, self.optimizer)
@@ -248,7 +190,7 @@ class _Worker:
             {"params": members, "rates": dict(by_phase), "weight_decay": decay}
             for (by_phase, decay), members in alike.items()
         ]
-        own = list(self.strategy.parameters())
+        own = [p for p in self.strategy.parameters() if p.requires_grad]
         if own:
             everywhere = {phase.name: 1.0 for phase in phases}
             groups.append({"params": own, "rates": everywhere, "weight_decay": 0.0})
@@ -283,6 +225,7 @@ class _Worker:
         kept = {
             k: getattr(done, k) for k in ("history", "best", "ended", "flops", "seconds", "notes")
         }
+        kept["seconds"] += now - self.began
         state = {
             "phase": number,
             "tensors": self._tensors(),
@@ -318,6 +261,7 @@ class _Worker:
                 if record["validation"] < inner["lowest"]:
                     inner.update(lowest=record["validation"], best=self._tensors())
                     done.best[phase.name] = epoch + 1
+            self._tell(record, done)
             done.history.append(record)
             inner["epoch"] = epoch + 1
             self._say(phase, epoch + 1, epochs, record)
@@ -338,6 +282,16 @@ class _Worker:
         if inner["best"] is not None:
             self._put(inner["best"])
         done.best.setdefault(phase.name, int(inner["epoch"]))
+
+    def _tell(self, record: dict[str, Any], done: Trained) -> None:
+        """Measures of an epoch that the caller wants, and their sentences, each once."""
+        with evaluating(self.network), torch.random.fork_rng():
+            said = self.training.after_epoch(self.network, record)
+        for sentence in said:
+            if sentence not in done.notes:
+                done.notes.append(sentence)
+                if self.watcher is not None:
+                    self.watcher.say(sentence)
 
     def _over(self, phase: Phase, done: Trained, epoch: int) -> bool:
         waited = epoch + 1 - done.best.get(phase.name, epoch + 1)
@@ -360,6 +314,9 @@ class _Worker:
         }
         size = min(self.training.batch, lengths["train"])
         steps = math.ceil(lengths["train"] / size)
+        if phase.whole:
+            steps = lengths["train"] // size
+        rows = min(lengths["train"], steps * size)
         totals: dict[str, float] = {}
         with (
             seeds.seeded(seed, phase.name, epoch),
@@ -374,10 +331,10 @@ class _Worker:
                 self.training.alive()
                 self._rates(phase, (epoch * steps + step) / max(1, epochs * steps))
                 parts = self._step(phase, batches, (epoch + step / steps) / epochs)
-                share = len(places[step]["train"]) / lengths["train"]
+                share = len(places[step]["train"]) / rows
                 for name, value in parts.items():
                     totals[name] = totals.get(name, 0.0) + value * share
-        done.flops += self._cost(phase) * lengths["train"]
+        done.flops += self._cost(phase) * rows * getattr(self.streams["train"], "views", 1)
         return totals
 
     def _ahead(
@@ -412,6 +369,7 @@ class _Worker:
         moving = [p for p in self.network.parameters() if p.grad is not None]
         torch.nn.utils.clip_grad_norm_(moving, CLIP)
         self.stepper.step()
+        self.strategy.after_step(self.network, progress)
         return {"loss": float(total.detach()), **{k: float(v.detach()) for k, v in parts.items()}}
 
     def _read(self, stream: Stream, places: np.ndarray, epoch: int) -> Batch:
@@ -427,7 +385,9 @@ class _Worker:
     def _cost(self, phase: Phase) -> float:
         """Operations per sample: forward from where inputs enter, twice that backward to the cut."""
         costs, start = list(self.training.costs), self.streams["train"].start
-        return sum(costs[start:]) + 2.0 * sum(costs[min(phase.cut, len(costs)) :])
+        return self.strategy.forwards * sum(costs[start:]) + 2.0 * sum(
+            costs[min(phase.cut, len(costs)) :]
+        )
 
     def evaluate(self, stream: Stream, phase: Phase) -> float:
         """Mean loss over a stream, without dropout and augmentation."""
@@ -459,6 +419,20 @@ def schedule(progress: float) -> float:
     if progress < WARM_UP:
         return (progress + 1e-3) / (WARM_UP + 1e-3)
     return 0.5 * (1.0 + math.cos(math.pi * (progress - WARM_UP) / (1.0 - WARM_UP)))
+
+
+def features(
+    network: Network, stream: Stream, places: np.ndarray, *, batch: int = 64
+) -> np.ndarray:
+    """Pooled features (len(places), width) of plain rows of a stream, in eval mode."""
+    made, where = [], next(network.parameters()).device
+    with evaluating(network), torch.no_grad():
+        for begin in range(0, len(places), batch):
+            read = stream.batch(places[begin : begin + batch], -1)
+            inputs = {name: t.to(where) for name, t in read.inputs.items()}
+            found = network(inputs, start=read.start, want="features")
+            made.append(found.float().cpu().numpy())
+    return np.concatenate(made)
 
 
 def outputs(network: Network, stream: Stream, *, head: str, batch: int = 64) -> np.ndarray:

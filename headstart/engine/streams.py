@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -155,3 +155,104 @@ class Part:
 
     def batch(self, places: np.ndarray, epoch: int) -> Batch:
         return self.whole.batch(self.places[places], -1 if self.plain else epoch)
+
+
+class Views:
+    """Several augmented copies of raw rows in one batch, view after view: rows i, N + i, 2 N + i ... are
+    copies of one sample. A copy is drawn from seed, epoch, row and view.
+
+    Args:
+        dataset, rows: where they come from; places are positions in `rows`.
+        targets: by name, (len(rows),) numbers; of the rows, not of their copies.
+        classes: by the same names, how many there are.
+        views: copies of each row; 1 where `epoch` is negative, without augmentation.
+    """
+
+    start = 0
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        rows: np.ndarray,
+        transform: Transform,
+        targets: Mapping[str, np.ndarray],
+        *,
+        classes: Mapping[str, int],
+        views: int,
+        seed: int,
+    ) -> None:
+        self.dataset, self.rows, self.transform = dataset, rows, transform
+        self.targets, self.classes = dict(targets), dict(classes)
+        self.views, self.seed = views, seed
+        self._pool = ThreadPoolExecutor(_DECODERS)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batch(self, places: np.ndarray, epoch: int) -> Batch:
+        """Inputs of views x N copies, and targets of the N rows."""
+        samples, rows = self.dataset.samples(self.rows[places]), self.rows[places]
+        inputs = _varied(self._pool, self.transform, samples, self.views, (self.seed, epoch, rows))
+        return Batch(inputs, _targets(self.targets, places), 0)
+
+
+class Drawn:
+    """Samples that a generator draws anew in every epoch; a batch is drawn from seed, epoch and its first
+    place, so that the same place in a training meets the same samples.
+
+    Args:
+        draw: (count, generator) -> samples, and labels by name, (count,) each.
+        count: samples that make an epoch.
+        transform, classes, views: as of `Views`.
+    """
+
+    start = 0
+
+    def __init__(
+        self,
+        draw: Callable[[int, torch.Generator], tuple[Sequence[Any], Mapping[str, np.ndarray]]],
+        count: int,
+        transform: Transform,
+        *,
+        classes: Mapping[str, int],
+        views: int,
+        seed: int,
+    ) -> None:
+        self.draw, self.count, self.transform = draw, count, transform
+        self.classes, self.views, self.seed = dict(classes), views, seed
+        self._pool = ThreadPoolExecutor(_DECODERS)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def batch(self, places: np.ndarray, epoch: int) -> Batch:
+        """Inputs of views x N copies, and labels of the N samples."""
+        rng = torch.Generator().manual_seed(seeds.derive(self.seed, "draw", epoch, int(places[0])))
+        samples, labels = self.draw(len(places), rng)
+        inputs = _varied(
+            self._pool, self.transform, samples, self.views, (self.seed, epoch, places)
+        )
+        return Batch(inputs, _targets(labels, np.arange(len(places))), 0)
+
+
+def _varied(
+    pool: ThreadPoolExecutor,
+    transform: Transform,
+    samples: Sequence[Any],
+    views: int,
+    drawn: tuple[int, int, np.ndarray],
+) -> dict[str, Tensor]:
+    """Augmented copies of samples, collated; one plain copy where the epoch is negative. `drawn` is what a
+    copy's generator follows from beside its view: seed, epoch, and a number a sample."""
+    seed, epoch, numbers = drawn
+
+    def one(view: int, place: int) -> Any:
+        if epoch < 0:
+            return transform(samples[place])
+        return transform(
+            samples[place], seeds.generator(seed, "view", epoch, int(numbers[place]), view)
+        )
+
+    asked = [(v, p) for v in range(views if epoch >= 0 else 1) for p in range(len(samples))]
+    items = list(pool.map(one, *zip(*asked, strict=True)))
+    return transform.collate(items)

@@ -20,6 +20,21 @@ from headstart.core.network import Backbone, State
 from headstart.core.source import Loaded
 from headstart.errors import SourceError
 
+# What `headstart pretrain` trains where no architecture is named: that of the source drawn by formula.
+DEFAULT = {
+    "architecture": "resnet18",
+    "arguments": {
+        "layers": [1, 1, 1, 1],
+        "channels": [32, 64, 128, 320],
+        "stem_width": 16,
+        "stem_type": "deep",
+        "avg_down": True,
+    },
+    "input_size": [3, 48, 48],
+    "mean": [0.5, 0.5, 0.5],
+    "std": [0.25, 0.25, 0.25],
+}
+
 Step = Callable[[Any, Tensor], Tensor]
 # name of the stage, modules that it owns (prefixes), what it does
 Plan = list[tuple[str, tuple[str, ...], Step]]

@@ -82,7 +82,10 @@ def test_version(call: Call) -> None:
 def test_unknown_verb_offers_the_nearest(call: Call) -> None:
     said = call("predit", "x")
     assert said.code == 2
-    assert "'predit' is no verb of headstart. Did you mean 'predict' or 'report'?" in said.err
+    assert (
+        "'predit' is no verb of headstart. Did you mean 'predict' or 'pretrain' or 'report'?"
+        in said.err
+    )
     assert said.out == ""
 
 

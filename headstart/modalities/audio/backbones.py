@@ -236,6 +236,8 @@ class Spectral(Backbone):
         return len(self.stages) - 1 if last else 0
 
 
+DEFAULT = _pictures.DEFAULT
+
 FAMILIES: dict[str, Callable[[Loaded], Backbone]] = {
     "wav2vec2": Layered,
     "hubert": Layered,

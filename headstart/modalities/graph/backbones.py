@@ -217,6 +217,18 @@ def build(card: Mapping[str, Any]) -> tuple[Callable[[int], nn.Module], dict[str
     return (lambda seed: drawn(shape, seed)), {"kind": "codes", "architecture": said.group(0)}
 
 
+DEFAULT = {"architecture": "gin, 3 layers, width 64"}
+
+
+def described(backbone: Backbone) -> tuple[nn.Module, dict[str, Any]] | None:
+    """The module whose weights are kept, and what `build` reads; None for what it does not build."""
+    if not isinstance(backbone, Staged) or backbone.network.shape.nodes != "codes":
+        return None
+    shape = backbone.network.shape
+    told = f"{shape.family}, {shape.depth} layers, width {shape.width}"
+    return backbone.network, {"architecture": told}
+
+
 def stage(loaded: Loaded, transform: Transform) -> Backbone:
     """The staged network, or random features for graphs as `transform` describes them.
 

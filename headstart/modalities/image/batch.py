@@ -18,8 +18,12 @@ from headstart.errors import SourceError
 from headstart.modalities.image import decode
 
 # Mirroring is left out: it turns letters, digits and X-rays into what they are not.
-AUGMENTATIONS = ("scaling", "rotation", "colour", "flip")
+AUGMENTATIONS = ("scaling", "rotation", "colour", "flip", "crop", "light")
 USUAL = ("scaling", "rotation", "colour")
+# Views of one picture that objectives compare differ more than a picture to be named may (arXiv:2002.05709).
+VIEWS = ("crop", "rotation", "light")
+LEAST_AREA = 0.35  # of the picture that a crop shows
+GREY = 0.2  # chance of a grey picture
 
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,
@@ -135,12 +139,11 @@ class PictureTransform:
 
     def _vary(self, picture: Image.Image, rng: np.random.Generator) -> Image.Image:
         """Scaled by a tenth, shifted by a twelfth, turned by 10 degrees, brightness and contrast by a
-        fifth, each at most; mirrored if asked for. What comes in from outside has the border's colour."""
-        scale = rng.uniform(0.9, 1.1) if "scaling" in self.augment else 1.0
+        fifth, each at most; mirrored if asked for. What comes in from outside has the border's colour.
+        A "crop" shows a part of the picture at full size instead, "light" changes brightness and contrast
+        by half and makes one picture in five grey."""
+        scale, shift = self._window(picture.size, rng)
         angle = np.deg2rad(rng.uniform(-10, 10)) if "rotation" in self.augment else 0.0
-        shift = (
-            rng.uniform(-1 / 12, 1 / 12, 2) * picture.size if "scaling" in self.augment else (0, 0)
-        )
         picture = picture.transform(
             picture.size,
             Image.Transform.AFFINE,
@@ -150,9 +153,24 @@ class PictureTransform:
         )
         if "colour" in self.augment:
             picture = _lit(picture, rng.uniform(0.8, 1.2), rng.uniform(0.8, 1.2))
+        if "light" in self.augment:
+            picture = _lit(picture, rng.uniform(0.5, 1.5), rng.uniform(0.5, 1.5))
+            picture = picture.convert("L").convert("RGB") if rng.random() < GREY else picture
         if "flip" in self.augment and rng.random() < 0.5:
             picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         return picture
+
+    def _window(
+        self, size: tuple[int, int], rng: np.random.Generator
+    ) -> tuple[float, Sequence[float]]:
+        """How much larger the picture is drawn, and how far it is moved, in pixels."""
+        if "crop" in self.augment:
+            scale = float(rng.uniform(LEAST_AREA, 1.0)) ** -0.5
+            room = (1.0 - 1.0 / scale) / 2.0
+            return scale, rng.uniform(-room, room, 2) * size
+        if "scaling" not in self.augment:
+            return 1.0, (0.0, 0.0)
+        return float(rng.uniform(0.9, 1.1)), rng.uniform(-1 / 12, 1 / 12, 2) * size
 
     def length(self, arrays: Mapping[str, np.ndarray]) -> int:
         """All pictures have one shape."""

@@ -147,3 +147,10 @@ def thumbnail(data: bytes, size: tuple[int, int]) -> np.ndarray:
     picture = pixels(data, least=(size[0] * 2, size[1] * 2))
     small = picture.convert("L").resize(size, Image.Resampling.BOX)
     return np.asarray(small, dtype=np.int16)
+
+
+def encoded(pixels: np.ndarray) -> bytes:
+    """(H, W, 1 or 3) uint8 as an uncompressed picture file, which is read again to the same pixels."""
+    made = io.BytesIO()
+    Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(made, "BMP")
+    return made.getvalue()

@@ -52,6 +52,14 @@ def load(cell: Any, field: Field, root: Path) -> bytes:
     return _files.load(cell, root, "picture", decode.check_size)
 
 
+def drawn(arrays: Any) -> list[bytes] | None:
+    """Pictures (N, 1 or 3, H, W) uint8, as a generator draws them, as encoded cells; None for others."""
+    values = np.asarray(arrays)
+    if values.dtype != np.uint8 or values.ndim != 4 or values.shape[1] not in (1, 3):
+        return None
+    return [decode.encoded(one.transpose(1, 2, 0)) for one in values]
+
+
 def check(sample: Sample, fields: Sequence[Field]) -> None:
     """Header, size and end mark of the picture; no pixel is decoded. Raises BadRow."""
     decode.inspect(sample[fields[0].name])

@@ -6,7 +6,7 @@ PatchTST (Nie et al. 2023, arXiv:2211.14730) is transformers' PatchTSTModel; oth
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -21,6 +21,8 @@ from headstart.modalities.series._kernels import RandomConvolutions
 from headstart.modalities.series._recent import RecentValues
 
 VALUES, PLACES = "values", "places"
+# What `headstart pretrain` trains where no architecture is named; it is drawn when the columns are known.
+DEFAULT = {"architecture": "encoder"}
 KERNELS = 512
 
 
@@ -156,7 +158,8 @@ def stage(loaded: Loaded, transform: Transform) -> Backbone:
         return RecentValues(told, 2 * int(transform.steps) - 1)  # type: ignore[attr-defined]
     if kind == "encoder" and isinstance(made, nn.Identity):  # drawn when the channels are known
         with torch.inference_mode(False):
-            made = network.builder(channels=width)(int(loaded.config.get("seed", 0)))
+            shape = dict(loaded.config.get("arguments", {}))
+            made = network.builder(channels=width, **shape)(int(loaded.config.get("seed", 0)))
     if isinstance(made, network.Encoder):
         if made.channels != width:
             raise SourceError(
@@ -167,6 +170,33 @@ def stage(loaded: Loaded, transform: Transform) -> Backbone:
     raise SourceError(
         f"'{loaded.source.uri}' cannot read series. Choose builtin:random-convolutions, or a PatchTST."
     )
+
+
+def build(card: Mapping[str, Any]) -> tuple[Callable[[int], nn.Module], dict[str, Any]] | None:
+    """Maker (seed -> network with random weights) and preprocessing of weights in a file, by what their
+    document says: {"architecture": "encoder", "arguments": {"channels": 3, "width": 64, ...}}; without
+    channels it is drawn when they are known. None for what is no network of ours."""
+    if card.get("architecture") != "encoder":
+        return None
+    shape = {k: int(v) for k, v in dict(card.get("arguments", {})).items()}
+    shape |= {k: int(card[k]) for k in ("width", "blocks", "halved") if k in card}
+    if "channels" not in shape:
+        return (lambda seed: nn.Identity()), {}
+    return network.builder(**shape), {}
+
+
+def described(backbone: Backbone) -> tuple[nn.Module, dict[str, Any]] | None:
+    """The module whose weights are kept, and what `build` reads; None for what it does not build."""
+    if not isinstance(backbone, Blocks):
+        return None
+    made = backbone.encoder
+    shape = {
+        "channels": made.channels,
+        "width": made.width,
+        "blocks": len(made.blocks),
+        "halved": made.halved,
+    }
+    return made, {"architecture": "encoder", "arguments": shape}
 
 
 def _patches(loaded: Loaded, channels: int) -> Patches:

@@ -160,7 +160,7 @@ def test_wrong_edges_are_tolerated_by_their_share(tmp_path):
     edges = "from,to,weight\n7,x,1\n8,y,2\n" + RING.replace("\n", ",5\n")
     folder = write(tmp_path / "net", edges=edges, nodes=THIRTY)
     with pytest.raises(
-        DataError, match=r"2 of 32 edges .*edges\.csv line 2: .*'x'.*tolerate = 0\.07"
+        DataError, match=r"2 of 32 edges .*edges\.csv line 2: .*'x'.*--tolerate 0\.07"
     ):
         opened(folder, tmp_path)
     data = opened(folder, tmp_path, tolerate=0.07)

@@ -1,0 +1,169 @@
+"""Make a source of your own: pre-train on unlabelled data, labelled data or a generator."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Annotated, Any
+
+import typer
+
+from headstart.cli import _console as console
+from headstart.cli import _face as api
+from headstart.cli import _options as o
+from headstart.cli._progress import watcher
+from headstart.core import plugins
+from headstart.errors import PlanError
+from headstart.report import text
+
+SHOWN = (6, "Make and use a model")
+Data = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA|generator:NAME",
+        help="A folder of files, a CSV, Parquet or JSONL file, or a generator, which draws by formula.",
+    ),
+]
+Objective = Annotated[
+    str,
+    typer.Option(
+        "--objective",
+        metavar="NAME",
+        help="What is learned; auto: supervised for a generator with labels, else simclr.",
+    ),
+]
+
+
+def _text(flag: str, metavar: str, help_: str) -> Any:
+    return typer.Option(flag, metavar=metavar, help=help_, show_default=False)
+
+
+Architecture = Annotated[
+    str, _text("--architecture", "NAME", "Of a new network, such as resnet18?input_size=64.")
+]
+From = Annotated[str, _text("--from", "URI", "A source to go on from, instead of a new network.")]
+Output = Annotated[str, _text("--output", "FOLDER", "Folder of the new source.")]
+Epochs = Annotated[int, _text("--epochs", "N", "Passes over the samples.")]
+Batch = Annotated[int, _text("--batch", "N", "Samples a step.")]
+Rate = Annotated[float, _text("--rate", "R", "Learning rate.")]
+Samples = Annotated[
+    int, typer.Option("--samples", metavar="N", help="That a generator draws for an epoch.")
+]
+Licence = Annotated[
+    str, typer.Option("--licence", metavar="NAME", help="Of the new source, an SPDX name.")
+]
+Label = Annotated[
+    list[str] | None,
+    _text("--label", "COLUMN", "A further column of labels beside --target. May be repeated."),
+]
+Device = Annotated[str, typer.Option("--device", metavar="NAME", help="cpu, cuda, mps or auto.")]
+
+
+def verb(
+    data: Data,
+    objective: Objective = "auto",
+    architecture: Architecture = "",
+    from_: From = "",
+    output: Output = "",
+    epochs: Epochs = 0,
+    batch: Batch = 0,
+    rate: Rate = 0.0,
+    settings: o.Set = None,
+    samples: Samples = 4096,
+    seed: o.Seed = None,
+    licence: Licence = "unknown",
+    modality: o.Modality = None,
+    target: o.Target = None,
+    inputs: o.Input = None,
+    label: Label = None,
+    device: Device = "cpu",
+    offline: o.Offline = False,
+    dry_run: o.DryRun = False,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Make a source of your own: pre-train on unlabelled data, labelled data or a generator.
+
+    Labels that the objective does not use (class folders, a column named label or by --target) serve to
+    measure how far the features have come. The folder holds model.safetensors, model.json and a card,
+    README.md.
+    """
+    if objective != "auto":
+        o.one_of("objective", objective, plugins.names("objective"))
+    asked: dict[str, Any] = {
+        "objective": objective,
+        "architecture": architecture,
+        "from_": from_,
+        "output": output,
+        "epochs": epochs,
+        "batch": batch,
+        "rate": rate,
+        "settings": _settings(settings or []),
+        "samples": samples,
+        "seed": seed or 0,
+        "licence": licence,
+        "modality": modality or "auto",
+        "columns": {"target": target or "", "inputs": tuple(inputs or ())},
+        "labels_in": tuple(label or ()),
+        "device": device,
+        "offline": offline,
+    }
+    if dry_run:
+        _rehearsed(api.rehearse_pretraining(data, **asked), json)
+        return
+    with watcher(quiet=quiet) as told:
+        made = api.pretrain(data, watcher=told, **asked)
+    if json:
+        console.document({"folder": str(made.folder), "uri": made.uri, **made.document})
+    else:
+        _show(made, quiet=quiet)
+
+
+def _settings(given: list[str]) -> dict[str, Any]:
+    """KEY=VALUE pairs. Raises PlanError."""
+    made: dict[str, Any] = {}
+    for pair in given:
+        place, value = o.setting(pair)
+        key = place.removeprefix("strategy.settings.")
+        if "." in key:
+            raise PlanError(
+                f"--set {key}: a pre-training has no plan. Name a setting of the objective."
+            )
+        made[key] = value
+    return made
+
+
+def _rehearsed(found: Any, json: bool) -> None:
+    """What a pre-training would do."""
+    if json:
+        console.document(found)
+        return
+    told = {**found, "set_aside": len(found["set_aside"])}
+    console.facts([(text.label(k), text.fact(k, v)) for k, v in told.items() if k != "notes"])
+    for note in found["notes"]:
+        console.say(f"- {note}")
+    console.say("Nothing was trained, and nothing was written.")
+
+
+def _show(made: Any, *, quiet: bool) -> None:
+    """The curve, what it cost, and what to do next."""
+    facts = made.document
+    if not quiet:
+        probed = [h for h in facts["history"] if "probe" in h]
+        if probed:
+            rows = [[h["epoch"], text.plain(h["probe"]), text.plain(h["rank"], 1)] for h in probed]
+            console.table(["epoch", "linear probe", "effective rank"], rows, (0, 1, 2))
+            console.say()
+        console.facts(
+            [
+                ("objective", facts["objective"]),
+                ("samples seen", f"{facts['samples_seen']:,}"),
+                ("time", text.duration(facts["seconds"])),
+                ("licence", facts["licence"]),
+                ("card", str(made.folder / "README.md")),
+            ]
+        )
+        if facts["set_aside"]:
+            aside = text.counted(len(facts["set_aside"]), "row")
+            console.say(f"{aside} set aside; model.json says why.")
+    console.line(f"source: {made.uri}")
+    console.line(f"next: headstart run DATA --source {shlex.quote(made.uri)}")

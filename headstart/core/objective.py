@@ -1,0 +1,59 @@
+"""Objective: what a backbone learns from before any task; a strategy, so that the one loop trains it."""
+
+from __future__ import annotations
+
+from headstart.core.network import Network
+from headstart.core.strategy import Group, Phase, Strategy
+
+__all__ = ["Objective"]
+
+
+class Objective(Strategy):
+    """Base of all objectives: one phase over the whole backbone.
+
+    A subclass lives in `objectives/<name>.py` and is called `Objective` there; `Settings` of the same file
+    has at least `epochs`, `rate` and `weight_decay`. Its network has no heads: what it needs besides the
+    backbone are its own parameters, made in `prepare`.
+
+    Attributes:
+        views: augmented copies of each sample in a batch, view after view: rows i, N + i, 2 N + i ... of
+            the inputs are copies of one sample.
+        labels: whether it needs labels.
+        compares: whether the loss compares the rows of a batch, so that a large batch matters.
+        floor: a loss at or below it means that the task was solved without learning anything; None: no
+            such value is known.
+    """
+
+    views: int = 1
+    labels: bool = False
+    compares: bool = False
+    floor: float | None = None
+
+    def refuse(self, network: Network) -> str:
+        """Why this network cannot learn so, or ""."""
+        if not any(True for _ in network.backbone.parameters()):
+            return "this network has no weights that could be trained; it is drawn by formula"
+        return ""
+
+    def phases(self, network: Network) -> tuple[Phase, ...]:
+        """One phase; weight decay on matrices only, batch-norm statistics included."""
+        settings, backbone = self.settings, network.backbone
+        own = [(n, p) for n, p in backbone.named_parameters() if backbone.stage_of(n) >= 0]
+        buffers = tuple(
+            f"backbone.{n}" for n, _ in backbone.named_buffers() if backbone.stage_of(n) >= 0
+        )
+        matrices = tuple(f"backbone.{n}" for n, p in own if p.ndim > 1)
+        vectors = tuple(f"backbone.{n}" for n, p in own if p.ndim <= 1)
+        phase = Phase(
+            "pre-training",
+            (
+                Group("matrices", matrices, decay=settings.weight_decay, buffers=buffers),
+                Group("vectors", vectors),
+            ),
+            cut=0,
+            epochs=settings.epochs,
+            rate=settings.rate,
+            augment=True,
+            whole=True,
+        )
+        return (phase,)

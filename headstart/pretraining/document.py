@@ -1,0 +1,116 @@
+"""A new source on the disk: weights, the document by which they are read again, and a card for people."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import nn
+
+from headstart.core import digest
+from headstart.errors import PlanError, StorageError
+
+WEIGHTS, DOCUMENT, CARD = "model.safetensors", "model.json", "README.md"
+
+
+def finished(folder: Path, asked: str) -> Mapping[str, Any] | None:
+    """The document of a source that the same request has made, or None where the folder is free.
+
+    Raises:
+        PlanError: another source lies there, or something that is no folder.
+        StorageError: the folder cannot be written.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise PlanError(
+            f"{folder} is a file. Expected a folder for the source; choose another output."
+        )
+    path = folder / DOCUMENT
+    if path.is_file():
+        known: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        if known.get("asked") == asked:
+            return known
+        raise PlanError(
+            f"Another source lies in {folder}. Choose another output (--output), or remove it."
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".{os.getpid()}.tmp"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise StorageError(
+            f"{folder} cannot be written ({error.strerror or error}). Choose another output (--output)."
+        ) from error
+    return None
+
+
+def write(folder: Path, module: nn.Module, facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Writes weights, card and document, each whole or not at all, the document last. Raises StorageError."""
+    beside = {name: folder / f".{name}.{os.getpid()}.tmp" for name in (WEIGHTS, CARD, DOCUMENT)}
+    try:
+        tensors = {n: t.detach().cpu().contiguous().clone() for n, t in module.state_dict().items()}
+        save_file(tensors, beside[WEIGHTS])
+        made = {**facts, "sha256": digest.file(beside[WEIGHTS])}
+        beside[CARD].write_text(card(made), "utf-8")
+        beside[DOCUMENT].write_text(json.dumps(made, indent=2) + "\n", "utf-8")
+        for name, place in beside.items():
+            os.replace(place, folder / name)
+    except OSError as error:
+        for place in beside.values():
+            place.unlink(missing_ok=True)
+        raise StorageError(
+            f"The source could not be written to {folder} ({error.strerror or error}). Free some space and "
+            "repeat the command: the training goes on where it was."
+        ) from error
+    return made
+
+
+def card(facts: Mapping[str, Any]) -> str:
+    """The card as Markdown, with the front matter that model hubs read."""
+    curve = [h for h in facts["history"] if "probe" in h]
+    lines = ["---", f"license: {facts['licence']}", "---", "", f"# {facts['name']}", ""]
+    lines += [
+        f"Pre-trained by headstart {facts['headstart']} with the objective `{facts['objective']}` on "
+        f"{facts['data']['name']} ({facts['modality']}).",
+        "",
+        "| | |",
+        "|---|---|",
+    ]
+    rows = {
+        "architecture": facts["architecture"],
+        "parameters": f"{facts['parameters']:,}",
+        "settings": ", ".join(f"{k} {v}" for k, v in facts["settings"].items()),
+        "batch": facts["batch"],
+        "seed": facts["seed"],
+        "samples seen": f"{facts['samples_seen']:,}",
+        "operations": f"{facts['flops']:.3g}, {facts['flops_how']}",
+        "seconds": facts["seconds"],
+        "energy": f"{facts['energy_kwh'][0]:.3g} to {facts['energy_kwh'][1]:.3g} kWh, {facts['energy_how']}",
+        "data": f"{facts['data']['name']}, digest {facts['data']['digest']}",
+        "licence of the data": facts["data"]["licence"],
+        "licence of the weights": facts["licence"],
+        "effective rank of the features": f"{facts['rank'][0]:.1f} before, {facts['rank'][1]:.1f} after",
+        "sha256": facts["sha256"],
+    }
+    lines += [f"| {name} | {value} |" for name, value in rows.items()]
+    lines += ["", "## Made from", ""]
+    lines += [
+        f"- {p['uri']} (licence {p['licence']}, sha256 {p['sha256']})" for p in facts["parents"]
+    ] or ["Nothing: random weights drawn from the seed."]
+    if curve:
+        lines += [
+            "",
+            "## Linear probe",
+            "",
+            "Cross-validated accuracy on the data's own labels.",
+            "",
+        ]
+        lines += ["| epoch | accuracy |", "|---|---|"]
+        lines += [f"| {h['epoch']} | {h['probe']:.3f} |" for h in curve]
+    if facts["notes"]:
+        lines += ["", "## Notes", "", *(f"- {note}" for note in facts["notes"])]
+    return "\n".join([*lines, ""])

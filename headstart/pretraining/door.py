@@ -1,0 +1,324 @@
+"""Ask -> a new source: the one place where the parts of a pre-training meet."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from headstart import job as jobs
+from headstart.core import digest, plugins
+from headstart.core import plan as plans
+from headstart.core.modality import Transform
+from headstart.core.network import Backbone, Network
+from headstart.core.objective import Objective
+from headstart.core.run import Watcher
+from headstart.engine import device as devices
+from headstart.engine import ledger, loop
+from headstart.engine.checkpoint import Checkpoint
+from headstart.engine.streams import Drawn, Views
+from headstart.engine.training import Trained, Training
+from headstart.errors import DataError, PlanError, nearest
+from headstart.job import Given
+from headstart.pretraining import document, encoder, guard, samples
+from headstart.pretraining.ask import AUTO, Ask
+from headstart.pretraining.encoder import Origin
+from headstart.pretraining.samples import Samples
+from headstart.select import FLOPS_A_SECOND
+from headstart.version import __version__
+
+VERSION = 1  # of the training itself; checkpoints of another version are not used
+BATCH, FEWEST = 128, 8
+STEPS = 4  # an epoch has at least as many where the batch is chosen
+FOLDER = "headstart-sources"
+FLOPS_HOW = (
+    "counted on the eager network for one sample, times its passes: forward, twice that backward, and the "
+    "teacher's forward where there is one; projectors not counted"
+)
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A source on the disk.
+
+    Attributes:
+        folder: with model.safetensors, model.json and README.md.
+        document: what model.json holds.
+    """
+
+    folder: Path
+    document: Mapping[str, Any]
+
+    @property
+    def uri(self) -> str:
+        """By which it is used: `--source URI`, `adapt(source=URI)`."""
+        return f"file:{self.folder / document.WEIGHTS}"
+
+
+@dataclass
+class Ready:
+    """All that a pre-training needs, opened; nothing is trained yet.
+
+    Attributes:
+        module, card: whose weights are written, and the document by which they are read again.
+    """
+
+    ask: Ask
+    objective: str
+    strategy: Objective
+    samples: Samples
+    origin: Origin
+    transform: Transform
+    backbone: Backbone
+    costs: tuple[float, ...]
+    batch: int
+    folder: Path
+    key: str
+    module: Any
+    card: Mapping[str, Any]
+
+    def stream(self) -> Views | Drawn:
+        """What is learned from."""
+        chosen = self.strategy
+        return self.samples.stream(self.transform, chosen.views, self.ask.seed, chosen.labels)
+
+
+def pretrain(ask: Ask, given: Given | None = None, watcher: Watcher | None = None) -> Pretrained:
+    """Carries out a pre-training; the same request goes on where it was interrupted.
+
+    Raises:
+        UserError: data, objective, architecture or output are wrong; nothing was written.
+    """
+    ready = prepare(ask, given)
+    known = document.finished(ready.folder, ready.key)
+    if known is not None:
+        if watcher is not None:
+            watcher.say(f"The same request has made {ready.folder} before; it is used as it is.")
+        return Pretrained(ready.folder, known)
+    if watcher is not None:
+        for note in ready.samples.notes:
+            watcher.say(note)
+    network = Network(ready.backbone, {})
+    watched = _guard(ready, network)
+    epochs = int(ready.strategy.settings.epochs)
+    training = Training(
+        seed=ask.seed,
+        batch=ready.batch,
+        costs=ready.costs,
+        device=devices.resolve(ask.device),
+        name=ready.objective,
+        after_epoch=watched,
+    )
+    start = {"epoch": 0, "rank": watched.first}
+    if watched.probe is not None:
+        start["probe"] = watched.probe(network)
+    checkpoint = Checkpoint(jobs.cache_root() / "pretraining", ready.key)
+    told = loop.train(
+        network,
+        ready.strategy,
+        {"train": ready.stream()},
+        training=training,
+        checkpoint=checkpoint,
+        watcher=watcher,
+    )
+    told.history.insert(0, start)
+    facts = _facts(ready, told, epochs)
+    return Pretrained(ready.folder, document.write(ready.folder, ready.module, facts))
+
+
+def prepare(ask: Ask, given: Given | None = None) -> Ready:
+    """Opens data and network, and refuses what cannot work. Raises UserError."""
+    found = samples.of(ask, given)
+    origin = encoder.begun(ask, found.modality)
+    loaded, modality = origin.loaded, found.modality
+    preprocessing = {**loaded.source.preprocessing}
+    strong = getattr(modality.batch, "VIEWS", None)
+    if strong is not None:
+        preprocessing["augment"] = list(strong)
+    transform = modality.batch.make(preprocessing, found.fields, found.examples)
+    found.readable(transform)
+    probe = [transform(sample) for sample in _some(found)]
+    inputs = transform.collate(probe)
+    jobs.stage(modality, loaded, transform, inputs)
+    # again, as what was staged for verification alone cannot be trained
+    backbone: Backbone = modality.backbones.stage(loaded, transform)
+    network = Network(backbone, {})
+    name = _objective(ask, found)
+    strategy = _strategy(name, ask.settings)
+    _fits(name, strategy, found, network)
+    batch = _batch(ask, strategy, found.count)
+    # refused now where it cannot be written, not after hours
+    module, card = encoder.described(origin, modality, backbone)
+    about: list[Any] = [VERSION, found.digest, modality.name, name, strategy.settings, batch]
+    about += [ask.seed, ask.device, digest.tensors(backbone.state_dict().items())]
+    about += [transform.state(), ask.samples if ask.generator else 0]
+    chosen = f"{name}-{Path(found.name.replace(':', '-').partition('?')[0]).stem}"
+    return Ready(
+        ask=ask,
+        objective=name,
+        strategy=strategy,
+        samples=found,
+        origin=origin,
+        transform=transform,
+        backbone=backbone,
+        costs=jobs.stage_costs(backbone, inputs),
+        batch=batch,
+        folder=Path(ask.output).expanduser() if ask.output else Path(FOLDER) / chosen,
+        key=digest.value(about),
+        module=module,
+        card=card,
+    )
+
+
+def _some(found: Samples) -> list[Any]:
+    """A few samples on which staging is verified."""
+    if found.dataset is not None:
+        return list(found.dataset.samples(found.rows[: jobs.PROBE_ROWS]))
+    return list(found.examples[: jobs.PROBE_ROWS])
+
+
+def _objective(ask: Ask, found: Samples) -> str:
+    """The objective's name. Raises PlanError for an unknown one."""
+    if ask.objective == AUTO:
+        return "supervised" if found.draw is not None and found.classes else "simclr"
+    known = plugins.names("objective")
+    if ask.objective not in known:
+        raise PlanError(f"There is no objective '{ask.objective}'. {nearest(ask.objective, known)}")
+    return ask.objective
+
+
+def _strategy(name: str, settings: Mapping[str, Any]) -> Objective:
+    file: Any = plugins.load("objective", name)
+    made: Objective = file.Objective(plans.build(file.Settings, dict(settings)))
+    return made
+
+
+def reason(name: str, strategy: Objective, found: Samples, network: Network) -> str:
+    """Why an objective does not fit these samples and this network, or ""."""
+    if strategy.labels and not found.classes:
+        return "it needs labels, and the data have none"
+    return strategy.refuse(network)
+
+
+def _fits(name: str, strategy: Objective, found: Samples, network: Network) -> None:
+    """Raises PlanError with the objectives that do fit."""
+    why = reason(name, strategy, found, network)
+    if not why:
+        return
+    others = [
+        other
+        for other in plugins.names("objective")
+        if not reason(other, _strategy(other, {}), found, network)
+    ]
+    fit = f"These fit: {', '.join(others)}." if others else "No objective fits it."
+    raise PlanError(
+        f"The objective '{name}' does not fit {found.modality.name} data read by this network: {why}. {fit}"
+    )
+
+
+def _batch(ask: Ask, strategy: Objective, count: int) -> int:
+    """Samples a step. Raises PlanError, DataError where there are too few."""
+    least = 2 if strategy.compares else 1
+    if ask.batch and ask.batch < least:
+        raise PlanError(
+            f"A batch of {ask.batch} came; this objective compares {least} or more samples."
+        )
+    if ask.batch > count:
+        raise PlanError(
+            f"A batch of {ask.batch} was asked for, but there are {count} samples. Expected at most as many; "
+            f"give --batch {max(least, count // 2)} or fewer, or more data."
+        )
+    if count < FEWEST:
+        raise DataError(
+            f"There are {count} samples to learn from. Expected {FEWEST} or more; add some, or draw them "
+            "with a generator."
+        )
+    return ask.batch or max(FEWEST, min(BATCH, count // STEPS))
+
+
+def _guard(ready: Ready, network: Network) -> guard.Guard:
+    """The guard over plain samples of the stream, with the probe where labels are free for it."""
+    stream, rng = ready.stream(), np.random.default_rng(ready.ask.seed)
+    places = np.sort(rng.permutation(ready.samples.count)[: guard.LOOKED_AT])
+    probe = None
+    labels = ready.samples.labels
+    if labels and not ready.strategy.labels:
+        first = next(iter(labels.values()))
+        probe = guard.prober(stream, first, np.arange(len(first)), ready.ask.seed)
+    return guard.Guard(
+        stream=stream,
+        places=places,
+        floor=ready.strategy.floor,
+        epochs=int(ready.strategy.settings.epochs),
+        first=guard.rank(loop.features(network, stream, places)),
+        probe=probe,
+    )
+
+
+def _facts(ready: Ready, told: Trained, epochs: int) -> dict[str, Any]:
+    """What the document holds: how to read the weights, and where they come from."""
+    ask, found = ready.ask, ready.samples
+    seen = epochs * (found.count // ready.batch) * ready.batch
+    cores = torch.get_num_threads()
+    watts = ledger.WATTS_PER_CORE
+    rest = [{k: h[k] for k in h if k != "phase"} for h in told.history]
+    return {
+        **ready.card,
+        "name": ready.folder.name,
+        "modality": found.modality.name,
+        "licence": ask.licence,
+        "trained_on": f"{found.name}, by the objective {ready.objective}"
+        + "".join(f"; before that: {p['trained_on']}" for p in ready.origin.parents),
+        "data_licence": samples.licence(ask),
+        "paper": "unknown",
+        "revision": ready.key[:12],
+        "parameters": sum(p.numel() for p in ready.backbone.parameters()),
+        "objective": ready.objective,
+        "settings": dataclasses.asdict(ready.strategy.settings),
+        "batch": ready.batch,
+        "seed": ask.seed,
+        "samples_seen": seen,
+        "flops": told.flops,
+        "flops_how": FLOPS_HOW,
+        "seconds": round(told.seconds, 1),
+        "energy_kwh": [told.seconds * cores * w / 3.6e6 for w in watts],
+        "energy_how": f"assumed, not measured: {cores} cores at {watts[0]:g} to {watts[1]:g} W",
+        "data": {"name": found.name, "digest": found.digest, "licence": samples.licence(ask)},
+        "parents": list(ready.origin.parents),
+        "rank": [told.history[0]["rank"], told.history[-1]["rank"]],
+        "history": rest,
+        "notes": [*found.notes, *told.notes],
+        "set_aside": [dataclasses.asdict(one) for one in found.set_aside],
+        "headstart": __version__,
+        "asked": ready.key,
+    }
+
+
+def rehearse(ask: Ask, given: Given | None = None) -> Mapping[str, Any]:
+    """What a pre-training would do. Nothing is trained or written."""
+    ready = prepare(ask, given)
+    strategy, found = ready.strategy, ready.samples
+    steps = found.count // ready.batch
+    each = sum(ready.costs) * (strategy.forwards + 2) * strategy.views
+    epochs = int(strategy.settings.epochs)
+    return {
+        "data": found.name,
+        "modality": found.modality.name,
+        "samples": found.count,
+        "labels": dict(found.classes),
+        "objective": ready.objective,
+        "settings": dataclasses.asdict(strategy.settings),
+        "network": ready.origin.loaded.source.uri,
+        "parameters": sum(p.numel() for p in ready.backbone.parameters()),
+        "batch": ready.batch,
+        "steps": steps * epochs,
+        "seconds_training": round(each * steps * ready.batch * epochs / FLOPS_A_SECOND, 1),
+        "output": str(ready.folder),
+        "set_aside": [dataclasses.asdict(one) for one in found.set_aside],
+        "notes": list(found.notes),
+    }

@@ -1,0 +1,165 @@
+"""The network that is trained: a new one of some architecture, or a source's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+from headstart import job as jobs
+from headstart.core import digest, plugins
+from headstart.core.network import Backbone
+from headstart.core.plan import SourceChoice
+from headstart.core.source import UNKNOWN, Loaded, Source
+from headstart.errors import PlanError, nearest
+from headstart.pretraining.ask import Ask
+
+SEALED = ("input_size", "mean", "std", "interpolation", "crop_pct")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the weights begin.
+
+    Attributes:
+        card: "architecture", "arguments" and preprocessing, as a document beside weights in a file has them.
+        parents: sources that it was made from: URI, name, sha256, licence.
+    """
+
+    loaded: Loaded
+    card: Mapping[str, Any]
+    parents: tuple[Mapping[str, str], ...] = field(default=())
+
+
+def begun(ask: Ask, modality: plugins.Modality) -> Origin:
+    """The network that was asked for. Raises PlanError, SourceError."""
+    if ask.source and ask.architecture:
+        raise PlanError(
+            "An architecture and a source to go on from were both given. Name one: a source brings its own."
+        )
+    if ask.source:
+        return _continued(ask, modality)
+    return _new(ask, modality)
+
+
+def _new(ask: Ask, modality: plugins.Modality) -> Origin:
+    """Random weights, drawn from the seed."""
+    card = dict(getattr(modality.backbones, "DEFAULT", None) or {})
+    if ask.architecture:
+        name, _, query = ask.architecture.partition("?")
+        card = {"architecture": name, **dict(parse_qsl(query))}
+    if not card:
+        raise PlanError(
+            f"There is no default architecture for {modality.name} data. Name one with --architecture, or a "
+            f"source to go on from with --from (headstart sources --modality {modality.name})."
+        )
+    build = getattr(modality.backbones, "build", None)
+    own = build(card) if build is not None else None
+    if own is not None:
+        rebuild, preprocessing = own
+        module = rebuild(ask.seed)
+        source = _source(str(card["architecture"]), module, preprocessing, ask.seed)
+        config = {"library": "headstart", **card, "seed": ask.seed}
+        return Origin(Loaded(source, module, config, rebuild), card)
+    return _of_timm(ask, card)
+
+
+def _source(name: str, module: Any, preprocessing: Mapping[str, Any], seed: int) -> Source:
+    return Source(
+        uri=f"new:{name}",
+        name=name,
+        family=name.partition(",")[0],
+        revision=f"seed {seed}",
+        sha256=digest.tensors(module.state_dict().items()),
+        licence=UNKNOWN,
+        trained_on="nothing: random weights drawn from a seed",
+        data_licence="CC0-1.0",
+        parents=(),
+        paper=UNKNOWN,
+        parameters=sum(p.numel() for p in module.parameters()),
+        preprocessing=preprocessing,
+    )
+
+
+def _of_timm(ask: Ask, card: Mapping[str, Any]) -> Origin:
+    """An architecture of the timm library, with random weights."""
+    import timm
+
+    provider: Any = plugins.load("provider", "timm")
+    name = str(card["architecture"])
+    if not timm.is_model(name):
+        raise PlanError(f"There is no architecture '{name}'. {nearest(name, timm.list_models())}")
+    given = {k: v for k, v in card.items() if k not in ("architecture", "arguments", *SEALED[:3])}
+    inputs, arguments = provider.separate({k: v for k, v in given.items() if k != "num_classes"})
+    if "input_size" in card and isinstance(card["input_size"], str):
+        inputs = {**inputs, **provider.separate({"input_size": card["input_size"]})[0]}
+    arguments = {**card.get("arguments", {}), **arguments, "num_classes": 0}
+    rebuild = provider.rebuilder(name, arguments)
+    module = rebuild(ask.seed)
+    known = {**module.pretrained_cfg}
+    known.update({k: card[k] for k in SEALED if k in card and not isinstance(card[k], str)})
+    sealed = provider.sealed(known, inputs)
+    facts = {"trained_on": "nothing: random weights drawn from a seed", "data_licence": "CC0-1.0"}
+    loaded = provider.document(f"new:{name}", module, facts, sealed, rebuild)
+    return Origin(loaded, {"architecture": name, "arguments": arguments})
+
+
+def _continued(ask: Ask, modality: plugins.Modality) -> Origin:
+    """The weights of a source, and what is known of its architecture."""
+    offline = jobs.offline(SourceChoice(uri=ask.source, offline=ask.offline))
+    loaded: Loaded = jobs.load(ask.source, modality, offline=offline)
+    source = loaded.source
+    told = ("uri", "name", "revision", "sha256", "licence", "trained_on", "data_licence", "parents")
+    parent = {key: getattr(source, key) for key in told}
+    return Origin(loaded, _card(ask.source, modality), (parent,))
+
+
+def _card(uri: str, modality: plugins.Modality) -> dict[str, Any]:
+    """Architecture and arguments by the URI, or by the document beside the weights; {} where neither says."""
+    uri, entry = jobs.choose_uri(uri, modality)
+    scheme, _, rest = uri.partition(":")
+    reference, _, query = rest.partition("?")
+    provider: Any = plugins.load("provider", "timm")
+    arguments = provider.separate(
+        {k: v for k, v in parse_qsl(query) if k not in ("architecture", "num_classes")}
+    )[1]
+    if scheme == "timm":
+        return {"architecture": reference.partition(".")[0], "arguments": arguments}
+    place = str((entry or {}).get("location", ""))
+    path = Path(reference).expanduser()
+    if place.startswith("weights:"):
+        path = Path(__file__).parents[1] / "weights" / f"{place.partition(':')[2]}.safetensors"
+    beside = path.with_suffix(".json")
+    if not beside.is_file():
+        asked = dict(parse_qsl(query)).get("architecture", "")
+        return {"architecture": asked, "arguments": arguments} if asked else {}
+    known = json.loads(beside.read_text("utf-8"))
+    found = {**known.get("arguments", {}), **arguments}
+    return {"architecture": str(known.get("architecture", "")), "arguments": found}
+
+
+def described(
+    origin: Origin, modality: plugins.Modality, backbone: Backbone
+) -> tuple[Any, dict[str, Any]]:
+    """The module whose weights are written, and the document by which they can be read again.
+
+    Raises:
+        PlanError: nobody knows how this network is built anew.
+    """
+    own = getattr(modality.backbones, "described", None)
+    told = own(backbone) if own is not None else None
+    if told is not None:
+        module, card = told
+        return module, dict(card)
+    card = dict(origin.card)
+    module = origin.loaded.module
+    if not card.get("architecture") or not hasattr(module, "pretrained_cfg"):
+        raise PlanError(
+            f"'{origin.loaded.source.uri}' cannot be written as a file that can be read again, so it cannot "
+            "be trained on. Choose a source of timm, or a file with its architecture in the document."
+        )
+    sealed = {k: v for k, v in origin.loaded.source.preprocessing.items() if k in SEALED}
+    return module, {**card, "num_classes": int(module.num_classes), **sealed}

@@ -1,0 +1,247 @@
+"""What is learned from: rows of a data set, or what a generator draws."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import numpy as np
+import torch
+
+from headstart import job as jobs
+from headstart.core import digest, plugins
+from headstart.core.dataset import Field, Sample, SetAside
+from headstart.core.generator import ABSENT
+from headstart.core.modality import Transform
+from headstart.core.source import UNKNOWN
+from headstart.core.task import Columns, Task
+from headstart.data import opening
+from headstart.data.dataset import ArrowDataset
+from headstart.engine.streams import Drawn, Views
+from headstart.errors import BadRow, DataError, PlanError
+from headstart.job import Given
+from headstart.pretraining.ask import Ask
+from headstart.pretraining.drawing import open_generator
+
+LOOKED_AT = 512  # drawn samples on which preprocessing is fitted and labels are counted
+CHUNK = 256
+MANY = 200  # different labels; more are numbers, not classes
+
+
+@dataclass
+class Samples:
+    """Samples of one kind of data.
+
+    Attributes:
+        name, digest: of data or generator.
+        examples: raw samples on which preprocessing is fitted.
+        rows: row numbers of `dataset`; empty of a generator.
+        labels: by column, class numbers of `rows`, -100 where one is missing; empty of a generator.
+        classes: by column, the number of classes; of a generator's labels too.
+        count: samples in an epoch.
+        draw: of a generator, else None.
+    """
+
+    modality: plugins.Modality
+    name: str
+    digest: str
+    fields: tuple[Field, ...]
+    examples: Sequence[Sample]
+    count: int
+    dataset: ArrowDataset | None = None
+    rows: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    labels: Mapping[str, np.ndarray] = field(default_factory=dict)
+    classes: Mapping[str, int] = field(default_factory=dict)
+    draw: Any = None
+    set_aside: list[SetAside] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def stream(self, transform: Transform, views: int, seed: int, wanted: bool) -> Views | Drawn:
+        """What the loop reads; labels only where they are `wanted`."""
+        classes = self.classes if wanted else {}
+        if self.draw is not None:
+            return Drawn(
+                self.draw, self.count, transform, classes=self.classes, views=views, seed=seed
+            )
+        if self.dataset is None:
+            raise ValueError("samples are rows, or they are drawn")
+        labels = self.labels if wanted else {}
+        return Views(
+            self.dataset, self.rows, transform, labels, classes=classes, views=views, seed=seed
+        )
+
+    def readable(self, transform: Transform) -> None:
+        """Sets rows aside that the transform cannot read. Raises DataError where none is left."""
+        if self.dataset is None:
+            return
+        kept = []
+        for begin in range(0, len(self.rows), CHUNK):
+            places = np.arange(begin, min(begin + CHUNK, len(self.rows)))
+            for place, sample in zip(places, self.dataset.samples(self.rows[places]), strict=True):
+                try:
+                    transform(sample)
+                    kept.append(place)
+                except BadRow as bad:
+                    name = self.dataset.names(self.rows[[place]])[0]
+                    self.set_aside.append(SetAside(name, bad.reason, bad.remedy))
+        if not kept:
+            raise DataError("No row can be read; see the rows set aside.")
+        self.rows, self.count = self.rows[kept], len(kept)
+        self.labels = {name: values[kept] for name, values in self.labels.items()}
+
+
+def of(ask: Ask, given: Given | None) -> Samples:
+    """The samples that were asked for. Raises DataError, PlanError."""
+    if ask.generator:
+        return _generated(ask)
+    dataset, columns = _opened(ask, given)
+    every = np.arange(len(dataset))
+    labels, classes, notes = {}, {}, list(dataset.notes)
+    for name in columns:
+        numbers, count = _encoded(dataset.metadata(every)[name])
+        if 2 <= count <= MANY:
+            labels[name], classes[name] = numbers, count
+        else:
+            notes.append(f"The column '{name}' has {count} different values, so it is no label.")
+    name = Path(ask.data).name if ask.data else "arrays in memory"
+    return Samples(
+        modality=plugins.Modality(dataset.modality),
+        name=name,
+        digest=dataset.digest,
+        fields=dataset.fields,
+        examples=jobs.Lazy(dataset, every),
+        count=len(dataset),
+        dataset=dataset,
+        rows=every,
+        labels=labels,
+        classes=classes,
+        set_aside=list(dataset.set_aside),
+        notes=notes,
+    )
+
+
+def _opened(ask: Ask, given: Given | None) -> tuple[ArrowDataset, list[str]]:
+    """All rows, and the metadata columns that hold labels."""
+    readers = jobs.readers(ask.modality)
+    more = tuple(ask.labels)
+    if given is None:
+        shown = dataclasses.replace(ask.columns, sensitive=(*ask.columns.sensitive, *more))
+        task = Task(data=ask.data, modality=ask.modality, columns=shown)
+        cache = jobs.cache_root() / "data"
+        dataset, label = opening.open_rows(task, readers, cache=cache)
+        return dataset, [*([label] if label else []), *more]
+    held = dict(given.metadata)
+    if len(given.targets):
+        held = {"label": list(given.targets), **held}
+    task = Task(modality=ask.modality, tolerate=1.0, near_duplicates=False)
+    dataset = opening.from_arrays(given.inputs, None, readers, task=task, metadata=held)
+    return dataset, list(held)
+
+
+def _encoded(values: Sequence[Any]) -> tuple[np.ndarray, int]:
+    """Class numbers, -100 where there is no label, and how many classes there are."""
+    told = [None if v is None or str(v).strip() == "" else str(v) for v in values]
+    place = {name: k for k, name in enumerate(sorted({v for v in told if v is not None}))}
+    return np.array([ABSENT if v is None else place[v] for v in told], np.int64), len(place)
+
+
+def _generated(ask: Ask) -> Samples:
+    """What a generator draws, as the modality's reader takes it."""
+    name, _, query = ask.generator.partition("?")
+    settings = {key: _number(value) for key, value in parse_qsl(query)}
+    made, named = open_generator(name, settings, ask.seed)
+    rng = torch.Generator().manual_seed(ask.seed)
+    arrays, told = made.draw(LOOKED_AT, rng)
+    kind = _kind(name, ask.modality if ask.modality != "auto" else named, arrays)
+    modality = plugins.Modality(kind)
+    cells = _cells(modality.read, arrays)
+    task = Task(modality=kind, near_duplicates=False)
+    columns = Columns()
+    shown = opening.from_arrays(
+        cells, None, {kind: modality.read}, task=dataclasses.replace(task, columns=columns)
+    )
+    place = shown.fields[0]
+
+    def draw(count: int, rng: torch.Generator) -> tuple[list[Sample], dict[str, np.ndarray]]:
+        drawn, labels = made.draw(count, rng)
+        read = modality.read
+        samples = [{place.name: read.load(c, place, Path())} for c in _cells(read, drawn)]
+        return samples, _columns(labels)
+
+    return Samples(
+        modality=modality,
+        name=f"generator:{ask.generator}",
+        digest=digest.value([ask.generator, ask.seed, ask.samples]),
+        fields=shown.fields,
+        examples=jobs.Lazy(shown, np.arange(len(shown))),
+        count=ask.samples,
+        classes=_counted(made, _columns(told)),
+        draw=draw,
+    )
+
+
+def _number(value: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(value)
+        except ValueError:
+            continue
+    return value
+
+
+def _kind(name: str, asked: str, arrays: Any) -> str:
+    """The modality that reads what was drawn. Raises PlanError."""
+    if asked:
+        return asked
+    for kind, reader in jobs.readers("auto").items():
+        drawn = getattr(reader, "drawn", None)
+        if drawn is not None and drawn(arrays) is not None:
+            return kind
+    raise PlanError(
+        f"The generator '{name}' says not for which kind of data it draws. Name it with --modality."
+    )
+
+
+def _cells(reader: Any, arrays: Any) -> list[Any]:
+    """What was drawn as cells that the reader loads. Raises PlanError."""
+    own = getattr(reader, "drawn", None)
+    if isinstance(arrays, Mapping):
+        arrays = next(iter(arrays.values())) if len(arrays) == 1 else ()
+    cells = own(arrays) if own is not None else None
+    if cells is None and len(arrays) and getattr(reader, "ARRAYS", False):
+        cells = list(np.asarray(arrays))
+    if cells is None:
+        raise PlanError(
+            f"{reader.__name__.split('.')[-2]} data cannot be read from what this generator draws. "
+            "Choose a generator of that kind of data."
+        )
+    return list(cells)
+
+
+def _columns(labels: Any) -> dict[str, np.ndarray]:
+    """Labels of a generator by column: label1, label2 ..., or label."""
+    if labels is None:
+        return {}
+    table = np.asarray(labels, np.int64)
+    if table.ndim == 1:
+        return {"label": table}
+    return {f"label{k + 1}": table[:, k] for k in range(table.shape[1])}
+
+
+def _counted(made: Any, told: Mapping[str, np.ndarray]) -> dict[str, int]:
+    """Classes of each column, as the generator says or as they were drawn."""
+    groups = getattr(made, "groups", None) or getattr(made, "classes", None)
+    if groups is not None:
+        sizes = [int(groups)] if np.isscalar(groups) else [int(g) for g in groups]
+        if len(sizes) == len(told):
+            return dict(zip(told, sizes, strict=True))
+    return {name: int(values.max()) + 1 for name, values in told.items()}
+
+
+def licence(ask: Ask) -> str:
+    """Of the data: unknown, but of what a generator draws, which is this package's."""
+    return "Apache-2.0" if ask.generator else UNKNOWN

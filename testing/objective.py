@@ -1,0 +1,262 @@
+"""Suite for objectives: each pre-trains a small network on real or tiny data, and its features are worth it.
+
+A thing is the name of an objective. The real data are scikit-learn's handwritten digits, as pictures.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from headstart.core import digest, plugins
+from headstart.core.dataset import Dataset
+from headstart.core.network import Backbone, Network
+from headstart.core.objective import Objective
+from headstart.core.plan import build
+from headstart.core.strategy import Strategy
+from headstart.core.task import Task
+from headstart.data import opening
+from headstart.engine import loop
+from headstart.engine.checkpoint import Checkpoint
+from headstart.engine.streams import Views
+from headstart.engine.training import Trained, Training
+from headstart.errors import PlanError
+from headstart.pretraining import guard
+
+from ._things import Breach, Check, expect, listed
+
+KNOWN: dict[tuple[str, str], str] = {}
+
+KIND = "image"
+ROWS, SIDE, BATCH, EPOCHS = 400, 24, 50, 10
+RATE = 3e-3  # for eighty steps
+SHORT, STEPS = 3, 2  # epochs, and steps in each, of trainings that are compared to the bit
+FEWEST = 4.0  # directions that features of ten digits have at least
+
+
+def things() -> tuple[str, ...]:
+    """Every objective."""
+    return plugins.names("objective")
+
+
+def checks() -> Iterator[tuple[str, Check]]:
+    """Name and function of every check of this suite."""
+    return listed(globals())
+
+
+@cache
+def digits() -> tuple[list[bytes], list[str]]:
+    """All 1,797 handwritten digits as encoded pictures, and their names."""
+    from sklearn.datasets import load_digits
+
+    made = []
+    data = load_digits()
+    for values in data.images:
+        held = io.BytesIO()
+        Image.fromarray((values * 15.9).astype(np.uint8)).save(held, "BMP")
+        made.append(held.getvalue())
+    return made, [str(v) for v in data.target]
+
+
+@cache
+def data() -> Dataset:
+    """The digits as rows, with their names in the column "label"."""
+    pictures, names = digits()
+    task = Task(modality=KIND, near_duplicates=False)
+    made: Dataset = opening.from_arrays(
+        pictures,
+        None,
+        {KIND: plugins.Modality(KIND).read},
+        task=task,
+        metadata={"label": names},
+    )
+    return made
+
+
+@dataclass
+class World:
+    """An objective, the small network that it trains, and what it reads."""
+
+    objective: Objective
+    network: Network
+    stream: Views
+
+
+def world(thing: str, rows: int = ROWS, epochs: int = EPOCHS) -> World:
+    """Fresh for every check, at the objective's defaults but for epochs and rate."""
+    file = plugins.load("objective", thing)
+    objective: Objective = file.Objective(file.Settings(epochs=epochs, rate=RATE))
+    modality = plugins.Modality(KIND)
+    loaded = modality.tiny.loaded(0)
+    views = {"augment": list(modality.batch.VIEWS), "input_size": [3, SIDE, SIDE]}
+    asked = {**loaded.source.preprocessing, **views}
+    transform = modality.batch.make(asked, data().fields, [])
+    network = Network(modality.backbones.stage(loaded, transform), {})
+    return World(objective, network.eval(), _stream(transform, rows, objective.views))
+
+
+def _stream(transform: Any, rows: int, views: int) -> Views:
+    chosen = np.arange(rows)
+    names = data().metadata(np.arange(len(data())))["label"]
+    labels = {"label": np.array([int(v) for v in names])[:rows]}
+    return Views(data(), chosen, transform, labels, classes={"label": 10}, views=views, seed=0)
+
+
+def run(made: World, **more: Any) -> Trained:
+    """Trains through the engine's one loop."""
+    checkpoint = more.pop("checkpoint", None)
+    streams = {"train": made.stream}
+    training = Training(batch=BATCH, **more)
+    return loop.train(
+        made.network, made.objective, streams, training=training, checkpoint=checkpoint
+    )
+
+
+@dataclass
+class Learned:
+    """Before and after: rank of the features, accuracy of a linear probe on all digits."""
+
+    told: Trained
+    rank: tuple[float, float]
+    probe: tuple[float, float]
+
+
+@cache
+def learned(thing: str) -> Learned:
+    """One short pre-training, for several checks."""
+    made = world(thing)
+    network = made.network
+    every = _stream(made.stream.transform, len(data()), 1)
+    probe = guard.prober(every, every.targets["label"], np.arange(len(every)), 0)
+    if probe is None:
+        raise ValueError("digits have ten classes")
+    places = np.arange(guard.LOOKED_AT)
+    before = guard.rank(loop.features(network, every, places)), probe(network)
+    told = run(made)
+    after = guard.rank(loop.features(network, every, places)), probe(network)
+    return Learned(told, (before[0], after[0]), (before[1], after[1]))
+
+
+def check_settings(thing: str) -> None:
+    """Settings are a frozen dataclass with defaults; an unknown one is refused by name."""
+    file = plugins.load("objective", thing)
+    settings: Any = file.Settings
+    expect(dataclasses.is_dataclass(settings), "Settings is a dataclass")
+    expect(settings.__dataclass_params__.frozen, "Settings is frozen")
+    expect(len(dataclasses.fields(settings)) <= 12, "an objective has at most twelve settings")
+    expect({"epochs", "rate"} <= {f.name for f in dataclasses.fields(settings)}, "epochs and rate")
+    expect(issubclass(file.Objective, Objective), "Objective is one")
+    expect(issubclass(file.Objective, Strategy), "an objective is a strategy")
+    try:
+        build(settings, {"no_such_setting": 1})
+    except PlanError as error:
+        expect("no_such_setting" in str(error), "the error repeats the unknown setting")
+        return
+    raise Breach("an unknown setting is refused")
+
+
+def check_loss_falls(thing: str) -> None:
+    """The loss of the last epoch lies below that of the first, and every part is finite."""
+    told = learned(thing).told
+    losses = [h["loss"] for h in told.history]
+    expect(all(np.isfinite(list(_numbers(h))).all() for h in told.history), "every part is finite")
+    expect(losses[-1] < losses[0], f"the loss falls; {losses[0]:.4g} to {losses[-1]:.4g}")
+
+
+def _numbers(record: dict[str, Any]) -> Iterator[float]:
+    return (float(v) for k, v in record.items() if k != "phase")
+
+
+def check_features_do_not_collapse(thing: str) -> None:
+    """The features keep several directions."""
+    before, after = learned(thing).rank
+    expect(after >= FEWEST, f"features keep {FEWEST:g} directions; {before:.1f} to {after:.1f}")
+
+
+def check_a_probe_beats_random_weights(thing: str) -> None:
+    """A linear probe on the features names real digits better than one on those of random weights."""
+    before, after = learned(thing).probe
+    expect(after > before, f"a probe gains; {before:.3f} to {after:.3f}")
+
+
+def check_killed_and_resumed_gives_equal_weights(thing: str) -> None:
+    """A training that was killed in its third epoch goes on to the weights of one that was not."""
+    whole, cut, again = (_short(thing) for _ in range(3))
+    run(whole)
+    kept, loop.SAVE_SECONDS = loop.SAVE_SECONDS, 0.0
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            place = Checkpoint(Path(folder), thing)
+            _killed(cut, place)
+            expect(place.path.exists(), "a checkpoint is left")
+            told = run(again, checkpoint=place)
+    finally:
+        loop.SAVE_SECONDS = kept
+    first, second = _tensors(whole.network), _tensors(again.network)
+    differ = sorted(n for n in first if first[n] != second[n])
+    expect(not differ, f"the same weights; not {differ[:3]}")
+    expect(len(told.history) == SHORT, "the history is whole")
+
+
+def _short(thing: str) -> World:
+    return world(thing, rows=STEPS * BATCH, epochs=SHORT)
+
+
+def _killed(made: World, place: Checkpoint) -> None:
+    """Ends the training at the last step of its last epoch."""
+    steps = iter(range(SHORT * STEPS))
+
+    def alive() -> None:
+        if next(steps) == SHORT * STEPS - 1:
+            raise KeyboardInterrupt
+
+    try:
+        run(made, alive=alive, checkpoint=place)
+    except KeyboardInterrupt:
+        return
+    raise Breach("the training was not interrupted")
+
+
+def _tensors(network: Network) -> dict[str, str]:
+    every = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    return {n: digest.tensors([(n, t)]) for n, t in every.items()}
+
+
+def check_watching_changes_nothing(thing: str) -> None:
+    """What is measured after every epoch leaves the weights as they would be."""
+    plain, watched = _short(thing), _short(thing)
+    run(plain)
+
+    def measure(network: Network, record: dict[str, Any]) -> tuple[str, ...]:
+        torch.rand(7)
+        record["rank"] = guard.rank(loop.features(network, watched.stream, np.arange(BATCH)))
+        return ("measured",)
+
+    told = run(watched, after_epoch=measure)
+    expect(_tensors(plain.network) == _tensors(watched.network), "the same weights")
+    expect(all("rank" in h for h in told.history), "measures are in the record")
+    expect(told.notes == ["measured"], "a sentence is noted once")
+
+
+class Formula(Backbone):
+    """Nothing that could be trained."""
+
+    width = 4
+    stages = ("all",)
+
+
+def check_a_network_without_weights_is_refused(thing: str) -> None:
+    """A network by formula has nothing to train; the reason is a sentence."""
+    made = plugins.load("objective", thing)
+    why = made.Objective(made.Settings()).refuse(Network(Formula(), {}))
+    expect(len(why.split()) >= 5, "a refusal is a sentence")
