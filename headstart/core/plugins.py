@@ -27,7 +27,6 @@ PACKAGES = {
     "head": "headstart.heads",
     "evidence": "headstart.evidence",
     "executor": "headstart.engine.executors",
-    "generator": "headstart.generators",
 }
 
 
