@@ -216,8 +216,8 @@ def _cells(reader: Any, arrays: Any) -> list[Any]:
         cells = list(np.asarray(arrays))
     if cells is None:
         raise PlanError(
-            f"{reader.__name__.split('.')[-2]} data cannot be read from what this generator draws. "
-            "Choose a generator of that kind of data."
+            f"What this generator draws cannot be learned from: the reader of "
+            f"{reader.__name__.split('.')[-2]} data does not take it (`drawn`). Choose another generator."
         )
     return list(cells)
 
