@@ -286,7 +286,7 @@ def test_an_unknown_generator_and_one_of_other_data_are_refused() -> None:
         headstart.pretrain("generator:ink")
     with pytest.raises(PlanError, match="no setting 'sise'"):
         headstart.pretrain("generator:scenes?sise=32")
-    with pytest.raises(PlanError, match="text data cannot be read"):
+    with pytest.raises(PlanError, match="reader of text data does not take it"):
         headstart.pretrain("generator:scenes?size=32", modality="text")
 
 

@@ -54,7 +54,9 @@ def test_no_scale_leaves_values_as_they_came() -> None:
     arrays.arrays(
         np.float64,
         some.tuples(some.integers(1, 30), some.integers(1, 3)),
-        elements=some.one_of(some.floats(-1e12, 1e12), some.just(GAP), some.just(1e-300)),
+        elements=some.one_of(
+            some.floats(-1e12, 1e12, allow_subnormal=False), some.just(GAP), some.just(1e-300)
+        ),
     ).filter(lambda v: not np.isnan(v).all())
 )
 @settings(max_examples=60, deadline=None)
