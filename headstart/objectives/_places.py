@@ -9,13 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from headstart.core.network import MASK, Backbone, Network
 from headstart.errors import PlanError
+
+FEW = 2
+"""Samples on which the places are looked at."""
 
 TOKENS = 5  # places before the grid that stand for no piece, at most (a class token, registers)
 
@@ -87,6 +92,14 @@ def _grid(places: int, high: int, wide: int) -> tuple[int, int] | None:
         if rows * columns == places and high * columns == wide * rows:
             return (rows, columns) if high % rows == 0 and wide % columns == 0 else None
     return None
+
+
+def restorer(network: Network, streams: Mapping[str, Any]) -> Restorer:
+    """The map from features of places to the input, for what the stream "train" reads. Raises PlanError."""
+    inputs = streams["train"].batch(np.arange(FEW), -1).inputs
+    laid = layout(network, inputs)
+    places = network.backbone.positions(network(inputs, want="state"))[0]
+    return Restorer(places.shape[2], laid)
 
 
 class Restorer(nn.Module):

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,9 +17,7 @@ from headstart.core.network import Network
 from headstart.core.objective import Objective as Base
 from headstart.core.strategy import Batch
 from headstart.objectives._parts import Common
-from headstart.objectives._places import Restorer, has_places, layout, real
-
-FEW = 2
+from headstart.objectives._places import has_places, real, restorer
 
 
 @dataclass(frozen=True)
@@ -46,22 +43,18 @@ class Objective(Base):
         return super().refuse(network)
 
     def prepare(self, network: Network, streams: Mapping[str, Any]) -> None:
-        inputs = streams["train"].batch(np.arange(FEW), -1).inputs
-        laid = layout(network, inputs)
-        self.restorer = Restorer(
-            network.backbone.positions(network(inputs, want="state"))[0].shape[2], laid
-        )
+        self.restorer = restorer(network, streams)
 
     def loss(
         self, network: Network, batches: Mapping[str, Batch], progress: float
     ) -> Mapping[str, Tensor]:
-        inputs, restorer, settings = batches["train"].inputs, self.restorer, self.settings
-        wanted = inputs[restorer.laid.name]
-        where = real(inputs, wanted, restorer.steps(wanted))
+        inputs, restores, settings = batches["train"].inputs, self.restorer, self.settings
+        wanted = inputs[restores.laid.name]
+        where = real(inputs, wanted, restores.steps(wanted))
         shape = (len(wanted), *[1] * (wanted.ndim - 1))
         strength = torch.empty(shape, device=wanted.device)
         strength = strength.uniform_(settings.least, settings.most)
-        noise = torch.randn(wanted.shape, device=wanted.device) * restorer.spread(where)
+        noise = torch.randn(wanted.shape, device=wanted.device) * restores.spread(where)
         loud = wanted + strength * wanted.std() * noise
-        made = restorer(network, {**inputs, restorer.laid.name: loud})
-        return {"restored": restorer.error(made, wanted, where)}
+        made = restores(network, {**inputs, restores.laid.name: loud})
+        return {"restored": restores.error(made, wanted, where)}

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -19,10 +18,9 @@ from headstart.core.network import Network
 from headstart.core.objective import Objective as Base
 from headstart.core.strategy import Batch
 from headstart.objectives._parts import Common
-from headstart.objectives._places import Restorer, has_places, hidden, layout, real
+from headstart.objectives._places import has_places, hidden, real, restorer
 
 CELLS = 8  # units along the shortest axis, where their size is not given
-FEW = 2
 
 
 @dataclass(frozen=True)
@@ -51,23 +49,19 @@ class Objective(Base):
         return super().refuse(network)
 
     def prepare(self, network: Network, streams: Mapping[str, Any]) -> None:
-        inputs = streams["train"].batch(np.arange(FEW), -1).inputs
-        laid = layout(network, inputs)
-        self.restorer = Restorer(
-            network.backbone.positions(network(inputs, want="state"))[0].shape[2], laid
-        )
-        self.value = nn.Parameter(torch.zeros(laid.channels))
+        self.restorer = restorer(network, streams)
+        self.value = nn.Parameter(torch.zeros(self.restorer.laid.channels))
 
     def loss(
         self, network: Network, batches: Mapping[str, Batch], progress: float
     ) -> Mapping[str, Tensor]:
-        inputs, restorer = batches["train"].inputs, self.restorer
-        wanted = inputs[restorer.laid.name]
-        steps = restorer.steps(wanted)
+        inputs, restores = batches["train"].inputs, self.restorer
+        wanted = inputs[restores.laid.name]
+        steps = restores.steps(wanted)
         unit = self.settings.unit or max(1, min(steps) // CELLS)
         gone = hidden(len(wanted), steps, unit, self.settings.share, wanted.device)
-        value = self.value if restorer.laid.last else self.value.reshape(-1, *[1] * len(steps))
-        left = torch.where(restorer.spread(gone), value.to(wanted.dtype), wanted)
-        made = restorer(network, {**inputs, restorer.laid.name: left})
+        value = self.value if restores.laid.last else self.value.reshape(-1, *[1] * len(steps))
+        left = torch.where(restores.spread(gone), value.to(wanted.dtype), wanted)
+        made = restores(network, {**inputs, restores.laid.name: left})
         where = gone & real(inputs, wanted, steps)
-        return {"restored": restorer.error(made, wanted, where)}
+        return {"restored": restores.error(made, wanted, where)}
