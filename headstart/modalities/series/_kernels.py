@@ -81,7 +81,8 @@ class RandomConvolutions(Backbone):
         values = columns.transpose(1, 2) * real
         kernels = max(len(f) for f in self.filters)
         rows = max(1, BLOCK // (kernels * values.shape[2]))
-        wide = torch.cat([self._block(*b) for b in zip(values.split(rows), real.split(rows))])
+        blocks = zip(values.split(rows), real.split(rows), strict=True)
+        wide = torch.cat([self._block(*block) for block in blocks])
         if self.repeats:
             wide = torch.cat([wide, state["level"][:, 0].repeat(1, self.repeats)], 1)
         return {WIDE: wide}
