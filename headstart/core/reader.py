@@ -38,8 +38,8 @@ class Read(Protocol):
     `GROUPS` maps names to functions (sample, fields) -> text: groups that follow from a sample, which
     `columns.group` may name where the data have no such column.
 
-    `drawn(arrays)` turns what a generator draws into cells as `load` takes them, or gives None for what
-    this modality does not read; absent, readers of `ARRAYS` take arrays as they are.
+    `drawn(arrays, generator)` turns what a generator draws into cells as `load` takes them, or gives None
+    for what this modality does not read; absent, readers of `ARRAYS` take arrays as they are.
 
     Attributes:
         SUFFIXES: file endings that are one sample each in class folders, lower case; () for none.

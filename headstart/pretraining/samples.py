@@ -156,9 +156,9 @@ def _generated(ask: Ask) -> Samples:
     made, named = open_generator(name, settings, ask.seed)
     rng = torch.Generator().manual_seed(ask.seed)
     arrays, told = made.draw(LOOKED_AT, rng)
-    kind = _kind(name, ask.modality if ask.modality != "auto" else named, arrays)
-    modality = plugins.Modality(kind)
-    cells = _cells(modality.read, arrays)
+    modality = plugins.Modality(ask.modality if ask.modality != "auto" else named)
+    kind = modality.name
+    cells = _cells(modality.read, arrays, made)
     task = Task(modality=kind, near_duplicates=False)
     columns = Columns()
     shown = opening.from_arrays(
@@ -169,7 +169,7 @@ def _generated(ask: Ask) -> Samples:
     def draw(count: int, rng: torch.Generator) -> tuple[list[Sample], dict[str, np.ndarray]]:
         drawn, labels = made.draw(count, rng)
         read = modality.read
-        samples = [{place.name: read.load(c, place, Path())} for c in _cells(read, drawn)]
+        samples = [{place.name: read.load(c, place, Path())} for c in _cells(read, drawn, made)]
         return samples, _columns(labels)
 
     return Samples(
@@ -193,25 +193,12 @@ def _number(value: str) -> Any:
     return value
 
 
-def _kind(name: str, asked: str, arrays: Any) -> str:
-    """The modality that reads what was drawn. Raises PlanError."""
-    if asked:
-        return asked
-    for kind, reader in jobs.readers("auto").items():
-        drawn = getattr(reader, "drawn", None)
-        if drawn is not None and drawn(arrays) is not None:
-            return kind
-    raise PlanError(
-        f"The generator '{name}' says not for which kind of data it draws. Name it with --modality."
-    )
-
-
-def _cells(reader: Any, arrays: Any) -> list[Any]:
+def _cells(reader: Any, arrays: Any, generator: Any) -> list[Any]:
     """What was drawn as cells that the reader loads. Raises PlanError."""
     own = getattr(reader, "drawn", None)
     if isinstance(arrays, Mapping):
         arrays = next(iter(arrays.values())) if len(arrays) == 1 else ()
-    cells = own(arrays) if own is not None else None
+    cells = own(arrays, generator) if own is not None else None
     if cells is None and len(arrays) and getattr(reader, "ARRAYS", False):
         cells = list(np.asarray(arrays))
     if cells is None:
@@ -243,5 +230,5 @@ def _counted(made: Any, told: Mapping[str, np.ndarray]) -> dict[str, int]:
 
 
 def licence(ask: Ask) -> str:
-    """Of the data: unknown, but of what a generator draws, which is this package's."""
-    return "Apache-2.0" if ask.generator else UNKNOWN
+    """Of the data: unknown, but nobody's of what a generator draws."""
+    return "CC0-1.0" if ask.generator else UNKNOWN

@@ -18,6 +18,7 @@ from headstart.core.plan import SourceChoice
 from headstart.engine import loop
 from headstart.engine.streams import Drawn, Views
 from headstart.errors import PlanError, StorageError
+from headstart.modalities.audio import decode
 from headstart.pretraining import call, document, door
 
 SMALL = {"width": 16, "blocks": 2, "halved": 1}
@@ -182,10 +183,25 @@ def test_a_generator_of_pictures_is_named_by_its_labels() -> None:
     )
     assert one.document["objective"] == "supervised"
     assert one.document["data"]["name"] == "generator:scenes?size=32"
-    assert one.document["data"]["licence"] == "Apache-2.0"
+    assert one.document["data"]["licence"] == "CC0-1.0"
     parts = one.document["history"][1]
     assert {"label1", "label2", "label3", "label4"} <= set(parts)
     job.load(one.uri, plugins.Modality("image"), offline=True)
+
+
+def test_sounds_of_a_generator_keep_their_rate() -> None:
+    ask, given = call.asked(
+        "generator:tones?rate=4000&samples=2000",
+        architecture="mobilenetv3_small_050?input_size=32",
+        samples=16,
+    )
+    ready = door.prepare(ask, given)
+    sample = next(iter(ready.samples.examples[0].values()))
+    sound = decode.sound(sample)
+    assert (sound.rate, len(sound.samples)) == (4000, 2000)
+    batch = ready.stream().batch(np.arange(4), 1)
+    assert batch.inputs["pixels"].shape[0] == 4
+    assert {"label1", "label8"} <= set(batch.targets)
 
 
 def test_what_is_drawn_follows_from_seed_epoch_and_place() -> None:

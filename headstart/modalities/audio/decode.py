@@ -193,6 +193,13 @@ def sound(data: bytes, rate: int = 0, seconds: float = 0.0) -> Sound:
     return Sound(np.ascontiguousarray(mixed), own, said, _clipped(values), cut)
 
 
+def encoded(values: np.ndarray, rate: int) -> bytes:
+    """Samples (n,) within [-1, 1] as a WAV file of 16 bits."""
+    held = io.BytesIO()
+    soundfile.write(held, values, rate, format="WAV", subtype="PCM_16")
+    return held.getvalue()
+
+
 def _finite(values: np.ndarray, rate: int) -> None:
     """Raises BadRow for samples (n, channels) of which one is NaN or infinite."""
     if np.isfinite(values.sum(dtype=np.float64)):

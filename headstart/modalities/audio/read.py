@@ -36,6 +36,14 @@ def load(cell: Any, field: Field, root: Path) -> bytes:
     return _files.load(cell, root, "sound", decode.check_size)
 
 
+def drawn(arrays: Any, generator: Any) -> list[bytes] | None:
+    """Sounds (N, samples) float32 within [-1, 1], at the generator's `rate`, as encoded cells; else None."""
+    rate, values = getattr(generator, "rate", 0), np.asarray(arrays)
+    if not rate or values.dtype != np.float32 or values.ndim != 2:
+        return None
+    return [decode.encoded(one, rate) for one in values]
+
+
 def check(sample: Sample, fields: Sequence[Field]) -> None:
     """Header, size and end of the sound. Raises BadRow."""
     decode.inspect(sample[fields[0].name])

@@ -52,7 +52,7 @@ def load(cell: Any, field: Field, root: Path) -> bytes:
     return _files.load(cell, root, "picture", decode.check_size)
 
 
-def drawn(arrays: Any) -> list[bytes] | None:
+def drawn(arrays: Any, generator: Any) -> list[bytes] | None:
     """Pictures (N, 1 or 3, H, W) uint8, as a generator draws them, as encoded cells; None for others."""
     values = np.asarray(arrays)
     if values.dtype != np.uint8 or values.ndim != 4 or values.shape[1] not in (1, 3):
