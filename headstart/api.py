@@ -396,6 +396,7 @@ def doctor() -> list[Mapping[str, str]]:
         ("torch", ""),
         ("timm", "image"),
         ("transformers", "text"),
+        ("soundfile", "audio"),
         ("rdkit", "graph"),
         ("onnxruntime", "onnx"),
         ("mlflow", "track"),

@@ -128,6 +128,12 @@ def _came(inputs: Inputs, fields: Sequence[Field], reader: Read, root: Path | No
         known = _exists(only) and containers.gather(only, {"": reader}, None) is not None
         if _exists(only) and (only.is_dir() or is_table(only) or known):
             return _place(only, single, reader, root)
+    tables = [v for v in listed if isinstance(v, Path) and _exists(v) and is_table(v)]
+    if tables and len(listed) > 1:
+        raise DataError(
+            f"Several inputs came, and '{tables[0]}' is a table. Expected one table at a time, or files "
+            "that are one row each; predict one after another, or join the tables."
+        )
     if single and reader.SUFFIXES and listed and all(_is_file(v, start) for v in listed):
         return Came(_files(listed, single, reader), start, files=True)
     return Came(from_columns(_columns(inputs, fields, reader)), start)
