@@ -114,7 +114,7 @@ def _layout(loaded: Loaded) -> Layout:
     """By the library that made the network. Raises SourceError when it cannot read pictures."""
     name = _LIBRARIES.get(str(loaded.config.get("library")))
     if name:
-        made: Layout = importlib.importmodule(f"headstart.modalities.{name}").layout(loaded.module)
+        made: Layout = importlib.import_module(f"headstart.modalities.{name}").layout(loaded.module)
         return made
     net = loaded.module
     if not hasattr(net, "forward_features") or not hasattr(net, "forward_head"):

@@ -21,7 +21,6 @@ from headstart.modalities._layouts import Layout, Plan
 # child of each child that is a sequence.
 _STAGES: dict[str, str] = {
     "ResNet": "conv1+bn1+relu+maxpool layer1.* layer2.* layer3.* layer4.*",
-    "AlexNet": "features",
     "MobileNetV2": "features.*",
     "MobileNetV3": "features.*",
     "EfficientNet": "features.**",
@@ -31,7 +30,8 @@ _STAGES: dict[str, str] = {
     "features.denseblock3 features.transition3 features.denseblock4+features.norm5",
     "RegNet": "stem trunk_output.**",
     "ShuffleNetV2": "conv1+maxpool stage2.* stage3.* stage4.* conv5",
-    "MNASNet": "layers",
+    "MNASNet": "layers.0+layers.1+layers.2+layers.3+layers.4+layers.5+layers.6+layers.7 layers.8.* layers.9.* "
+    "layers.10.* layers.11.* layers.12.* layers.13.* layers.14+layers.15+layers.16",
     "SqueezeNet": "features.*",
     "Inception3": "Conv2d_1a_3x3 Conv2d_2a_3x3 Conv2d_2b_3x3+maxpool1 Conv2d_3b_1x1 Conv2d_4a_3x3+maxpool2 "
     "Mixed_5b Mixed_5c Mixed_5d Mixed_6a Mixed_6b Mixed_6c Mixed_6d Mixed_6e Mixed_7a Mixed_7b Mixed_7c",
@@ -86,7 +86,7 @@ def _width(net: Any, head: str) -> int:
 
 
 def _plan(net: nn.Module, family: str) -> Plan:
-    if family == "VGG":
+    if family in ("VGG", "AlexNet"):
         made = _convolutions(net)
     elif family in _STAGES:
         made = [stage for word in _STAGES[family].split() for stage in _row(net, word)]
