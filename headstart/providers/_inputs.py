@@ -151,7 +151,8 @@ def prepared(
         made[SIZE] = [3, made[SIZE], made[SIZE]]
     channels = int(made[SIZE][0])
     for name in NUMBERS:
-        made[name] = numbers(settings.get(name, made[name]), name, channels)
+        told = settings[name] if name in settings else made[name]
+        made[name] = numbers(told, name, channels)
     if "interpolation" in settings:
         made["interpolation"] = settings["interpolation"]
     try:
