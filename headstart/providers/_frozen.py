@@ -201,7 +201,8 @@ def scales(
         return RAW
     raise PlanError(
         f"{name} does not say how it wants its pixels. Say it, in values of 0 to 1: "
-        "?mean=0.485,0.456,0.406&std=0.229,0.224,0.225 (most networks of torch), ?mean=0.5&std=0.5 (-1 to 1), "
+        "?mean=0.485,0.456,0.406&std=0.229,0.224,0.225 (most networks of torch), "
+        "?mean=0.5&std=0.5 (-1 to 1), "
         "?mean=0&std=1 (0 to 1), ?mean=0&std=0.00392157 (0 to 255), or in a .json document beside it."
     )
 

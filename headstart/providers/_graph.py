@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -98,7 +99,7 @@ class Graph(nn.Module):
             if weighted:
                 closed = not _depthwise(weighted[-1])
         while len(groups) > MOST:  # neighbours with the fewest layers become one
-            sizes = [b[1] - a[0] for a, b in zip(groups, groups[1:], strict=False)]
+            sizes = [b[1] - a[0] for a, b in pairwise(groups)]
             at = sizes.index(min(sizes))
             groups[at : at + 2] = [(groups[at][0], groups[at + 1][1])]
         return groups

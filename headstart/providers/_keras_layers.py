@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - the usual name
+from torch.nn import functional as F
 
 
 class Unknown(Exception):
@@ -377,6 +377,7 @@ _MAKERS: dict[str, Callable[[Any], nn.Module]] = {
     "Rescaling": lambda layer: Affine(layer.scale, layer.offset),
     "Reshape": _reshape,
     "SeparableConv2D": _separable,
+    "Sequential": lambda layer: nn.Sequential(*(translate(one) for one in layer.layers)),
     "Softmax": lambda layer: Act("softmax"),
     "SpatialDropout2D": lambda layer: nn.Dropout2d(float(layer.rate)),
     "StochasticDepth": _nothing,  # rows are dropped in the source's own training only

@@ -6,16 +6,15 @@
     keras:model.keras?mode=tf                      a saved model; `model.json` beside it may say more
 
 `mode` says how pixels reach the network, in Keras' own words: `caffe` (blue, green, red, less the mean), `tf`
-(-1 to 1), `torch` (ImageNet's mean and deviation), `raw` (0 to 255). Networks of keras.applications bring theirs,
-and models that begin with a layer that scales pixels want them raw; others have to be told. Further settings:
-`input_size`, `mean`, `std`, `interpolation`, `crop_pct`, `augment`.
+(-1 to 1), `torch` (ImageNet's mean and deviation), `raw` (0 to 255). Networks of keras.applications bring
+theirs, and models that begin with a layer that scales pixels want them raw; others have to be told.
+Further settings: `input_size`, `mean`, `std`, `interpolation`, `crop_pct`, `augment`.
 
-Keras runs on torch here and is only asked for the weights: the graph is written down in torch's own layers and
-compared with Keras' result on random pixels. A model with a layer that is not known here runs in Keras as one
-frozen stage. No Lambda layer and no other code of a file is run (safe mode).
+Keras runs on torch here and is only asked for the weights: the graph is written down in torch's own layers
+and compared with Keras' result on random pixels. A model with a layer that is not known here runs in Keras
+as one frozen stage. No Lambda layer and no other code of a file is run (safe mode).
 """
 
-# ruff: noqa: E402 - the environment must be set before the library is imported
 from __future__ import annotations
 
 import contextlib
@@ -195,7 +194,8 @@ def _published(
         if who:
             raise OfflineError(
                 f"The weights of 'keras:{name}' are not on this computer ({fname}), and {who} forbids the "
-                f"network. Fetch them once while online, name a file with keras:{name}?weights=FILE, or use a "
+                "network. Fetch them once while online, name a file with "
+                f"keras:{name}?weights=FILE, or use a "
                 "built-in source (headstart sources)."
             )
         return str(original(fname, origin, **given))
@@ -207,7 +207,8 @@ def _published(
         raise
     except OSError as error:
         raise OfflineError(
-            f"The weights of 'keras:{name}' could not be fetched ({type(error).__name__}). Check the network, or "
+            f"The weights of 'keras:{name}' could not be fetched ({type(error).__name__}). Check "
+            "the network, or "
             "use a built-in source (headstart sources)."
         ) from error
     except SourceError:
@@ -264,7 +265,8 @@ def _refused(path: Path) -> Iterator[None]:
         ) from error
     except Exception as error:  # Keras raises of all kinds
         raise SourceError(
-            f"{path.name} could not be loaded by Keras {keras.__version__}: {_short(error)}. Save it again with "
+            f"{path.name} could not be loaded by Keras {keras.__version__}: {_short(error)}. Save "
+            "it again with "
             "a model of the same architecture, or export it to ONNX (onnx:PATH)."
         ) from error
 
@@ -294,7 +296,8 @@ def _harmless(path: Path) -> None:
         if kind in RUNS_CODE or kind == "__lambda__" or foreign:
             what = f"of {module}, a package of its own" if foreign else "which can run any code"
             raise SourceError(
-                f"{path.name} holds a layer or function '{kind}' {what}, so it is refused. Build the model from "
+                f"{path.name} holds a layer or function '{kind}' {what}, so it is refused. Build "
+                "the model from "
                 "Keras' own layers, or export it to ONNX where you trust it (onnx:PATH)."
             )
 
@@ -342,7 +345,8 @@ def _guessed_mode(path: Path, model: Any, told: Mapping[str, Any]) -> str:
     if type(first).__name__ in SCALERS or {"mean", "std"} <= set(told):
         return "raw"
     raise PlanError(
-        f"{path.name} does not say how it wants its pixels. Say it: keras:{path.name}?mode=caffe, tf, torch or "
+        f"{path.name} does not say how it wants its pixels. Say it: keras:{path.name}?mode=caffe, "
+        "tf, torch or "
         "raw (0 to 255), as the model was trained, or give mean= and std=."
     )
 

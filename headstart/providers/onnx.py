@@ -4,9 +4,10 @@
     onnx:model.onnx?mean=0.5&std=0.5                  or the URI does
     onnx:model.onnx?output=/avgpool/output_0          features from inside the graph
 
-Name, layout, size and type of the input are read from the graph. Other settings: `input`, `layout` (nchw, nhwc),
-`input_size`, `interpolation`, `crop_pct`, `augment`. Of results with places or tokens the mean is taken. The
-document may hold these and licence, revision, trained_on, data_licence, paper, parents, and `sha256` of the file.
+Name, layout, size and type of the input are read from the graph. Other settings: `input`, `layout` (nchw,
+nhwc), `input_size`, `interpolation`, `crop_pct`, `augment`. Of results with places or tokens the mean is
+taken. The document may hold these and licence, revision, trained_on, data_licence, paper, parents, and
+`sha256` of the file.
 """
 
 from __future__ import annotations
@@ -105,7 +106,8 @@ class Session:
         except Exception as error:  # the runtime's errors share no public base
             text = " ".join(str(error).split())[:300]
             raise SourceError(
-                f"ONNX Runtime {onnxruntime.__version__} cannot run {name}: {text}. Export it again with standard "
+                f"ONNX Runtime {onnxruntime.__version__} cannot run {name}: {text}. Export it "
+                "again with standard "
                 "operators."
             ) from error
         self.given, self.output = given, output

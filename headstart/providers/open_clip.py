@@ -3,9 +3,10 @@
     open_clip:ViT-B-32?pretrained=laion2b_s34b_b79k     weights that the library knows, by their tag
     open_clip:ViT-B-32?pretrained=mine.safetensors      a file, of both towers or of this one
 
-Without `pretrained` the first tag that the library lists is meant. Pixels are prepared as the weights want it.
-Models whose pictures are squeezed into a square (`squash`) are refused unless `resize=shortest` accepts that theirs
-are cropped here. Other settings: `mean`, `std`, `interpolation`, `crop_pct`, `augment`. The text tower is not used.
+Without `pretrained` the first tag that the library lists is meant. Pixels are prepared as the weights want
+it. Models whose pictures are squeezed into a square (`squash`) are refused unless `resize=shortest`
+accepts that theirs are cropped here. Other settings: `mean`, `std`, `interpolation`, `crop_pct`,
+`augment`. The text tower is not used.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ def open(
     path = Path(asked).expanduser()
     if not asked or not path.exists():
         raise SourceError(
-            f"'{asked}' is neither a file nor weights of {reference}. {nearest(asked, tags)} A file has to be "
+            f"'{asked}' is neither a file nor weights of {reference}. {nearest(asked, tags)} A "
+            "file has to be "
             ".safetensors."
         )
     return _of_file(reference, path, settings)
@@ -86,8 +88,10 @@ def _published(name: str, tag: str, settings: Mapping[str, str], *, offline: boo
         except Exception as error:  # the library and the hub raise of all kinds
             why = f"{who} forbids the network" if who else f"could not be fetched ({error})"
             raise OfflineError(
-                f"The weights '{tag}' of 'open_clip:{name}' are not on this computer, and {why}. Fetch them once "
-                f"while online, name a file with open_clip:{name}?pretrained=FILE.safetensors, or use a built-in "
+                f"The weights '{tag}' of 'open_clip:{name}' are not on this computer, and {why}. "
+                "Fetch them once "
+                f"while online, name a file with open_clip:{name}?pretrained=FILE.safetensors, or "
+                "use a built-in "
                 "source (headstart sources)."
             ) from error
     if place.suffix == ".safetensors":
@@ -97,7 +101,8 @@ def _published(name: str, tag: str, settings: Mapping[str, str], *, offline: boo
             tensors = factory.load_state_dict(str(place), weights_only=True)
         except Exception as error:
             raise DamagedError(
-                f"{place.name} cannot be read as tensors alone ({type(error).__name__}). Remove {place} and fetch "
+                f"{place.name} cannot be read as tensors alone ({type(error).__name__}). Remove "
+                f"{place} and fetch "
                 "it anew, or choose a tag that is published as safetensors."
             ) from error
     facts = {"revision": tag, "trained_on": UNKNOWN, "name": f"{name} {tag}"}
@@ -158,7 +163,8 @@ def _usual(
     way = str(settings.get("resize", told.get("resize_mode", usual.resize_mode)))
     if way != "shortest":
         raise SourceError(
-            f"The weights of {name} want whole pictures ('{way}'), which would be cropped to a square here. Accept "
+            f"The weights of {name} want whole pictures ('{way}'), which would be cropped to a "
+            "square here. Accept "
             f"that with open_clip:{name}?resize=shortest, or choose weights that were trained on crops."
         )
     return {

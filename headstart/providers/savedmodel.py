@@ -128,7 +128,8 @@ def _harmless(path: Path) -> None:
         found = sorted(RUNS_CODE & set(nodes))
         if found:
             raise SourceError(
-                f"{path.name} holds the operation {found[0]}, which reaches outside the graph, so it is refused. "
+                f"{path.name} holds the operation {found[0]}, which reaches outside the graph, so "
+                "it is refused. "
                 "Export it without, or to ONNX where you trust it (onnx:PATH)."
             )
 
@@ -143,7 +144,8 @@ def _signature(
     except Exception as error:  # TensorFlow raises of all kinds
         text = " ".join(str(error).split())[:300]
         raise DamagedError(
-            f"{path.name} could not be loaded by TensorFlow {tf.__version__}: {text}. Copy the folder again, or "
+            f"{path.name} could not be loaded by TensorFlow {tf.__version__}: {text}. Copy the "
+            "folder again, or "
             "save it anew."
         ) from error
     names = sorted(n for n in model.signatures if not n.startswith("__"))

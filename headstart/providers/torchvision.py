@@ -117,7 +117,8 @@ def _published(
     who = inputs.forbidden(offline)
     if who and not place.is_file():
         raise OfflineError(
-            f"The weights {weights.name} of 'torchvision:{name}' are not on this computer ({place.name}), and "
+            f"The weights {weights.name} of 'torchvision:{name}' are not on this computer "
+            f"({place.name}), and "
             f"{who} forbids the network. Fetch them once while online, name a file with "
             f"torchvision:{name}?weights=FILE.safetensors, or use a built-in source (headstart sources)."
         )
@@ -135,7 +136,8 @@ def _published(
         ) from error
     except Exception as error:  # the reader of damaged archives raises of all kinds
         raise DamagedError(
-            f"{place.name} cannot be read as tensors ({type(error).__name__}). Remove {place} and fetch it anew."
+            f"{place.name} cannot be read as tensors ({type(error).__name__}). Remove {place} and "
+            "fetch it anew."
         ) from error
     file.fill(module, tensors, place.name)
     facts = {
