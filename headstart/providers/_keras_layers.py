@@ -145,8 +145,14 @@ def _first(value: Tensor) -> Tensor:
     return value.permute(0, 3, 1, 2) if value.ndim == 4 else value
 
 
+def array(variable: Any) -> np.ndarray:
+    """A variable of Keras, or anything that holds numbers, as float32."""
+    held = variable.numpy() if hasattr(variable, "numpy") else variable
+    return np.array(held, np.float32)
+
+
 def _tensor(variable: Any) -> Tensor:
-    return torch.from_numpy(np.array(variable, np.float32))
+    return torch.from_numpy(array(variable))
 
 
 def _fill(module: nn.Module, **given: Any) -> None:
@@ -343,8 +349,8 @@ def _normalised(layer: Any) -> nn.Module:
     """Fixed statistics: (x - mean) / max(deviation, epsilon of Keras)."""
     if layer.invert or layer.axis not in (-1, 3, (-1,), (3,), [-1], [3]):
         raise Unknown("an unusual Normalization")
-    mean = np.array(layer.mean, np.float32).reshape(-1)
-    deviation = np.maximum(np.sqrt(np.array(layer.variance, np.float32).reshape(-1)), 1e-7)
+    mean = array(layer.mean).reshape(-1)
+    deviation = np.maximum(np.sqrt(array(layer.variance).reshape(-1)), 1e-7)
     return Affine(1.0 / deviation, -mean / deviation)
 
 
@@ -369,7 +375,7 @@ _MAKERS: dict[str, Callable[[Any], nn.Module]] = {
     "GlobalMaxPooling2D": _everywhere(torch.amax),
     "Identity": _nothing,
     "LayerNormalization": _layer_norm,
-    "LayerScale": lambda layer: Gamma(np.array(layer.gamma, np.float32)),
+    "LayerScale": lambda layer: Gamma(array(layer.gamma)),
     "MaxPooling2D": _pool(nn.MaxPool2d, "largest"),
     "Multiply": _times,
     "Normalization": _normalised,

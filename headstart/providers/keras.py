@@ -384,7 +384,7 @@ class Whole(nn.Module):
         self.flip = flip
         self.frozen = f"it runs in Keras as one frozen stage, as {why} is not known here"
         self.frozen_parameters = int(model.count_params())
-        named = [(f"{i}", torch.from_numpy(np.array(w))) for i, w in enumerate(model.weights)]
+        named = [(f"{i}", torch.from_numpy(layers.array(w))) for i, w in enumerate(model.weights)]
         told = digest.tensors(named) + digest.value(model.to_json())
         self.register_buffer("fingerprint", torch.tensor(list(told.encode()), dtype=torch.uint8))
 
