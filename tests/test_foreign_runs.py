@@ -57,8 +57,6 @@ def runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, hs.R
     """One run a scheme."""
     made = {}
     for scheme in SCHEMES:
-        if scheme == "keras":
-            pytest.importorskip("keras")
         reference, _ = suite.EXAMPLES[scheme]()
         output = tmp_path_factory.mktemp(scheme)
         made[scheme] = hs.adapt(plan=plan(data, f"{scheme}:{reference}", output))
