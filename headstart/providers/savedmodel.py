@@ -65,7 +65,7 @@ def open(
     told = fingerprint(path)
     checked = _intact(path, told, str(card.get("sha256", "")))
     _harmless(path)
-    call, ports, outputs, keep = _signature(path, settings, card)
+    call, ports, outputs = _signature(path, settings, card)
     door = frozen.door(ports, path.name, settings, card)
     size = frozen.size(door, path.name, settings, card)
     scales = frozen.scales(door, path.name, settings, card)
@@ -80,7 +80,7 @@ def open(
         door,
         fingerprint=hashlib.sha256(f"{told} {output}".encode()).hexdigest(),
         frozen=FROZEN,
-        parameters=sum(math.prod(v.shape) for v in getattr(keep, "variables", ())),
+        parameters=_count(path),
     )
     default = {"input_size": size, "interpolation": "bilinear", "crop_pct": 1.0, **scales}
     plain = {k: v for k, v in settings.items() if k != "input_size"}
@@ -136,8 +136,8 @@ def _harmless(path: Path) -> None:
 
 def _signature(
     path: Path, settings: Mapping[str, str], card: Mapping[str, Any]
-) -> tuple[Any, list[Port], list[str], Any]:
-    """What is called, its inputs, the names of its results, and the model, which must be kept."""
+) -> tuple[Any, list[Port], list[str]]:
+    """What is called, its inputs, and the names of its results."""
     try:
         with tf.device("/CPU:0"):
             model = tf.saved_model.load(str(path))
@@ -156,10 +156,26 @@ def _signature(
             f"{path.name} has no signature '{name}'. {nearest(name, names)} Name one: ?signature=NAME"
         )
     call = model.signatures[name]
+    call.kept = model  # its weights go with the model
     given = call.structured_input_signature[1]
-    ports = [
-        Port(n, tuple(s.shape.as_list()) if s.shape.rank else (), s.dtype.as_numpy_dtype().dtype.name
-             if hasattr(s.dtype.as_numpy_dtype(), "dtype") else "object")
-        for n, s in sorted(given.items())
-    ]  # fmt: skip
-    return call, ports, list(call.structured_outputs), model
+    ports = [_port(name, spec) for name, spec in sorted(given.items())]
+    return call, ports, list(call.structured_outputs)
+
+
+def _port(name: str, spec: Any) -> Port:
+    shape = tuple(spec.shape.as_list()) if spec.shape.rank else ()
+    number = spec.dtype.is_floating or spec.dtype.is_integer
+    return Port(name, shape, spec.dtype.name if number else "object")
+
+
+def _count(path: Path) -> int:
+    """Numbers in the folder's checkpoint."""
+    kept = path / "variables" / "variables"
+    if not kept.with_name("variables.index").is_file():
+        return 0
+    named = tf.train.list_variables(str(kept))
+    return sum(
+        math.prod(shape)
+        for name, shape in named
+        if name.endswith("VARIABLE_VALUE") and not name.startswith("save_counter")
+    )
