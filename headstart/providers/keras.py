@@ -133,11 +133,10 @@ def _saved(reference: str, path: Path, settings: Mapping[str, str]) -> Loaded:
     with _refused(path), _on_processor():
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     mode = settings.get("mode", str(card.get("mode", "")))
-    config = model.get_config()
 
     def rebuild() -> Any:
-        with _on_processor():
-            return type(model).from_config(config)
+        with _on_processor():  # reading a configuration empties it
+            return type(model).from_config(model.get_config())
 
     return _loaded(
         f"keras:{reference}",
