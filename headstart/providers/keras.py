@@ -380,8 +380,9 @@ def _loaded(
     flip = mode == "caffe"
     size = preprocessing["input_size"]
     try:
-        module: Any = graphs.graph(model, flip)
-        graphs.compare(model, module, size, flip)
+        with _on_processor():  # new layers of torch draw weights before they are filled
+            module: Any = graphs.graph(model, flip)
+            graphs.compare(model, module, size, flip)
     except layers.Unknown as why:
         module = graphs.Whole(model, str(why), flip)
         with torch.no_grad():
