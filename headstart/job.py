@@ -422,6 +422,8 @@ def _tell(job: Job, kept: str) -> None:
     job.notes.extend(job.dataset.notes)
     for note in (*job.split.notes, kept):
         job.say(note)
+    if job.backbone.frozen:
+        job.say(f"Nothing in this source is trained: {job.backbone.frozen}.")
     if len(job.split.test):
         found = quality.summary(job.dataset, job.split)
         job.facts["data"] = dict(found.facts)
