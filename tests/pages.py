@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib
+import json
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
+
+from testing import provider
 
 # What a page's Python takes for granted.
 BEFORE = {
@@ -24,7 +27,7 @@ INTENTS = {"card": "lock my card", "weather": "will it rain", "oos": "what is th
 
 def write(folder: Path) -> None:
     """Everything, beside the README's data, which is there already."""
-    for part in (_tables, _sounds, _graphs, _series, _copies):
+    for part in (_tables, _sounds, _graphs, _series, _copies, _models):
         part(folder)
 
 
@@ -110,3 +113,9 @@ def _copies(folder: Path) -> None:
 def _copy(place: Path, table: pa.Table) -> None:
     (place / "data").mkdir(parents=True)
     pq.write_table(table, place / "data" / "train-00000-of-00001.parquet")
+
+
+def _models(folder: Path) -> None:
+    """model.onnx with its document."""
+    shutil.copy(provider.EXAMPLES["onnx"]()[0].partition("?")[0], folder / "model.onnx")
+    (folder / "model.json").write_text(json.dumps({"mean": 0.5, "std": 0.25}), "utf-8")

@@ -35,6 +35,8 @@ class Backbone(nn.Module):
         source_head: what the source predicted, from features to its classes, or None.
         apart: name of an input that cuts rows into parts which are run apart (windows of a long text), or
             "". How many there are differs by batch, so executors that trace a network take no such inputs.
+        frozen: why nothing in it can be trained, as the end of a sentence ("it runs in ..."); "" where its
+            parameters can.
         companions: False when a row's features depend on the padding its batch brings, so that the
             engine forms batches of equal length.
     """
@@ -46,6 +48,7 @@ class Backbone(nn.Module):
     source_head: nn.Module | None
     companions: bool = True
     apart: str = ""
+    frozen: str = ""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,6 +74,11 @@ class Backbone(nn.Module):
         """State after the last stage -> (N, U, width) and mask (N, U): what carries labels, in the order
         of the sample. Positions, where a modality has no larger units (words of several tokens)."""
         return self.positions(state)
+
+    def operations(self, start: int, stop: int | None) -> float | None:
+        """Operations of these stages for one sample, where they run outside torch, whose counter sees
+        nothing of them; None: torch counts them."""
+        return None
 
     def adaptable(self) -> tuple[str, ...]:
         """Names of the linear and convolution modules that adapters may wrap."""

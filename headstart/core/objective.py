@@ -31,6 +31,8 @@ class Objective(Strategy):
 
     def refuse(self, network: Network) -> str:
         """Why this network cannot learn so, or ""."""
+        if network.backbone.frozen:
+            return network.backbone.frozen
         if not any(True for _ in network.backbone.parameters()):
             return "this network has no weights that could be trained; it is drawn by formula"
         return ""

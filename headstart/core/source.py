@@ -53,13 +53,15 @@ class Loaded:
     Attributes:
         source: the document.
         module: the network with its weights, in eval mode.
-        config: facts for staging: "library" ("timm", "transformers", "headstart"), "architecture",
+        config: facts for staging: "library" ("timm", "transformers", "headstart" ...), "architecture",
             and what the library's own configuration says.
         rebuild: seed -> the same architecture with fresh random weights (the from-scratch twin);
             None where no twin can exist.
+        checked: digests that were compared when it was opened, in words; () where none was declared.
     """
 
     source: Source
     module: nn.Module
     config: Mapping[str, Any]
     rebuild: Callable[[int], nn.Module] | None
+    checked: tuple[str, ...] = ()
