@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from headstart.core.dataset import Dataset
-from headstart.core.modality import Transform
+from headstart.core.modality import Arrays, Transform
 from headstart.core.network import FEATURES, MASK
 from headstart.core.ragged import Ragged
 from headstart.core.strategy import Batch
@@ -194,6 +194,27 @@ class Views:
         samples, rows = self.dataset.samples(self.rows[places]), self.rows[places]
         inputs = _varied(self._pool, self.transform, samples, self.views, (self.seed, epoch, rows))
         return Batch(inputs, _targets(self.targets, places), 0)
+
+
+class Pieces:
+    """Pieces of samples as the transform has cut them: every window of a long one. They are kept in memory
+    and never augmented.
+
+    Args:
+        pieces: arrays of each.
+    """
+
+    start, views = 0, 1
+
+    def __init__(self, pieces: Sequence[Arrays], transform: Transform) -> None:
+        self.pieces, self.transform = pieces, transform
+
+    def __len__(self) -> int:
+        return len(self.pieces)
+
+    def batch(self, places: np.ndarray, epoch: int) -> Batch:
+        """Inputs of N pieces; no targets."""
+        return Batch(self.transform.collate([self.pieces[int(p)] for p in places]), {}, 0)
 
 
 class Drawn:

@@ -102,7 +102,9 @@ def _tokenizer() -> str:
         [*OPENINGS, *COMMON, *VERBS, *MOODS, *(w for ws in TOPICS.values() for w in ws)]
     )
     words = sorted(set(pieces.lower().split()) | {".", ",", "and", "so", "did", "number", "it"})
-    vocabulary = {w: i for i, w in enumerate(("[PAD]", "[UNK]", "[CLS]", "[SEP]", *words))}
+    vocabulary = {
+        w: i for i, w in enumerate(("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words))
+    }
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
