@@ -33,7 +33,8 @@ from headstart.engine.checkpoint import Checkpoint
 from headstart.engine.streams import Pieces, Views
 from headstart.engine.training import Trained, Training
 from headstart.errors import PlanError
-from headstart.pretraining import guard
+from headstart.pretraining import encoder, guard
+from headstart.pretraining.ask import Ask
 
 from ._things import Breach, Check, dataset, expect, listed, samples, sources
 
@@ -102,7 +103,8 @@ class Matter:
 
     Attributes:
         samples: -> raw inputs and their labels.
-        network: the maker's name in the modality's `tiny`.
+        network: the maker's name in the modality's `tiny`, or the architecture of a new one, whose tokens are
+            made of the samples.
     """
 
     kind: str
@@ -112,7 +114,7 @@ class Matter:
 
 MATTERS = (
     Matter(KIND, digits),
-    Matter(WORDS, sentences),
+    Matter(WORDS, sentences, "bert?layers=2&width=32&heads=4&vocabulary=600&max_length=32"),
     Matter(WORDS, orders, "onward"),
 )
 
@@ -163,12 +165,17 @@ def _cut(whole: Views) -> list[Any]:
 
 def _small(matter: Matter) -> tuple[Network, Any]:
     """A tiny network and its transform."""
-    modality = plugins.Modality(matter.kind)
-    loaded = getattr(modality.tiny, matter.network)(0)
+    modality, rows = plugins.Modality(matter.kind), data(matter)
+    maker = getattr(modality.tiny, matter.network, None)
+    if maker is not None:
+        loaded = maker(0)
+    else:
+        loaded = encoder.begun(Ask(architecture=matter.network), modality).loaded
     asked = dict(loaded.source.preprocessing)
     if matter.kind == KIND:
         asked |= {"augment": list(modality.batch.VIEWS), "input_size": [3, SIDE, SIDE]}
-    transform = modality.batch.make(asked, data(matter).fields, [])
+    fitted = samples(rows, len(rows)) if maker is None else []
+    transform = modality.batch.make(asked, rows.fields, fitted)
     return Network(modality.backbones.stage(loaded, transform), {}).eval(), transform
 
 
@@ -360,7 +367,10 @@ def _pair(objective: Objective, name: str, loaded: Any) -> str:
     )
     if objective.pieces:
         stream = Pieces(_cut(stream), transform)
-    told = loop.train(network, objective, {"train": stream}, training=Training(batch=FEW // 2))
+    try:
+        told = loop.train(network, objective, {"train": stream}, training=Training(batch=FEW // 2))
+    except PlanError as refused:  # by what the inputs look like, before the first step
+        return str(refused)
     expect(np.isfinite(told.history[-1]["loss"]), f"the loss on {name} is finite")
     return TRAINED
 

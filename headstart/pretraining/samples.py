@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,9 +105,14 @@ class Samples:
         if self.dataset is None or not share:
             return
         digests = self.dataset.digests(self.rows)
+        equal: Counter[bytes] = Counter(digests)
+        chosen, taken = set(), 0
         order = seeds.generator(seed, "held out").permutation(len(self.rows))
-        most = max(1, min(MOST_HELD, round(share * len(self.rows))))
-        chosen = {digests[place] for place in order[:most]}
+        most = min(MOST_HELD, round(share * len(self.rows)))
+        for one in (digests[place] for place in order):
+            if one not in chosen and taken + equal[one] <= most:
+                chosen.add(one)
+                taken += equal[one]
         out = np.array([d in chosen for d in digests])
         self.held_rows = self.rows[out]
         self._keep(np.flatnonzero(~out))
