@@ -137,7 +137,7 @@ class Samples:
         self.pieces = [piece for made in read.values() for piece in made]
         self.held_pieces = [piece for made in held.values() for piece in made]
         every = [*read.values(), *held.values()]
-        long = sum(len(made) > 1 for made in every)
+        long = sum(len(made) > len(self.fields) for made in every)
         if long:
             self.notes.append(
                 f"{long:,} of {len(every):,} samples do not fit into the network whole. Nothing is left out: "
