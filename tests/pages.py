@@ -50,6 +50,10 @@ def _tables(folder: Path) -> None:
     lines = [f"{text} {n},{label}" for label, text in INTENTS.items() for n in range(10)]
     (folder / "intents.csv").write_text("\n".join(["text,label", *lines]), "utf-8")
     (folder / "new.csv").write_text("text\nlock it\nwho am I", "utf-8")
+    told = tiny.write(folder / ".notes", "classify", 120, 0)
+    with told.open(newline="", encoding="utf-8") as handle:
+        texts = [row["text"] for row in csv.DictReader(handle)]
+    (folder / "notes.csv").write_text("\n".join(["text", *(f'"{t}"' for t in texts)]), "utf-8")
     shutil.copy(folder / "hours.csv", folder / "newer.csv")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -17,6 +18,27 @@ Want = Literal["outputs", "features", "state"]
 
 FEATURES = "features"
 MASK = "mask"
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Tokens that a network reads by their numbers.
+
+    Attributes:
+        name: of the input (N, L) int64 that holds the numbers.
+        embedding: name of the backbone's parameter with one row a token.
+        size: tokens there are.
+        special: numbers of tokens that nobody wrote: begin, end, padding, unknown, hidden.
+        blank: number of the token that stands for a hidden one; None where there is none.
+        onward: whether a place sees only itself and what stands before it.
+    """
+
+    name: str
+    embedding: str
+    size: int
+    special: tuple[int, ...]
+    blank: int | None
+    onward: bool
 
 
 class Backbone(nn.Module):
@@ -78,6 +100,11 @@ class Backbone(nn.Module):
     def operations(self, start: int, stop: int | None) -> float | None:
         """Operations of these stages for one sample, where they run outside torch, whose counter sees
         nothing of them; None: torch counts them."""
+        return None
+
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """The tokens that the network reads, or None: it reads no tokens."""
         return None
 
     def adaptable(self) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """`file:PATH`: weights in a safetensors file beside a JSON document, or a folder of a library.
 
     file:weights/mobilenet.safetensors?architecture=mobilenetv2_100&pad_type=same&input_size=160
-    file:my-model/            config.json + model.safetensors, as timm or transformers save them
+    file:my-model/            config.json + model.safetensors, as timm or transformers save them; of
+                              transformers the file itself may be named as well
 
 The architecture is one of timm's, or one that the modality builds itself from what the document says.
 
@@ -63,6 +64,8 @@ def open(
             "it where you trust it: safetensors.torch.save_file(torch.load(path, "
             "weights_only=True), 'weights.safetensors')."
         )
+    if _of_transformers(path):
+        return _folder(path.parent, settings, offline=offline)
     card = beside(path)
     declared = entry or card
     by = "the catalogue" if entry else path.with_suffix(".json").name
@@ -89,6 +92,17 @@ def open(
         rebuilder(architecture, arguments),
     )
     return dataclasses.replace(made, checked=checked)
+
+
+def _of_transformers(path: Path) -> bool:
+    """Whether a file of weights lies in a folder as transformers saves them."""
+    config = path.parent / "config.json"
+    if path.name != "model.safetensors" or not config.is_file():
+        return False
+    try:
+        return "model_type" in json.loads(config.read_text("utf-8"))
+    except ValueError:
+        return False
 
 
 def _own(

@@ -89,18 +89,19 @@ def open(
         reference: a local folder, or a hub name ("sentence-transformers/all-MiniLM-L6-v2").
         settings: see the module's docstring.
         offline: whether the network is forbidden; the environment may forbid it too.
-        entry: the catalogue's entry, whose facts overrule the model card's; its "sha256" is checked.
+        entry: the catalogue's entry, whose facts overrule the model card's; its "sha256" is checked. So is
+            that of a folder that `headstart pretrain` made.
 
     Raises:
         OfflineError: a hub name that is not in the local cache, while the network is forbidden.
         SourceError: no such model, damaged weights, pickles only, or a model that needs its own code.
         PlanError: an unknown setting.
     """
-    entry = entry or {}
     for key in settings:
         if key not in SETTINGS:
             raise PlanError(f"Unknown setting '{key}' of the source. {nearest(key, SETTINGS)}")
     folder, revision = _folder(reference, settings.get("revision", ""), offline=offline)
+    entry = {**cards.document(folder), **(entry or {})}
     checked = _check_weights(folder, str(entry.get("sha256", "")))
     config = _config(folder)
     module = _load(folder, config)
@@ -116,7 +117,7 @@ def open(
         licence=str(entry.get("licence", card["licence"])),
         trained_on=str(entry.get("trained_on", card["trained_on"])),
         data_licence=str(entry.get("data_licence", UNKNOWN)),
-        parents=(),
+        parents=tuple(entry.get("parents", ())),
         paper=str(entry.get("paper", card["paper"])),
         parameters=sum(p.numel() for p in module.parameters()),
         preprocessing=_preprocessing(folder, config, settings),
@@ -225,8 +226,8 @@ def _check_weights(folder: Path, expected: str) -> tuple[str, ...]:
         if found != expected:
             raise DamagedError(
                 f"The weights {files[0]} are not the catalogued ones: SHA-256 {found[:12]}... instead "
-                f"of {expected[:12]}.... Install the package again, or use hf:FOLDER to load them as "
-                "they are."
+                f"of {expected[:12]}.... Fetch or install them again, or copy them without the document that "
+                "describes them to load them as they are."
             )
         return (f"{files[0].name}: SHA-256 as in the catalogue",)
     return ()
