@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 import numpy as np
 import torch
@@ -254,7 +254,11 @@ def choose_uri(
 def load(uri: str, modality: plugins.Modality, outcome: str = "", *, offline: bool) -> Loaded:
     """Opens a source by its URI: SCHEME:REFERENCE[?setting=value&...], or the best for the outcome.
 
+    The URI of the document that comes back has the settings in the order of their names, so that it opens
+    the same network again.
+
     Raises:
+        PlanError: the source does not take a setting, or its value.
         SourceError: no such scheme or source; the nearest names are offered.
     """
     uri, entry = choose_uri(uri, modality, outcome)
@@ -271,11 +275,14 @@ def load(uri: str, modality: plugins.Modality, outcome: str = "", *, offline: bo
         offer = nearest(uri, [str(e["uri"]) for e in modality.catalogue()])
         raise SourceError(f"There is no built-in source '{uri}' for {modality.name} data. {offer}")
     provider: Any = plugins.load("provider", scheme)
-    settings = dict(parse_qsl(query))
+    settings = dict(sorted(parse_qsl(query, keep_blank_values=True)))
     needs = getattr(provider, "NEEDS", ())
     own = {"build": getattr(modality.backbones, "build", None)} if "build" in needs else {}
     loaded: Loaded = provider.open(reference, settings, offline=offline, entry=entry, **own)
-    return loaded
+    if not settings:
+        return loaded
+    full = f"{loaded.source.uri}?{urlencode(settings, safe=',/')}"
+    return dataclasses.replace(loaded, source=dataclasses.replace(loaded.source, uri=full))
 
 
 def open_store(plan: Plan) -> Store:
