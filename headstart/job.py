@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from headstart.core.modality import Transform
 from headstart.core.network import Backbone, Network
 from headstart.core.plan import Plan, SourceChoice
 from headstart.core.run import Watcher
-from headstart.core.source import Loaded
+from headstart.core.source import Loaded, configured
 from headstart.core.store import Store
 from headstart.data import opening, quality, splits
 from headstart.data.dataset import ArrowDataset
@@ -254,12 +254,8 @@ def choose_uri(
 def load(uri: str, modality: plugins.Modality, outcome: str = "", *, offline: bool) -> Loaded:
     """Opens a source by its URI: SCHEME:REFERENCE[?setting=value&...], or the best for the outcome.
 
-    The URI of the document that comes back has the settings in the order of their names, so that it opens
-    the same network again.
-
     Raises:
-        PlanError: the source does not take a setting, or its value.
-        SourceError: no such scheme or source; the nearest names are offered.
+        PlanError, SourceError: no such setting; no such scheme or source; the nearest names are offered.
     """
     uri, entry = choose_uri(uri, modality, outcome)
     scheme, colon, rest = uri.partition(":")
@@ -275,14 +271,11 @@ def load(uri: str, modality: plugins.Modality, outcome: str = "", *, offline: bo
         offer = nearest(uri, [str(e["uri"]) for e in modality.catalogue()])
         raise SourceError(f"There is no built-in source '{uri}' for {modality.name} data. {offer}")
     provider: Any = plugins.load("provider", scheme)
-    settings = dict(sorted(parse_qsl(query, keep_blank_values=True)))
+    settings = dict(parse_qsl(query, keep_blank_values=True))
     needs = getattr(provider, "NEEDS", ())
     own = {"build": getattr(modality.backbones, "build", None)} if "build" in needs else {}
     loaded: Loaded = provider.open(reference, settings, offline=offline, entry=entry, **own)
-    if not settings:
-        return loaded
-    full = f"{loaded.source.uri}?{urlencode(settings, safe=',/')}"
-    return dataclasses.replace(loaded, source=dataclasses.replace(loaded.source, uri=full))
+    return configured(loaded, settings)
 
 
 def open_store(plan: Plan) -> Store:
