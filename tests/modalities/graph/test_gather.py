@@ -300,3 +300,17 @@ def test_other_archives_and_folders_are_left_alone(tmp_path):
     (tmp_path / "broken.npz").write_bytes(b"PK no archive")
     for thing in (tmp_path / "other.npz", tmp_path / "broken.npz", tmp_path, ["CCO"], "CCO", None):
         assert gather.gather(thing, Columns()) is None
+
+
+def test_columns_of_many_graphs_are_found_by_their_names(tmp_path):
+    edges = EDGES + "e,f\ng,h\ni,j\n"
+    rows = [("a", 1), ("b", 1), ("c", 1), ("d", 1), ("e", 2), ("f", 2), ("g", 3), ("h", 3)]
+    rows += [("i", 4), ("j", 4)]
+    first = "id,graph,size\n" + "".join(f"{n},{g},{i}\n" for i, (n, g) in enumerate(rows))
+    second = "size,label,graph,id\n" + "".join(f"{i},x,{g},{n}\n" for i, (n, g) in enumerate(rows))
+    labels = "id,label\n1,x\n2,y\n3,x\n4,y\n"
+    data = opened(write(tmp_path / "many", edges=edges, nodes=first, graphs=labels), tmp_path)
+    other = write(tmp_path / "new", edges=edges, nodes=second, graphs="id\n1\n2\n3\n4\n")
+    asked = open_samples(other, data.fields, read, modality="graph")
+    assert asked.digests(np.arange(4)) == data.digests(np.arange(4))
+    assert asked.names(np.arange(4)) == data.names(np.arange(4)) == ["1", "2", "3", "4"]
