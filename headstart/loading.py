@@ -17,7 +17,7 @@ from headstart import catalogue
 from headstart.core import digest, plugins
 from headstart.core.plan import SourceChoice
 from headstart.core.run import Record
-from headstart.core.source import Loaded
+from headstart.core.source import Loaded, configured
 from headstart.errors import DamagedError, PackError, PlanError, SourceError, StorageError, nearest
 from headstart.registry import document, packs, runs
 
@@ -66,12 +66,10 @@ def load(uri: str, modality: plugins.Modality, outcome: str = "", *, offline: bo
         offer = nearest(uri, [str(e["uri"]) for e in modality.catalogue()])
         raise SourceError(f"There is no built-in source '{uri}' for {modality.name} data. {offer}")
     provider: Any = plugins.load("provider", scheme)
-    settings = dict(parse_qsl(query))
+    settings = dict(parse_qsl(query, keep_blank_values=True))
     own = supplied(provider, modality, offline=offline)
     loaded: Loaded = provider.open(reference, settings, offline=offline, entry=entry, **own)
-    if query and "?" not in loaded.source.uri:  # or nobody could open the same again
-        source = dataclasses.replace(loaded.source, uri=f"{loaded.source.uri}?{query}")
-        loaded = dataclasses.replace(loaded, source=source)
+    loaded = configured(loaded, settings)
     return _as_added(loaded, kept) if kept else loaded
 
 

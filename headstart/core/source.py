@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 if TYPE_CHECKING:
     from torch import nn
@@ -65,3 +66,12 @@ class Loaded:
     config: Mapping[str, Any]
     rebuild: Callable[[int], nn.Module] | None
     checked: tuple[str, ...] = ()
+
+
+def configured(loaded: Loaded, settings: Mapping[str, str]) -> Loaded:
+    """The same with the settings in its URI, in the order of their names, so that it opens the same network
+    again."""
+    if not settings or "?" in loaded.source.uri:
+        return loaded
+    query = urlencode(sorted(settings.items()), safe=",/")
+    return replace(loaded, source=replace(loaded.source, uri=f"{loaded.source.uri}?{query}"))

@@ -63,8 +63,10 @@ def open_samples(
     layout = Layout(
         modality=modality,
         fields=tuple(chosen),
-        name=naming or next((f.name for f in chosen if f.kind == reader.FILE_KIND and f.kind), ""),
-        metadata=tuple(n for n in table.columns if n not in used),
+        name=naming
+        or table.naming
+        or next((f.name for f in chosen if f.kind == reader.FILE_KIND and f.kind), ""),
+        metadata=tuple(n for n in table.columns if n not in used | {table.naming}),
         notes=notes,
     )
     return build(Order(table, layout, reader, came.root, 1.0, False, cache=cache, watcher=watcher))
@@ -115,19 +117,19 @@ def _with_gaps(table: Table, names: Sequence[str]) -> Table:
 
 def _came(inputs: Inputs, fields: Sequence[Field], reader: Read, root: Path | None) -> Came:
     """Tells folders, tables, files and arrays apart. Raises DataError."""
-    single = fields[0].name if len(fields) == 1 else ""
     if isinstance(inputs, (str, Path)):
-        return _place(Path(inputs).expanduser(), single, reader, root)
-    own = containers.gather(inputs, {"": reader}, None)
+        return _place(Path(inputs).expanduser(), fields, reader, root)
+    single = _single(fields)
+    own = containers.gather(inputs, {"": reader}, None, fields)
     if own is not None:
         return Came(own[1], root or Path())
     listed = _listed(inputs)
     start = root or Path()
     if len(listed) == 1 and isinstance(listed[0], (str, Path)):
         only = Path(listed[0])
-        known = _exists(only) and containers.gather(only, {"": reader}, None) is not None
+        known = _exists(only) and containers.gather(only, {"": reader}, None, fields) is not None
         if _exists(only) and (only.is_dir() or is_table(only) or known):
-            return _place(only, single, reader, root)
+            return _place(only, fields, reader, root)
     tables = [v for v in listed if isinstance(v, Path) and _exists(v) and is_table(v)]
     if tables and len(listed) > 1:
         raise DataError(
@@ -151,13 +153,19 @@ def _listed(inputs: Inputs) -> list[object]:
     return list(inputs)
 
 
-def _place(path: Path, single: str, reader: Read, root: Path | None) -> Came:
+def _single(fields: Sequence[Field]) -> str:
+    """The only field's name, or ""."""
+    return fields[0].name if len(fields) == 1 else ""
+
+
+def _place(path: Path, fields: Sequence[Field], reader: Read, root: Path | None) -> Came:
     """A folder, a table or one file on the disk."""
+    single = _single(fields)
     if not _exists(path):
         raise DataError(
             f"There is nothing at '{path}'. Expected a file, a folder or a table; check the path."
         )
-    own = containers.gather(path, {"": reader}, None)
+    own = containers.gather(path, {"": reader}, None, fields)
     if own is not None:
         return Came(own[1], root or path.parent)
     containers.refuse(path, {"": reader})

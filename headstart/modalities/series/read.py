@@ -151,7 +151,9 @@ def _planes(size: int) -> np.ndarray:
     return np.random.RandomState(0).standard_normal((BITS, size)).astype(np.float32)
 
 
-def gather(thing: Any, asked: Columns | None, *, named: bool = False) -> Gathered | None:
+def gather(
+    thing: Any, asked: Columns | None, *, named: bool = False, fields: Sequence[Field] = ()
+) -> Gathered | None:
     """Rows of a file, or of a folder of a TRAIN and a TEST file, of an archive of series; None for others.
 
     Args:
