@@ -74,10 +74,11 @@ class Grid:
         return (datetime.datetime(year, month + 1, 1, tzinfo=datetime.UTC) - EPOCH).total_seconds()
 
     def told(self, position: int) -> str:
-        """ "2018-02-20 05:00"; a number where moments are no dates."""
+        """ "2018-02-20 05:00"; the number, as a table writes it, where moments are no dates."""
         moment = self.moment(position)
         if not self.dated:
-            return f"{moment:g}"
+            moment = float(f"{moment:.15g}")  # 3 steps of 0.1 are 0.3, not 0.30000000000000004
+            return repr(int(moment) if moment.is_integer() else moment)
         date = EPOCH + datetime.timedelta(seconds=moment)
         if self.unit == "months" or (self.size % DAY == 0 and moment % DAY == 0):
             return f"{date:%Y-%m-%d}"

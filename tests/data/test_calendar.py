@@ -90,3 +90,18 @@ def test_monday_morning_is_where_the_week_begins() -> None:
     grid = Grid("seconds", 3600.0, calendar.seconds("2024-01-01"), True)  # a Monday
     sine, cosine = calendar.turned(grid, np.array([0, 84, 168]), "weekday")
     assert np.allclose(sine, 0, atol=1e-9) and np.allclose(cosine, [1, -1, 1])
+
+
+@pytest.mark.parametrize(
+    ("start", "size", "position", "text"),
+    [
+        (1735689600.0, 86400.0, 3, "1735948800"),
+        (0.0, 0.1, 3, "0.3"),
+        (0.5, 1.0, 12345678, "12345678.5"),
+        (20250101.0, 1.0, 1, "20250102"),
+    ],
+)
+def test_numbers_of_a_column_of_time_are_told_in_full(
+    start: float, size: float, position: int, text: str
+) -> None:
+    assert Grid("steps", size, start).told(position) == text

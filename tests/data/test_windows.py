@@ -19,6 +19,7 @@ from headstart.data.tables import from_columns
 from headstart.data.timeline import TEST
 from headstart.data.windows import Windows
 from headstart.errors import DataError, PlanError
+from headstart.serving.predictor import stepped
 
 READER = plugins.Modality("series").read
 READERS = {"series": READER, "table": plugins.Modality("table").read}
@@ -247,6 +248,7 @@ def test_prediction_begins_where_the_table_ends_and_looks_back() -> None:
         from_columns({"time": hours(10), "y": np.arange(10.0)}), made.form, READER
     )
     assert not len(short) and "24 steps or more" in short.set_aside[0].remedy
+    assert stepped(short, np.arange(0), np.empty((0, HORIZON)), None) is None
 
 
 REFUSED: Sequence[tuple[dict[str, Any], type[Exception], str]] = (
