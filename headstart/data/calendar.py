@@ -145,7 +145,7 @@ def written(cells: Sequence[Any], known: str = "") -> tuple[str, str]:
     if not like or 2 * len(like) < len(cells) - sum(c is None for c in cells):
         return "", ""
     found: dict[str, np.ndarray] = {}
-    for form in dict.fromkeys((*([known] if known else []), dates.ISO, *dates.FORMS)):
+    for form in dict.fromkeys((dates.ISO, known or dates.ISO, *dates.FORMS)):
         first = [seconds(c, form) for c in like[:LOOKED_AT]]
         if np.isfinite(first).mean() >= 0.5:
             found[form] = np.array([*first, *(seconds(c, form) for c in like[LOOKED_AT:])])
@@ -155,8 +155,8 @@ def written(cells: Sequence[Any], known: str = "") -> tuple[str, str]:
         unread = np.flatnonzero(np.isnan(found[best[0]])) if best else [0]
         return "", f"'{like[int(unread[0])]}' is no date that is read; write dates as 2026-03-31"
     alike = all(np.array_equal(found[f], found[best[0]], equal_nan=True) for f in best)
-    if alike or best[0] == known:
-        return best[0], ""
+    if alike or known in best:
+        return (best[0] if alike else known), ""
     return "", f"day and month could be exchanged, as in '{like[0]}'; write dates as 2026-03-31"
 
 

@@ -136,6 +136,7 @@ def test_one_slip_among_dates_does_not_hide_them() -> None:
 def test_the_form_of_training_decides_between_two() -> None:
     cells = ["02/01/2025", "03/01/2025"]
     assert calendar.written(cells, "%d/%m/%Y") == ("%d/%m/%Y", "")
+    assert calendar.written(["2025-01-02"], "%d/%m/%Y") == ("iso", "")
     assert calendar.seconds(cells[0], "%d/%m/%Y") == calendar.seconds("2025-01-02")
 
 
