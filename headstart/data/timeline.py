@@ -382,7 +382,8 @@ def _apart(table: Table, form: Form) -> str:
         return ""
     found = []
     for place in table.schema:
-        if place.name not in (form.time, *form.columns) and pa.types.is_string(place.type):
+        text = pa.types.is_string(place.type) or pa.types.is_large_string(place.type)
+        if text and place.name not in (form.time, *form.columns):
             batches = [b.select([form.time, place.name]) for b in table.stream()]
             pairs = pa.Table.from_batches(batches)
             kinds = pc.count_distinct(pairs.column(place.name)).as_py()
