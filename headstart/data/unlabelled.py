@@ -56,7 +56,7 @@ def open_samples(
     if form:
         return windows.for_prediction(came.table, form, reader)
     table, naming = reshape.again(came.table, fields)
-    table, notes = _completed(table, fields, reader)
+    table, notes = _completed(table, fields, reader, naming)
     head = table.head(200)
     chosen = [_kind(place, head, reader, files=came.files) for place in fields]
     used = {f.name for f in chosen}
@@ -73,16 +73,16 @@ def open_samples(
 
 
 def _completed(
-    table: Table, fields: Sequence[Field], reader: Read
+    table: Table, fields: Sequence[Field], reader: Read, naming: str
 ) -> tuple[Table, tuple[str, ...]]:
     """The table with columns of missing values for those that did not come, where the reader takes that; and
-    sentences on them and on columns that training did not have.
+    sentences on them and on columns that training did not have, but the one that names rows.
 
     Raises:
         DataError: a column is missing that is needed, or that may only be written in another way.
     """
     lacking = [f.name for f in fields if f.name not in table.columns]
-    extra = [n for n in table.columns if n not in {f.name for f in fields}]
+    extra = [n for n in table.columns if n not in {naming, *(f.name for f in fields)}]
     alike = {n: get_close_matches(n.lower(), [e.lower() for e in extra], 1, 0.8) for n in lacking}
     most = 2 * len(lacking) > len(fields)
     for name in lacking:

@@ -70,7 +70,7 @@ def _step(value: Any) -> bool:
 def load(cell: Any, field: Field, root: Path) -> Any:
     """Packed values as bytes; time stamps as (T,) float64, None where there are none. Raises BadRow."""
     if field.kind != TIME:
-        return _signal.pack(_signal.numbers(cell, field.name))
+        return _signal.pack(_signal.numbers(cell, field.name, field.columns))
     if cell is None:
         return None
     try:
