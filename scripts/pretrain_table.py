@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 from pathlib import Path
 
@@ -21,9 +22,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from headstart.generators.causes import CLASSES, Causes
-from headstart.modalities.table.prior_fitted import PriorFitted, Shape, cosine, prepared
+from headstart.modalities.table.prior_fitted import PriorFitted, Shape, prepared, told
 
 BATCH, RATE, DECAY, EMA = 32, 1e-3, 0.01, 0.998
+WARM = 0.02  # of the time
 ROWS = (64, 96, 160)  # of a table, taken in turn
 CELLS = 12  # columns of a table before encoding, at most
 TOLD = 200  # steps between lines
@@ -58,7 +60,11 @@ def drawn(seed: int, number: int, shape: Shape, rows: int) -> tuple[Tensor, Tens
     tables, labels = Causes(rows, CELLS).draw(BATCH, rng)
     known = torch.arange(rows) < tables["context"][:, None]
     # rows of classes that the context lacks have no answer
-    return prepared(encoded(tables, shape.columns, rng), known.float(), shape.columns), labels, known
+    return (
+        prepared(encoded(tables, shape.columns, rng), known.float(), shape.columns),
+        labels,
+        known,
+    )
 
 
 def loss(network: PriorFitted, rows: Tensor, labels: Tensor, known: Tensor) -> Tensor:
@@ -106,7 +112,7 @@ def learn(out: Path, seed: int, minutes: float) -> None:
     began = time.perf_counter() - spent
     while (share := (time.perf_counter() - began) / 60 / minutes) < 1:
         for group in optimizer.param_groups:
-            group["lr"] = RATE * cosine(share)
+            group["lr"] = RATE * min(1.0, share / WARM) * (1 + math.cos(math.pi * share)) / 2
         rows, labels, known = drawn(seed, step, network.shape, ROWS[step % len(ROWS)])
         optimizer.zero_grad()
         loss(network, rows, labels, known).backward()
@@ -124,7 +130,13 @@ def learn(out: Path, seed: int, minutes: float) -> None:
             torch.save(states, kept.with_suffix(".tmp"))
             kept.with_suffix(".tmp").replace(kept)
     safetensors.torch.save_file(mean.state_dict(), out / "prior_fitted.safetensors")
-    facts = {"steps": step, "tables": step * BATCH, "seed": seed, "minutes": minutes}
+    facts = {
+        "architecture": told(network.shape),
+        "steps": step,
+        "tables": step * BATCH,
+        "seed": seed,
+        "minutes": minutes,
+    }
     (out / "prior_fitted.json").write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
 
 

@@ -7,7 +7,7 @@ columns are dealt anew in each of several passes, whose log-probabilities are av
 
 from __future__ import annotations
 
-import math
+import re
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +16,10 @@ from torch.nn import functional as F
 
 CLASSES = 10
 """At most; the network was shown no table with more."""
+_TOLD = re.compile(
+    r"prior-fitted, (?P<layers>\d+) layers, width (?P<width>\d+), (?P<heads>\d+) heads, "
+    r"(?P<columns>\d+) columns"
+)
 
 
 @dataclass(frozen=True)
@@ -104,35 +108,49 @@ def prepared(rows: Tensor, known: Tensor, columns: int) -> Tensor:
 def predict(
     network: PriorFitted,
     context: Tensor,
-    classes: Tensor,
+    labels: Tensor,
     rows: Tensor,
     *,
-    passes: int = 8,
+    classes: int,
+    passes: int,
+    most: int,
     seed: int = 0,
 ) -> Tensor:
-    """Log-probabilities (R, K) of rows (R, D), K classes, from context (C, D) with classes (C,) below K.
+    """Log-probabilities (R, classes) of rows (R, D) from context (C, D) with labels (C,) below `classes`.
 
-    Columns and classes are dealt anew in each pass, from the seed. A table of more than `shape.columns`
-    columns is read by that many at a time.
+    Columns and classes are dealt anew in each pass, from the seed. Of more than `shape.columns` columns, or
+    `most` rows of context, each pass reads so many.
     """
-    wide, count = network.shape.columns, int(classes.max()) + 1
-    rng = torch.Generator().manual_seed(seed)
-    known = torch.ones(1, len(context))
-    both, total = torch.cat([context, rows]).float(), torch.zeros(len(rows), count)
+    wide, rng = network.shape.columns, torch.Generator().manual_seed(seed)
+    total = torch.zeros(len(rows), classes)
     for _ in range(passes):
-        dealt = torch.randperm(both.shape[1], generator=rng)[:wide]
-        renamed = torch.randperm(count, generator=rng)
-        read = prepared(both[None, :, dealt], known, wide)
-        logits = network(read, renamed[classes][None], known.bool())[0, len(context) :]
+        dealt = torch.randperm(context.shape[1], generator=rng)[:wide]
+        renamed = torch.randperm(classes, generator=rng)
+        some = torch.randperm(len(context), generator=rng)[:most]
+        known = torch.ones(1, len(some))
+        both = torch.cat([context[some][:, dealt], rows[:, dealt]])
+        read = prepared(both[None].float(), known, wide)
+        logits = network(read, renamed[labels[some]][None], known.bool())[0, len(some) :]
         total += F.log_softmax(logits[:, renamed], 1)
     return F.log_softmax(total / passes, 1)
 
 
-def settings(shape: Shape) -> str:
+def told(shape: Shape) -> str:
     """The shape as a document says it."""
-    return f"prior-fitted, {shape.layers} layers, width {shape.width}, {shape.columns} columns"
+    return (
+        f"prior-fitted, {shape.layers} layers, width {shape.width}, {shape.heads} heads, "
+        f"{shape.columns} columns"
+    )
 
 
-def cosine(share: float, warm: float = 0.02) -> float:
-    """Factor on the rate after a share of the training."""
-    return min(1.0, share / warm) * 0.5 * (1.0 + math.cos(math.pi * share))
+def said(architecture: str) -> Shape | None:
+    """The shape of which `told` said this, or None."""
+    found = _TOLD.fullmatch(architecture)
+    return Shape(**{k: int(v) for k, v in found.groupdict().items()}) if found else None
+
+
+def drawn(shape: Shape, seed: int) -> PriorFitted:
+    """A network with random weights, in eval mode; the global generator is left alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return PriorFitted(shape).eval()
