@@ -21,6 +21,7 @@ BENCHMARKS = (
     "kinds",
     "loading",
     "constants",
+    "continued",
 )
 
 

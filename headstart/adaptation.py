@@ -290,7 +290,8 @@ def _baselines(made: Job, transfer: Fitted) -> dict[str, Fitted]:
     elif asked.scratch and made.loaded.rebuild is not None:
         made.say("This source is not trained on a task, so there is no from-scratch twin.")
     elif asked.scratch:
-        made.say("This source has no pretrained weights, so there is no from-scratch twin.")
+        why = made.backbone.frozen or "it has no pretrained weights"
+        made.say(f"There is no from-scratch twin of this source: {why}.")
     if asked.champion:
         found |= baseline.champions(made)
     return found

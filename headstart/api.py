@@ -30,6 +30,7 @@ from headstart.groups.doors import listed
 from headstart.groups.doors import similar as similar
 from headstart.groups.neighbours import Similar
 from headstart.groups.stored import learned
+from headstart.inspection import Sources
 from headstart.job import Given
 from headstart.options import place
 from headstart.pretraining import call as pretraining
@@ -351,15 +352,7 @@ def _measures(a: Record, b: Record) -> list[dict[str, Any]]:
     ]
 
 
-def sources(modality: str = "") -> Sequence[Mapping[str, Any]]:
-    """Catalogue of sources, the default of each modality first; whether each can be used here."""
-    names = [modality] if modality else plugins.names("modality")
-    listed = []
-    for name in names:
-        for entry in plugins.Modality(name).catalogue():
-            facts = {k: v for k, v in entry.items() if k not in ("location", "opens")}
-            listed.append({"modality": name, **facts})
-    return listed
+sources = Sources()
 
 
 def _open_store(store: str) -> LmdbStore:
@@ -396,8 +389,12 @@ def doctor() -> list[Mapping[str, str]]:
         ("torch", ""),
         ("timm", "image"),
         ("transformers", "text"),
+        ("soundfile", "audio"),
         ("rdkit", "graph"),
         ("onnxruntime", "onnx"),
+        ("keras", "keras"),
+        ("open_clip", "open_clip"),
+        ("tensorflow", "savedmodel"),
         ("mlflow", "track"),
     ):
         found = importlib.util.find_spec(library) is not None

@@ -6,6 +6,7 @@
     |   |   `-- BadRow         one row cannot be used: it is set aside, with reason and remedy
     |   |-- PlanError          a plan, a setting or a name in it is wrong
     |   |-- SourceError        a source is unknown, unreadable or refused
+    |   |   |-- DamagedError   its files are cut short, or not those that its document names
     |   |   `-- OfflineError   it would need the network, and the network is forbidden
     |   |-- PackError          a pack is unreadable, or does not fit its base
     |   |-- MissingExtra       an optional library is not installed
@@ -55,6 +56,10 @@ class PlanError(UserError):
 
 class SourceError(UserError):
     """A source is unknown, unreadable or refused."""
+
+
+class DamagedError(SourceError):
+    """A source's files are cut short, or differ from the digest that was declared for them."""
 
 
 class OfflineError(SourceError):

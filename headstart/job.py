@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
 
 import numpy as np
 import torch
@@ -22,7 +21,7 @@ from headstart.core.evidence import Score
 from headstart.core.head import HeadFile, Targets
 from headstart.core.modality import Transform
 from headstart.core.network import Backbone, Network
-from headstart.core.plan import Plan, SourceChoice
+from headstart.core.plan import Plan
 from headstart.core.run import Watcher
 from headstart.core.source import Loaded
 from headstart.core.store import Store
@@ -37,24 +36,15 @@ from headstart.engine.extract import Extraction, How, extract
 from headstart.errors import BadRow, DataError, MissingExtra, PlanError, SourceError, nearest
 from headstart.features import key
 from headstart.features.store import LmdbStore, MemoryStore
+from headstart.loading import choose_uri as choose_uri
+from headstart.loading import load as load
+from headstart.loading import offline as offline
+from headstart.places import cache_root as cache_root
 
 MEMORY = "memory"
 PROBE_ROWS = 4
 KNOWN_ROWS = 2000  # of those that preprocessing was fitted on are remembered
 KNOWN_SHARE = 0.5  # of them must still be there for it to be used again
-
-
-def cache_root() -> Path:
-    """Folder for stores, data caches and twins: HEADSTART_CACHE, else the user's cache folder."""
-    asked = os.environ.get("HEADSTART_CACHE")
-    if asked:
-        return Path(asked)
-    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "headstart"
-
-
-def offline(choice: SourceChoice) -> bool:
-    """Whether plan or environment forbids the network."""
-    return choice.offline or os.environ.get("HEADSTART_OFFLINE", "") not in ("", "0")
 
 
 @dataclass(frozen=True)
@@ -234,47 +224,6 @@ def open_dataset(plan: Plan, given: Given | None, watcher: Watcher | None) -> Ar
         cache=None if plan.engine.store == MEMORY else cache,
         watcher=watcher,
     )
-
-
-def choose_uri(
-    uri: str, modality: plugins.Modality, outcome: str = ""
-) -> tuple[str, dict[str, Any] | None]:
-    """The URI that was asked for, or the best default, one made for the outcome before others; with its
-    catalogue entry, where it has one."""
-    entries = {str(e["uri"]): e for e in modality.catalogue()}
-    if uri == "auto":
-        made = [u for u, e in entries.items() if outcome in e.get("outcomes", ())]
-        rest = [u for u, e in entries.items() if "outcomes" not in e]
-        first = next(iter(made or rest or entries))
-        return first, entries[first]
-    return uri, entries.get(uri.partition("?")[0])
-
-
-def load(uri: str, modality: plugins.Modality, outcome: str = "", *, offline: bool) -> Loaded:
-    """Opens a source by its URI: SCHEME:REFERENCE[?setting=value&...], or the best for the outcome.
-
-    Raises:
-        SourceError: no such scheme or source; the nearest names are offered.
-    """
-    uri, entry = choose_uri(uri, modality, outcome)
-    scheme, colon, rest = uri.partition(":")
-    schemes = plugins.names("provider")
-    if not colon or scheme not in schemes:
-        offer = nearest(uri, [str(e["uri"]) for e in modality.catalogue()])
-        raise SourceError(
-            f"'{uri}' names no source. Expected SCHEME:NAME with one of the schemes "
-            f"{', '.join(schemes)}. {offer}"
-        )
-    reference, _, query = rest.partition("?")
-    if entry is None and scheme == "builtin":
-        offer = nearest(uri, [str(e["uri"]) for e in modality.catalogue()])
-        raise SourceError(f"There is no built-in source '{uri}' for {modality.name} data. {offer}")
-    provider: Any = plugins.load("provider", scheme)
-    settings = dict(parse_qsl(query))
-    needs = getattr(provider, "NEEDS", ())
-    own = {"build": getattr(modality.backbones, "build", None)} if "build" in needs else {}
-    loaded: Loaded = provider.open(reference, settings, offline=offline, entry=entry, **own)
-    return loaded
 
 
 def open_store(plan: Plan) -> Store:
@@ -472,6 +421,8 @@ def _tell(job: Job, kept: str) -> None:
     job.notes.extend(job.dataset.notes)
     for note in (*job.split.notes, kept):
         job.say(note)
+    if job.backbone.frozen:
+        job.say(f"Nothing in this source is trained: {job.backbone.frozen}.")
     if len(job.split.test):
         found = quality.summary(job.dataset, job.split)
         job.facts["data"] = dict(found.facts)

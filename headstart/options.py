@@ -17,12 +17,14 @@ _ENGINE = ("profile", "executor", "device", "batch", "store", "cap_gb", "threads
 _EVIDENCE = ("seeds", "scratch", "champion", "checks", "twin_floor_tflop", "learning_curve")
 
 
+ROOMS = {"task": _TASK, "engine": _ENGINE, "evidence": _EVIDENCE, "source": ("offline",)}
+
+
 def place(values: dict[str, Any], options: Mapping[str, Any]) -> None:
     """Puts flat options where they belong in a plan. Raises PlanError for an unknown one."""
-    rooms = {"task": _TASK, "engine": _ENGINE, "evidence": _EVIDENCE, "source": ("offline",)}
     for name, value in options.items():
-        room = next((r for r, names in rooms.items() if name in names), None)
+        room = next((r for r, names in ROOMS.items() if name in names), None)
         if room is None:
-            known = [n for names in rooms.values() for n in names]
+            known = [n for names in ROOMS.values() for n in names]
             raise PlanError(f"Unknown option '{name}'. {nearest(name, known)}")
         values[room][name] = os.fspath(value) if isinstance(value, Path) else value

@@ -28,6 +28,7 @@ from headstart.core.strategy import Strategy
 from headstart.engine import temperature
 from headstart.errors import PlanError
 from headstart.job import Job
+from headstart.options import ROOMS
 
 # Operations that "auto" may spend on trying to fine-tune, when no budget is given (about a minute or
 # two on two processor cores), and the rate at which a budget in seconds is turned into operations.
@@ -72,9 +73,12 @@ def check(job: Job) -> None:
     """Refuses a strategy before anything is computed. Raises PlanError."""
     choice = job.plan.strategy
     if choice.name == "auto":
-        if choice.settings:
+        for name in choice.settings:
+            room = next((r for r, names in ROOMS.items() if name in names), "")
+            meant = f" If {room}.{name} is meant, write that." if room else ""
             raise PlanError(
-                "Strategy settings were given, but no strategy was named. Name it: --strategy fine_tune"
+                f"'{name}' was set, which is a setting of a strategy, but no strategy was named. Name it: "
+                f"--strategy fine_tune.{meant}"
             )
         return
     named(job, choice.name, choice.settings).phases(job.network(job.backbone))

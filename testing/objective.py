@@ -1,6 +1,8 @@
 """Suite for objectives: each pre-trains a small network on real or tiny data, and its features are worth it.
 
-A thing is the name of an objective. The real data are scikit-learn's handwritten digits, as pictures.
+A thing is the name of an objective. The real data are scikit-learn's handwritten digits, as pictures. What
+cannot read these reads tiny texts: sentences of three topics, or, where tokens see only what stands before
+them, words in three orders, which no count of words can tell apart.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -28,20 +30,24 @@ from headstart.core.task import Task
 from headstart.data import opening
 from headstart.engine import loop
 from headstart.engine.checkpoint import Checkpoint
-from headstart.engine.streams import Views
+from headstart.engine.streams import Pieces, Views
 from headstart.engine.training import Trained, Training
 from headstart.errors import PlanError
-from headstart.pretraining import guard
+from headstart.pretraining import encoder, guard
+from headstart.pretraining.ask import Ask
 
-from ._things import Breach, Check, expect, listed
+from ._things import Breach, Check, dataset, expect, listed, samples, sources
 
 KNOWN: dict[tuple[str, str], str] = {}
 
-KIND = "image"
+KIND, WORDS = "image", "text"
+TEXTS = 900
 ROWS, SIDE, BATCH, EPOCHS = 400, 24, 50, 10
 RATE = 3e-3  # for eighty steps
 SHORT, STEPS = 3, 2  # epochs, and steps in each, of trainings that are compared to the bit
-FEWEST = 4.0  # directions that features of ten digits have at least
+FEWEST = 4.0  # directions that features have at least
+TRAINED = "trained"
+FEW = 12  # rows on which a pair of objective and modality is tried
 
 
 def things() -> tuple[str, ...]:
@@ -69,14 +75,59 @@ def digits() -> tuple[list[bytes], list[str]]:
 
 
 @cache
-def data() -> Dataset:
-    """The digits as rows, with their names in the column "label"."""
-    pictures, names = digits()
-    task = Task(modality=KIND, near_duplicates=False)
+def sentences() -> tuple[list[str], list[str]]:
+    """Tiny texts, and their topics."""
+    tiny = dataset(WORDS, "classify", TEXTS)
+    rows = np.arange(len(tiny))
+    told = [str(next(iter(sample.values()))) for sample in tiny.samples(rows)]
+    return told, [str(v) for v in tiny.targets(rows)]
+
+
+@cache
+def orders() -> tuple[list[str], list[str]]:
+    """The same words in three orders: as they are listed, backwards, every fifth; round and round."""
+    topics = plugins.Modality(WORDS).tiny.TOPICS
+    words, rng = [w for some in topics.values() for w in some], np.random.default_rng(0)
+    texts, labels = [], []
+    for place in range(TEXTS):
+        step, first = (1, -1, 5)[place % 3], int(rng.integers(len(words)))
+        count = int(rng.integers(8, 14))
+        texts.append(" ".join(words[(first + step * k) % len(words)] for k in range(count)))
+        labels.append(str(place % 3))
+    return texts, labels
+
+
+@dataclass(frozen=True)
+class Matter:
+    """What an objective may learn from, and a small network that reads it.
+
+    Attributes:
+        samples: -> raw inputs and their labels.
+        network: the maker's name in the modality's `tiny`, or the architecture of a new one, whose tokens are
+            made of the samples.
+    """
+
+    kind: str
+    samples: Callable[[], tuple[list[Any], list[str]]]
+    network: str = "loaded"
+
+
+MATTERS = (
+    Matter(KIND, digits),
+    Matter(WORDS, sentences, "bert?layers=2&width=32&heads=4&vocabulary=600&max_length=32"),
+    Matter(WORDS, orders, "onward"),
+)
+
+
+@cache
+def data(matter: Matter) -> Dataset:
+    """The samples as rows, with their labels in the column "label"."""
+    cells, names = matter.samples()
+    task = Task(modality=matter.kind, near_duplicates=False)
     made: Dataset = opening.from_arrays(
-        pictures,
+        cells,
         None,
-        {KIND: plugins.Modality(KIND).read},
+        {matter.kind: plugins.Modality(matter.kind).read},
         task=task,
         metadata={"label": names},
     )
@@ -89,27 +140,52 @@ class World:
 
     objective: Objective
     network: Network
-    stream: Views
+    stream: Views | Pieces
+    matter: Matter
 
 
 def world(thing: str, rows: int = ROWS, epochs: int = EPOCHS) -> World:
-    """Fresh for every check, at the objective's defaults but for epochs and rate."""
+    """Fresh for every check, at the objective's defaults but for epochs and rate; of the first matter that it
+    does not refuse."""
     file = plugins.load("objective", thing)
     objective: Objective = file.Objective(file.Settings(epochs=epochs, rate=RATE))
-    modality = plugins.Modality(KIND)
-    loaded = modality.tiny.loaded(0)
-    views = {"augment": list(modality.batch.VIEWS), "input_size": [3, SIDE, SIDE]}
-    asked = {**loaded.source.preprocessing, **views}
-    transform = modality.batch.make(asked, data().fields, [])
-    network = Network(modality.backbones.stage(loaded, transform), {})
-    return World(objective, network.eval(), _stream(transform, rows, objective.views))
+    for matter in MATTERS:
+        network, transform = _small(matter)
+        if not objective.refuse(network):
+            whole = _stream(matter, transform, rows, objective.views)
+            stream = Pieces(_cut(whole), transform) if objective.pieces else whole
+            return World(objective, network, stream, matter)
+    raise Breach(f"the objective learns from pictures or texts; it refuses {len(MATTERS)} networks")
 
 
-def _stream(transform: Any, rows: int, views: int) -> Views:
+def _cut(whole: Views) -> list[Any]:
+    """Samples in the pieces that the transform cuts them into."""
+    return [p for s in whole.dataset.samples(whole.rows) for p in whole.transform.pieces(s)]  # type: ignore[attr-defined]
+
+
+def _small(matter: Matter) -> tuple[Network, Any]:
+    """A tiny network and its transform."""
+    modality, rows = plugins.Modality(matter.kind), data(matter)
+    maker = getattr(modality.tiny, matter.network, None)
+    if maker is not None:
+        loaded = maker(0)
+    else:
+        loaded = encoder.begun(Ask(architecture=matter.network), modality).loaded
+    asked = dict(loaded.source.preprocessing)
+    if matter.kind == KIND:
+        asked |= {"augment": list(modality.batch.VIEWS), "input_size": [3, SIDE, SIDE]}
+    fitted = samples(rows, len(rows)) if maker is None else []
+    transform = modality.batch.make(asked, rows.fields, fitted)
+    return Network(modality.backbones.stage(loaded, transform), {}).eval(), transform
+
+
+def _stream(matter: Matter, transform: Any, rows: int, views: int) -> Views:
     chosen = np.arange(rows)
-    names = data().metadata(np.arange(len(data())))["label"]
-    labels = {"label": np.array([int(v) for v in names])[:rows]}
-    return Views(data(), chosen, transform, labels, classes={"label": 10}, views=views, seed=0)
+    names = [str(v) for v in data(matter).metadata(np.arange(len(data(matter))))["label"]]
+    known = sorted(set(names))
+    labels = {"label": np.array([known.index(v) for v in names])[:rows]}
+    classes = {"label": len(known)}
+    return Views(data(matter), chosen, transform, labels, classes=classes, views=views, seed=0)
 
 
 def run(made: World, **more: Any) -> Trained:
@@ -136,10 +212,10 @@ def learned(thing: str) -> Learned:
     """One short pre-training, for several checks."""
     made = world(thing)
     network = made.network
-    every = _stream(made.stream.transform, len(data()), 1)
+    every = _stream(made.matter, made.stream.transform, len(data(made.matter)), 1)
     probe = guard.prober(every, every.targets["label"], np.arange(len(every)), 0)
     if probe is None:
-        raise ValueError("digits have ten classes")
+        raise ValueError("all matters have classes")
     places = np.arange(guard.LOOKED_AT)
     before = guard.rank(loop.features(network, every, places)), probe(network)
     told = run(made)
@@ -184,7 +260,7 @@ def check_features_do_not_collapse(thing: str) -> None:
 
 
 def check_a_probe_beats_random_weights(thing: str) -> None:
-    """A linear probe on the features names real digits better than one on those of random weights."""
+    """A linear probe on the features names the labels better than one on those of random weights."""
     before, after = learned(thing).probe
     expect(after > before, f"a probe gains; {before:.3f} to {after:.3f}")
 
@@ -260,3 +336,60 @@ def check_a_network_without_weights_is_refused(thing: str) -> None:
     made = plugins.load("objective", thing)
     why = made.Objective(made.Settings()).refuse(Network(Formula(), {}))
     expect(len(why.split()) >= 5, "a refusal is a sentence")
+
+
+@cache
+def pairs(thing: str) -> dict[str, str]:
+    """Network -> "trained", or why the objective refused it, for a tiny network of every modality."""
+    file = plugins.load("objective", thing)
+    made = {}
+    for name in (n.partition("/")[0] for n in sources() if n.endswith("/tiny")):
+        tiny = plugins.Modality(name).tiny
+        for maker in ("loaded", "onward"):
+            if hasattr(tiny, maker):
+                objective = file.Objective(file.Settings(epochs=1, rate=RATE))
+                made[f"{name}/{maker}"] = _pair(objective, name, getattr(tiny, maker)(0))
+    return made
+
+
+def _pair(objective: Objective, name: str, loaded: Any) -> str:
+    """Trains an epoch on the tiny data of a modality, or says why not."""
+    modality, rows = plugins.Modality(name), dataset(name, "classify")
+    asked = loaded.source.preprocessing
+    transform = modality.batch.make(asked, rows.fields, samples(rows))
+    network = Network(modality.backbones.stage(loaded, transform), {}).eval()
+    if why := objective.refuse(network):
+        return why
+    chosen, labels = np.arange(FEW), np.arange(FEW) % 2
+    views = objective.views
+    stream: Any = Views(
+        rows, chosen, transform, {"label": labels}, classes={"label": 2}, views=views, seed=0
+    )
+    if objective.pieces:
+        stream = Pieces(_cut(stream), transform)
+    try:
+        told = loop.train(network, objective, {"train": stream}, training=Training(batch=FEW // 2))
+    except PlanError as refused:  # by what the inputs look like, before the first step
+        return str(refused)
+    expect(np.isfinite(told.history[-1]["loss"]), f"the loss on {name} is finite")
+    return TRAINED
+
+
+def check_every_modality_is_learned_from_or_refused(thing: str) -> None:
+    """A pair of objective and modality trains, or is refused before training with a sentence."""
+    for name, said in pairs(thing).items():
+        expect(
+            said == TRAINED or len(said.split()) >= 5, f"{name} is refused with a sentence: {said}"
+        )
+    expect(TRAINED in pairs(thing).values(), "there is a modality that it learns from")
+
+
+def matrix() -> str:
+    """Objectives and networks as a Markdown table: trained, or refused."""
+    names = list(pairs(things()[0]))
+    lines = ["| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+    for thing in things():
+        told = pairs(thing)
+        cells = ("yes" if told[n] == TRAINED else "no" for n in names)
+        lines.append(f"| {thing} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)

@@ -9,8 +9,10 @@ _PARTS = ("read", "batch", "backbones", "champion", "show")
 for _name in plugins.names("modality"):
     for _part in _PARTS:
         getattr(plugins.Modality(_name), _part)
-for _kind in ("provider", "strategy", "head", "evidence"):
+for _kind in ("strategy", "head", "evidence"):
     for _name in plugins.names(_kind):
         plugins.load(_kind, _name)
+for _name in ("builtin", "file", "hf", "timm", "onnx"):  # libraries that others need are large
+    plugins.load("provider", _name)
 __import__("torch._dynamo")  # torch loads it when operations are counted
 __all__ = ["api", "page"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib
+import json
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
+
+from testing import provider
 
 # What a page's Python takes for granted.
 BEFORE = {
@@ -24,7 +27,7 @@ INTENTS = {"card": "lock my card", "weather": "will it rain", "oos": "what is th
 
 def write(folder: Path) -> None:
     """Everything, beside the README's data, which is there already."""
-    for part in (_tables, _sounds, _graphs, _series, _copies):
+    for part in (_tables, _sounds, _graphs, _series, _copies, _models):
         part(folder)
 
 
@@ -47,6 +50,10 @@ def _tables(folder: Path) -> None:
     lines = [f"{text} {n},{label}" for label, text in INTENTS.items() for n in range(10)]
     (folder / "intents.csv").write_text("\n".join(["text,label", *lines]), "utf-8")
     (folder / "new.csv").write_text("text\nlock it\nwho am I", "utf-8")
+    told = tiny.write(folder / ".notes", "classify", 120, 0)
+    with told.open(newline="", encoding="utf-8") as handle:
+        texts = [row["text"] for row in csv.DictReader(handle)]
+    (folder / "notes.csv").write_text("\n".join(["text", *(f'"{t}"' for t in texts)]), "utf-8")
     shutil.copy(folder / "hours.csv", folder / "newer.csv")
 
 
@@ -110,3 +117,9 @@ def _copies(folder: Path) -> None:
 def _copy(place: Path, table: pa.Table) -> None:
     (place / "data").mkdir(parents=True)
     pq.write_table(table, place / "data" / "train-00000-of-00001.parquet")
+
+
+def _models(folder: Path) -> None:
+    """model.onnx with its document."""
+    shutil.copy(provider.EXAMPLES["onnx"]()[0].partition("?")[0], folder / "model.onnx")
+    (folder / "model.json").write_text(json.dumps({"mean": 0.5, "std": 0.25}), "utf-8")

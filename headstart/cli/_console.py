@@ -136,7 +136,8 @@ def table(
     )
     for j, name in enumerate(columns):
         right = j in figures
-        grid.add_column(name, justify="right" if right else "left", no_wrap=right, overflow="fold")
+        whole = right or (j == 0 and 2 * widths[0] <= console.width)  # a name that is copied
+        grid.add_column(name, justify="right" if right else "left", no_wrap=whole, overflow="fold")
     for row in cells:
         grid.add_row(*(Text(v, style=STYLES.get(v, "")) for v in row))
     _put(console, grid)

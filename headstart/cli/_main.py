@@ -115,6 +115,9 @@ def _load(app: typer.Typer, entry: Entry, args: Sequence[str]) -> None:
     if hasattr(module, "app"):
         for command in module.app.registered_commands:
             command.callback = _guarded(command.callback, args)
+        whole = module.app.registered_callback
+        if whole is not None:  # what the verb does without a command of its own
+            whole.callback = _guarded(whole.callback, args)
         app.add_typer(module.app, name=entry.name, help=entry.line)
     else:
         app.command(entry.name)(_guarded(module.verb, args))

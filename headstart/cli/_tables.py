@@ -21,16 +21,22 @@ def predicted(found: Any, every: bool) -> tuple[list[str], list[list[Any]]]:
     """Columns and rows of predictions, the last column what preprocessing noted of the row, where it noted
     anything of any."""
     columns, rows = _told(found, every)
-    notes = {name: "; ".join(told) for name, told in _noted(found)}
+    notes = _noted(found, len(rows))
     if not notes:
         return columns, rows
-    return [*columns, "notes"], [[*row, notes[row[0]]] for row in rows]
+    told = zip(rows, notes, strict=True)
+    return [*columns, "notes"], [[*row, "; ".join(sentences)] for row, sentences in told]
 
 
-def _noted(found: Any) -> list[tuple[str, Sequence[str]]]:
-    """Name and notes of each row; [] where preprocessing noted nothing at all."""
+def _noted(found: Any, lines: int) -> list[Sequence[str]]:
+    """Notes of each of so many lines, those of the row that it tells of; [] where preprocessing noted nothing
+    at all. Rows have as many lines each, but where spans are told."""
     told = getattr(found, "row_notes", ())
-    return list(zip(found.names, told, strict=True)) if told else []
+    if not told:
+        return []
+    spans = None if found.table is not None else getattr(found, "spans", None)
+    counts = [len(s) for s in spans] if spans is not None else [lines // len(told)] * len(told)
+    return [notes for notes, count in zip(told, counts, strict=True) for _ in range(count)]
 
 
 def _told(found: Any, every: bool) -> tuple[list[str], list[list[Any]]]:
@@ -75,13 +81,13 @@ def value(label: Any) -> Any:
 def as_document(found: Any) -> dict[str, Any]:
     """Predictions as one JSON document."""
     bad = [{"name": b.name, "reason": b.reason, "remedy": b.remedy} for b in found.bad]
-    notes = {name: {"notes": list(told)} for name, told in _noted(found)}
     if getattr(found, "spans", None) is not None:
         each = [
             {"name": name, "labels": list(labels), "spans": [asdict(s) for s in spans]}
             for name, labels, spans in zip(found.names, found.labels, found.spans, strict=True)
         ]
-        each = [{**entry, **notes.get(entry["name"], {})} for entry in each]
+        for entry, notes in zip(each, getattr(found, "row_notes", ()), strict=False):
+            entry["notes"] = list(notes)
         return {"classes": list(found.classes), "predictions": each, "bad": bad}
     columns, rows = _told(found, True)
     size = len(columns) - (len(found.classes) if found.probabilities is not None else 0)
@@ -91,7 +97,8 @@ def as_document(found: Any) -> dict[str, Any]:
             entry["out_of_scope"] = entry["out_of_scope"] == "yes"
         if found.probabilities is not None:
             entry["probabilities"] = dict(zip(found.classes, row[size:], strict=True))
-        entry |= notes.get(row[0], {})
+    for entry, notes in zip(listed, _noted(found, len(rows)), strict=False):
+        entry["notes"] = list(notes)
     return {
         "classes": list(found.classes),
         "predictions": listed,

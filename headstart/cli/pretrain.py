@@ -144,6 +144,12 @@ def _rehearsed(found: Any, json: bool) -> None:
     console.say("Nothing was trained, and nothing was written.")
 
 
+def _perplexity(told: Any) -> str:
+    """Of what was held out, before and after."""
+    values = f"{text.plain(told['before'])} before, {text.plain(told['after'])} after"
+    return f"{values}, of {text.counted(told['samples'], 'sample')} held out"
+
+
 def _show(made: Any, *, quiet: bool) -> None:
     """The curve, what it cost, and what to do next."""
     facts = made.document
@@ -153,9 +159,11 @@ def _show(made: Any, *, quiet: bool) -> None:
             rows = [[h["epoch"], text.plain(h["probe"]), text.plain(h["rank"], 1)] for h in probed]
             console.table(["epoch", "linear probe", "effective rank"], rows, (0, 1, 2))
             console.say()
+        told = facts.get("perplexity")
         console.facts(
             [
                 ("objective", facts["objective"]),
+                *([("perplexity", _perplexity(told))] if told else []),
                 ("samples seen", f"{facts['samples_seen']:,}"),
                 ("time", text.duration(facts["seconds"])),
                 ("licence", facts["licence"]),

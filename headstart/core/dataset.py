@@ -20,7 +20,8 @@ class Field:
         kind: what the modality's reader called it ("path", "bytes", "text", "number", "category",
             "date"). What follows a colon says how its cells are written ("number:comma:kg"); only that
             reader knows what it means.
-        columns: the columns of a table that were folded into this one, in order; () for none.
+        columns: the columns of a table that were folded into this one, in order, or what the modality's
+            reader made it of (`Gathered.made_of`); () for none.
     """
 
     name: str

@@ -38,8 +38,10 @@ Arrays = Mapping[str, np.ndarray]
 class Transform(Protocol):
     """Sealed preprocessing: one raw sample to arrays, arrays to model inputs.
 
-    One name is optional: `notes(sample) -> tuple[str, ...]`, what was or would be done to this very sample
-    that a person should know ("silent", "clipped"), in the words of `counts`. It counts nothing.
+    Two names are optional: `notes(sample) -> tuple[str, ...]`, what was or would be done to this very sample
+    that a person should know ("silent", "clipped"), in the words of `counts`; it counts nothing. And
+    `pieces(sample) -> tuple[Arrays, ...]`, all of a sample, in as many pieces as the network needs to read it
+    (windows of a long text); raises BadRow.
 
     Attributes:
         digest: of all settings and fitted constants; part of the store's namespace.
@@ -96,7 +98,9 @@ class BackbonesFile(Protocol):
     Optional: `build(card)`, for networks of the modality's own: (seed -> module with random weights,
     preprocessing) by the document beside weights in a file, or None for what it does not build;
     `described(backbone)`, its reverse: (module whose weights are kept, document), or None; `DEFAULT`, the
-    document of the network that is pre-trained where no architecture is named.
+    document of the network that is pre-trained where no architecture is named; `ARCHITECTURES`, names that
+    `build` knows; `beside(backbone, transform) -> {file name: text}`, what another library needs beside such
+    weights to read them.
     """
 
     def stage(self, loaded: Loaded, transform: Transform | None = None) -> Backbone:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -17,6 +18,27 @@ Want = Literal["outputs", "features", "state"]
 
 FEATURES = "features"
 MASK = "mask"
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Tokens that a network reads by their numbers.
+
+    Attributes:
+        name: of the input (N, L) int64 that holds the numbers.
+        embedding: name of the backbone's parameter with one row a token.
+        size: tokens there are.
+        special: numbers of tokens that nobody wrote: begin, end, padding, unknown, hidden.
+        blank: number of the token that stands for a hidden one; None where there is none.
+        onward: whether a place sees only itself and what stands before it.
+    """
+
+    name: str
+    embedding: str
+    size: int
+    special: tuple[int, ...]
+    blank: int | None
+    onward: bool
 
 
 class Backbone(nn.Module):
@@ -35,6 +57,8 @@ class Backbone(nn.Module):
         source_head: what the source predicted, from features to its classes, or None.
         apart: name of an input that cuts rows into parts which are run apart (windows of a long text), or
             "". How many there are differs by batch, so executors that trace a network take no such inputs.
+        frozen: why nothing in it can be trained, as the end of a sentence ("it runs in ..."); "" where its
+            parameters can.
         companions: False when a row's features depend on the padding its batch brings, so that the
             engine forms batches of equal length.
     """
@@ -46,6 +70,7 @@ class Backbone(nn.Module):
     source_head: nn.Module | None
     companions: bool = True
     apart: str = ""
+    frozen: str = ""
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,6 +100,16 @@ class Backbone(nn.Module):
     def own_head(self, targets: Any) -> Head | None:
         """The head with which the source predicts by itself once it is shown labelled rows; None: it has
         none, or none for such targets."""
+        return None
+
+    def operations(self, start: int, stop: int | None) -> float | None:
+        """Operations of these stages for one sample, where they run outside torch, whose counter sees
+        nothing of them; None: torch counts them."""
+        return None
+
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """The tokens that the network reads, or None: it reads no tokens."""
         return None
 
     def adaptable(self) -> tuple[str, ...]:

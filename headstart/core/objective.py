@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from headstart.core.network import Network
-from headstart.core.strategy import Group, Phase, Strategy
+from headstart.core.strategy import Batch, Group, Phase, Strategy
+from headstart.errors import ContractError
 
-__all__ = ["Objective"]
+__all__ = ["PHASE", "Objective"]
+
+PHASE = "pre-training"
+"""Name of the phase in which the backbone learns."""
 
 
 class Objective(Strategy):
-    """Base of all objectives: one phase over the whole backbone.
+    """Base of all objectives: one phase over the whole backbone, called `PHASE`.
 
     A subclass lives in `objectives/<name>.py` and is called `Objective` there; `Settings` of the same file
     has at least `epochs`, `rate` and `weight_decay`. Its network has no heads: what it needs besides the
@@ -22,18 +26,32 @@ class Objective(Strategy):
         compares: whether the loss compares the rows of a batch, so that a large batch matters.
         floor: a loss at or below it means that the task was solved without learning anything; None: no
             such value is known.
+        batch: samples a step where nobody says how many, at most.
+        pieces: whether all of a sample is read: what does not fit into the network is read in further
+            pieces.
+        holds_out: share of the samples that are never learned from; `surprise` is measured on them.
     """
 
     views: int = 1
     labels: bool = False
     compares: bool = False
     floor: float | None = None
+    batch: int = 128
+    pieces: bool = False
+    holds_out: float = 0.0
 
     def refuse(self, network: Network) -> str:
         """Why this network cannot learn so, or ""."""
+        if network.backbone.frozen:
+            return network.backbone.frozen
         if not any(True for _ in network.backbone.parameters()):
             return "this network has no weights that could be trained; it is drawn by formula"
         return ""
+
+    def surprise(self, network: Network, batch: Batch) -> tuple[float, int]:
+        """Sum of the negative log probabilities, in nats, of what was to be named in a batch, and how many
+        names that were: e to their quotient is the perplexity. Only where samples are held out."""
+        raise ContractError(f"{type(self).__name__} has no surprise().")
 
     def phases(self, network: Network) -> tuple[Phase, ...]:
         """One phase; weight decay on matrices only, batch-norm statistics included."""
@@ -45,7 +63,7 @@ class Objective(Strategy):
         matrices = tuple(f"backbone.{n}" for n, p in own if p.ndim > 1)
         vectors = tuple(f"backbone.{n}" for n, p in own if p.ndim <= 1)
         phase = Phase(
-            "pre-training",
+            PHASE,
             (
                 Group("matrices", matrices, decay=settings.weight_decay, buffers=buffers),
                 Group("vectors", vectors),

@@ -20,21 +20,27 @@ class Gathered:
         set_aside: parts that are no rows, with reason and remedy.
         among: what `set_aside` was taken from, and how many of them there were, where these are parts of
             rows: ("edges", 5429). They are then tolerated by their own share.
+        made_of: column -> what it was made of, as only the reader spells it. The field keeps it as its
+            `columns`, and `gather` is given it back where rows are to be predicted.
+        naming: column whose cells name the rows and are nothing else; "": rows are numbered.
     """
 
     columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     set_aside: tuple[SetAside, ...] = ()
     among: tuple[str, int] = ("", 0)
+    made_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    naming: str = ""
 
 
 class Read(Protocol):
     """`read.py`: files and cells to samples. Light: loads no network library.
 
-    Two names are optional. `gather(thing, asked, named=False)` takes a path or an object in memory that
-    only this modality knows (several files that belong together, a library's own type) and gives
-    `Gathered` rows, or None for what it does not know; `asked` are the task's `Columns`, None where rows
-    are to be predicted; `named`: the person named this kind of data.
+    Two names are optional. `gather(thing, asked, named=False, fields=())` takes a path or an object in
+    memory that only this modality knows (several files that belong together, a library's own type) and
+    gives `Gathered` rows, or None for what it does not know; `asked` are the task's `Columns`, None where
+    rows are to be predicted, and `fields` are then those of training; `named`: the person named this kind
+    of data.
     `GROUPS` maps names to functions (sample, fields) -> text: groups that follow from a sample, which
     `columns.group` may name where the data have no such column.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 if TYPE_CHECKING:
     from torch import nn
@@ -53,13 +54,24 @@ class Loaded:
     Attributes:
         source: the document.
         module: the network with its weights, in eval mode.
-        config: facts for staging: "library" ("timm", "transformers", "headstart"), "architecture",
+        config: facts for staging: "library" ("timm", "transformers", "headstart" ...), "architecture",
             and what the library's own configuration says.
         rebuild: seed -> the same architecture with fresh random weights (the from-scratch twin);
             None where no twin can exist.
+        checked: digests that were compared when it was opened, in words; () where none was declared.
     """
 
     source: Source
     module: nn.Module
     config: Mapping[str, Any]
     rebuild: Callable[[int], nn.Module] | None
+    checked: tuple[str, ...] = ()
+
+
+def configured(loaded: Loaded, settings: Mapping[str, str]) -> Loaded:
+    """The same with the settings in its URI, in the order of their names, so that it opens the same network
+    again."""
+    if not settings or "?" in loaded.source.uri:
+        return loaded
+    query = urlencode(sorted(settings.items()), safe=",/")
+    return replace(loaded, source=replace(loaded.source, uri=f"{loaded.source.uri}?{query}"))

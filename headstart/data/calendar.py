@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.core import dates
 from headstart.errors import DataError, PlanError
 
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -18,6 +19,13 @@ DAY = 86_400.0
 SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": DAY, "w": 7 * DAY}
 USUAL = ("s", "min", "15min", "h", "6h", "D", "W", "M", "Q", "Y")
 MONTHS = {"m": 1, "ms": 1, "q": 3, "qs": 3, "y": 12, "ys": 12}
+COMPACT = "%Y%m%d"
+"""Dates as whole numbers of eight digits: 20250131."""
+CENTURIES = (19000101, 21001231)
+MOST = 0.95
+"""Share of the cells that look like dates that a form must read."""
+LOOKED_AT = 200
+"""Cells from which it is seen whether a column holds dates, and which forms may be theirs."""
 OFF = 0.15
 """A stamp that lies further from its step than this share of a step is off the grid."""
 PARTS: Mapping[str, float] = {"hour": DAY, "weekday": 7 * DAY, "yearday": 365.25 * DAY}
@@ -74,10 +82,11 @@ class Grid:
         return (datetime.datetime(year, month + 1, 1, tzinfo=datetime.UTC) - EPOCH).total_seconds()
 
     def told(self, position: int) -> str:
-        """ "2018-02-20 05:00"; a number where moments are no dates."""
+        """ "2018-02-20 05:00"; the number, as a table writes it, where moments are no dates."""
         moment = self.moment(position)
         if not self.dated:
-            return f"{moment:g}"
+            moment = float(f"{moment:.15g}")  # 3 steps of 0.1 are 0.3, not 0.30000000000000004
+            return repr(int(moment) if moment.is_integer() else moment)
         date = EPOCH + datetime.timedelta(seconds=moment)
         if self.unit == "months" or (self.size % DAY == 0 and moment % DAY == 0):
             return f"{date:%Y-%m-%d}"
@@ -94,22 +103,81 @@ def months(moments: np.ndarray) -> np.ndarray:
     return np.asarray(dates.astype(np.int64) + 1970 * 12, np.float64)
 
 
-def seconds(value: Any) -> float:
-    """Seconds since 1970 of a date or a text, or the number itself; NaN where it is none of them."""
+def seconds(value: Any, form: str = "") -> float:
+    """Seconds since 1970 of a date or a text, or the number itself; NaN where it is none of them.
+
+    Args:
+        form: how the column writes its dates, as `written` finds it; then numbers are none. ISO 8601 is
+            read besides.
+    """
+    if form == COMPACT and isinstance(value, (int, float)):
+        value = f"{value:.0f}"
     if isinstance(value, str):
-        try:
-            value = datetime.datetime.fromisoformat(value.strip())
-        except ValueError:
-            return _number(value)
+        value = _moment(value, form)
     if isinstance(value, datetime.date) and not isinstance(value, datetime.datetime):
         value = datetime.datetime(value.year, value.month, value.day)
     if isinstance(value, datetime.datetime):
         aware = value if value.tzinfo else value.replace(tzinfo=datetime.UTC)
         return (aware - EPOCH).total_seconds()
-    return _number(value)
+    return math.nan if form else number(value)
 
 
-def _number(value: Any) -> float:
+def _moment(text: str, form: str) -> datetime.datetime | str:
+    """The date of a text; the text where it is none."""
+    try:
+        return datetime.datetime.fromisoformat(text.strip())
+    except ValueError:
+        pass
+    try:
+        return dates.moment(text, form)
+    except ValueError:
+        return text
+
+
+def written(cells: Sequence[Any], known: str = "") -> tuple[str, str]:
+    """How a column writes its dates: "iso" or a format of strptime, and ""; or "" where they are none, and
+    why, for a person, where cells look like dates all the same.
+
+    Args:
+        known: the form to take where several read the cells.
+    """
+    like = [c for c in cells if isinstance(c, str) and _alike(c)]
+    if not like or 2 * len(like) < len(cells) - sum(c is None for c in cells):
+        return "", ""
+    found: dict[str, np.ndarray] = {}
+    for form in dict.fromkeys((dates.ISO, known or dates.ISO, *dates.FORMS)):
+        first = [seconds(c, form) for c in like[:LOOKED_AT]]
+        if np.isfinite(first).mean() >= 0.5:
+            found[form] = np.array([*first, *(seconds(c, form) for c in like[LOOKED_AT:])])
+    read = {form: int(np.isfinite(moments).sum()) for form, moments in found.items()}
+    best = [form for form in found if read[form] == max(read.values())]
+    if not best or read[best[0]] < MOST * len(like):
+        unread = np.flatnonzero(np.isnan(found[best[0]])) if best else [0]
+        return "", f"'{like[int(unread[0])]}' is no date that is read; write dates as 2026-03-31"
+    alike = all(np.array_equal(found[f], found[best[0]], equal_nan=True) for f in best)
+    if alike or known in best:
+        return (best[0] if alike else known), ""
+    return "", f"day and month could be exchanged, as in '{like[0]}'; write dates as 2026-03-31"
+
+
+def _alike(text: str) -> bool:
+    """Whether a text looks like a date; eight digits do where they are one."""
+    if re.fullmatch(r"\s*(19|20)\d{6}\s*", text):
+        return math.isfinite(seconds(text, dates.ISO))
+    return dates.alike(text)
+
+
+def compact(moments: np.ndarray) -> bool:
+    """Whether all numbers are dates such as 20250131; NaN is none of them."""
+    known = np.unique(moments[np.isfinite(moments)])
+    low, high = CENTURIES
+    if not len(known) or known[0] < low or known[-1] > high or (known % 1).any():
+        return False
+    return all(math.isfinite(seconds(float(one), COMPACT)) for one in known)
+
+
+def number(value: Any) -> float:
+    """A number or its text; NaN where it is none."""
     try:
         return float(value)
     except (TypeError, ValueError):

@@ -21,23 +21,27 @@ Group = Callable[[Sample, Sequence[Field]], str]
 
 
 def gather(
-    thing: Any, readers: Mapping[str, Read], asked: Columns | None
+    thing: Any, readers: Mapping[str, Read], asked: Columns | None, fields: Sequence[Field] = ()
 ) -> tuple[str, Table] | None:
     """The first modality that knows `thing`, and its rows as a table; None where none does.
 
     Args:
         thing: a path, or inputs in memory.
         asked: the task's columns; None for rows that are to be predicted.
+        fields: those of training, for rows that are to be predicted.
     """
     for modality, reader in readers.items():
         ask = getattr(reader, "gather", None)
-        found: Gathered | None = ask(thing, asked, named=len(readers) == 1) if ask else None
+        if ask is None:
+            continue
+        found: Gathered | None = ask(thing, asked, named=len(readers) == 1, fields=fields)
         if found is None:
             continue
         called = thing.name if isinstance(thing, Path) else "the arrays"
         made = from_columns(found.columns, called)
         stamp = _stamp(thing) if isinstance(thing, Path) else ""
         made = replace(made, notes=found.notes, set_aside=found.set_aside, among=found.among)
+        made = replace(made, folded=found.made_of, naming=found.naming)
         return modality, replace(made, stamp=stamp)
     return None
 
@@ -70,7 +74,8 @@ def refuse(path: Path, readers: Mapping[str, Read]) -> None:
 def carried(own: Table, table: Table) -> Table:
     """What `gather` told of its rows, beside a table that they went into."""
     notes = (*own.notes, *table.notes)
-    return replace(table, notes=notes, set_aside=own.set_aside, among=own.among)
+    table = replace(table, notes=notes, set_aside=own.set_aside, among=own.among)
+    return replace(table, folded=own.folded, naming=own.naming)
 
 
 def _stamp(path: Path) -> str:

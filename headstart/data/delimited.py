@@ -38,6 +38,7 @@ class Found:
     comma: bool
     notes: tuple[str, ...]
     set_aside: tuple[SetAside, ...]
+    thousands: frozenset[str] = frozenset()
 
 
 def survey(path: Path) -> Found:
@@ -50,21 +51,30 @@ def survey(path: Path) -> Found:
     found = Found(encoding, delimiter, names, pa.schema([]), 0, delimiter == ";", notes, ())
     kinds = dict.fromkeys(names, "int64")
     filled = dict.fromkeys(names, False)
+    marks = {name: set[str]() for name in names}
     rows, bad = 0, list[SetAside]()
     for batch in _strings(path, found, bad):
         rows += len(batch)
         for name, column in zip(names, batch.columns, strict=True):
             kinds[name] = _narrow(column, kinds[name], found.comma)
+            marks[name] |= _marks(column) if found.comma and kinds[name] == "float64" else set()
             filled[name] = filled[name] or pc.any(pc.not_equal(column, "")).as_py() or False
     schema = pa.schema([(n, getattr(pa, kinds[n])() if filled[n] else pa.string()) for n in names])
-    return replace(found, schema=schema, rows=rows, set_aside=tuple(bad))
+    thousands, told = _thousands(path, {n: m for n, m in marks.items() if kinds[n] == "float64"})
+    notes = (*found.notes, *told)
+    made = replace(found, schema=schema, rows=rows, set_aside=tuple(bad), notes=notes)
+    return replace(made, thousands=thousands)
 
 
 def read(path: Path, found: Found) -> Iterator[pa.RecordBatch]:
     """The rows, with the types that `survey` decided on."""
     for batch in _strings(path, found, []):
         columns = [
-            _cast(column, field.type, found.comma)
+            _cast(
+                _ungrouped(column) if field.name in found.thousands else column,
+                field.type,
+                found.comma,
+            )
             for column, field in zip(batch.columns, found.schema, strict=True)
         ]
         yield pa.RecordBatch.from_arrays(columns, schema=found.schema)
@@ -237,6 +247,37 @@ def _narrow(column: pa.Array, kind: str, comma: bool) -> str:
         except pa.ArrowInvalid:
             continue
     return "string"
+
+
+def _marks(cells: pa.Array) -> set[str]:
+    """Which marks a column of numbers holds: "," for decimal commas, "." for decimal points, "..." for points
+    that may part thousands."""
+    cells = pc.utf8_trim_whitespace(cells)
+    pointed = cells.filter(pc.match_substring(cells, "."))
+    groups = pc.match_substring_regex(pointed, r"^[+-]?[1-9][0-9]{0,2}[.][0-9]{3}$")
+    found = {","} if pc.any(pc.match_substring(cells, ",")).as_py() else set()
+    if len(pointed):
+        found.add("..." if pc.all(groups).as_py() else ".")
+    return found
+
+
+def _thousands(path: Path, marks: dict[str, set[str]]) -> tuple[frozenset[str], list[str]]:
+    """Columns whose points part thousands, since another column has decimal commas; and sentences on those
+    that could be read so."""
+    twofold = [name for name, found in marks.items() if found == {"..."}]
+    commas = any("," in found for found in marks.values())
+    shown = ", ".join(map(repr, twofold[:8]))
+    if not twofold:
+        return frozenset(), []
+    if commas:
+        said = "as other columns have decimal commas, its points were read as marks of thousands"
+        return frozenset(twofold), [f"{path.name}, {shown}: {said} (1.234 is 1234)."]
+    said = "its points were read as decimal points, as no column has decimal commas"
+    return frozenset(), [f"{path.name}, {shown}: {said}. If 1.234 means 1234, write 1234."]
+
+
+def _ungrouped(column: pa.Array) -> pa.Array:
+    return pc.replace_substring(column, ".", "")
 
 
 def _cast(column: pa.Array, kind: pa.DataType, comma: bool) -> pa.Array:

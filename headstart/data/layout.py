@@ -76,7 +76,7 @@ def arrange(
     target = find_target(table, head, asked, notes) if labelled else ""
     told = find_split(head, target, asked, notes if labelled and not asked.split else [])
     split = asked.split or told
-    hidden = {*asked.drop}
+    hidden = {*asked.drop, table.naming}
     if told and told != split:
         notes.append(f"The column '{told}' holds names of parts and is no input.")
         hidden.add(told)
@@ -95,7 +95,7 @@ def arrange(
         modality=modality,
         fields=chosen,
         target=target,
-        name=asked.sample or _naming(chosen, readers[modality]),
+        name=asked.sample or table.naming or _naming(chosen, readers[modality]),
         columns={part: name for part, name in parts.items() if name},
         sensitive=asked.sensitive,
         metadata=tuple(metadata),
@@ -159,7 +159,7 @@ def find_target(table: Table, head: pa.Table, asked: Columns, notes: list[str]) 
     if asked.target:
         return asked.target
     taken = {asked.group, asked.time, asked.split, *asked.sensitive, *asked.drop, *asked.inputs}
-    free = [n for n in table.columns if n not in taken]
+    free = [n for n in table.columns if n not in taken | {table.naming}]
     for name in TARGETS:
         for column in free:
             if column.lower() == name:

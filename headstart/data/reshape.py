@@ -18,6 +18,7 @@ from headstart.core.dataset import Field, SetAside
 from headstart.core.reader import Read
 from headstart.core.task import Columns, Task
 from headstart.data import layout
+from headstart.data.delimited import BLANK
 from headstart.data.tables import BATCH, Table
 from headstart.errors import DataError, PlanError
 
@@ -53,8 +54,9 @@ def again(table: Table, fields: Sequence[Field]) -> tuple[Table, str]:
     if sample:
         inputs = [first for first, last, mark in rows if last == sample and mark == PER]
         order = next((first for first, last, mark in rows if last == sample and mark == ORDER), "")
-        if {*inputs, order} - {""} <= known:
-            return gather(table, _joined(table, sample, inputs, order)), sample
+        for name in (*inputs, *([order] if order else [])):
+            table.require(name, "one of the columns that the model was trained on")
+        return gather(table, _joined(table, sample, inputs, order)), sample
     for place in fields:
         if place.columns and place.name in lacking and known & set(place.columns):
             table = _refolded(table, place)
@@ -62,12 +64,13 @@ def again(table: Table, fields: Sequence[Field]) -> tuple[Table, str]:
 
 
 def _refolded(table: Table, place: Field) -> Table:
-    """The columns that a field was made of, by their names. Raises DataError for one that is missing or holds
-    no numbers."""
+    """The columns that a field was made of, by their names. A cell of text costs its row only: the reader
+    then sets it aside. Raises DataError for a column that is missing or can hold no numbers."""
     for number, name in enumerate(place.columns, 1):
         told = f"step {number} of the {len(place.columns)} of '{place.name}'"
         table.require(name, f"{told}, which the model was trained on")
-        if not _numeric(kind := table.schema.field(name).type):
+        kind = table.schema.field(name).type
+        if not _numeric(kind) and not _text(kind):
             raise DataError(
                 f"{table.name}: the column '{name}', {told}, holds {kind}. Expected numbers; correct it."
             )
@@ -88,6 +91,10 @@ def _nested(kind: pa.DataType) -> bool:
 
 def _numeric(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def _text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _parts(table: Table, asked: Columns) -> set[str]:
@@ -130,13 +137,15 @@ def _folded(table: Table, task: Task) -> tuple[Table, Task]:
 
 
 def fold(table: Table, names: Sequence[str], made: str) -> Table:
-    """The columns `names` as one column of lists, `made`, in the place of the first; nulls are NaN."""
+    """The columns `names` as one column of lists, `made`, in the place of the first; nulls are NaN.
+    Where one of them is text, all are, with nulls for blank cells."""
     kept = [n for n in table.columns if n not in names[1:]]
     order = [made if n == names[0] else n for n in kept]
+    kind = pa.string() if any(_text(table.schema.field(n).type) for n in names) else pa.float64()
 
     def batch(one: pa.RecordBatch) -> pa.RecordBatch:
-        columns = [one.column(n).cast(pa.float64()).to_numpy(zero_copy_only=False) for n in names]
-        flat = pa.array(np.column_stack(columns).ravel())
+        columns = [_cells(one.column(n), kind) for n in names]
+        flat = pa.array(np.column_stack(columns).ravel(), kind)
         ends = pa.array(np.arange(len(one) + 1, dtype=np.int64) * len(names))
         lists = pa.LargeListArray.from_arrays(ends, flat)
         arrays = [lists if n == names[0] else one.column(n) for n in kept]
@@ -146,11 +155,21 @@ def fold(table: Table, names: Sequence[str], made: str) -> Table:
         return map(batch, table.stream())
 
     kinds = [
-        pa.field(made, pa.large_list(pa.float64())) if n == names[0] else table.schema.field(n)
+        pa.field(made, pa.large_list(kind)) if n == names[0] else table.schema.field(n)
         for n in kept
     ]
     folded = {**table.folded, made: tuple(names)}
     return replace(table, schema=pa.schema(kinds), stream=stream, folded=folded)
+
+
+def _cells(column: pa.Array, kind: pa.DataType) -> np.ndarray:
+    """(rows,) float64, or texts with None for blanks."""
+    cells = column.cast(kind)
+    if _text(kind):
+        blank = pc.is_in(pc.utf8_trim_whitespace(cells), pa.array(BLANK))
+        cells = pc.if_else(blank, pa.scalar(None, kind), cells)
+    made: np.ndarray = cells.to_numpy(zero_copy_only=False)
+    return made
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,8 @@ class Table:
         origin: column that tells which file a row came from, where there are several; never an input.
         lead: the rows that columns are guessed from, where the first ones are not typical.
         orders: column -> its values in rising order, where the data say that they have one.
-        folded: column of lists -> the columns that it was made of.
+        folded: column -> the columns that it was made of.
+        naming: column whose cells name the rows and are nothing else; "": none.
         among: what `set_aside` was taken from, where that is not rows, as in `core.reader.Gathered`.
     """
 
@@ -53,6 +54,7 @@ class Table:
     lead: Callable[[], Iterator[pa.RecordBatch]] | None = None
     orders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     folded: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    naming: str = ""
     among: tuple[str, int] = ("", 0)
 
     @property

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from headstart.core.dataset import SetAside
 from headstart.core.task import Columns
-from headstart.data import calendar
+from headstart.data import calendar, moments
 from headstart.data.calendar import Grid
+from headstart.data.delimited import BLANK
 from headstart.data.layout import PARTS
 from headstart.data.tables import Table
 from headstart.errors import DataError, nearest
 
-TIMES = ("date", "time", "datetime", "timestamp", "ds", "day", "month", "year", "hour")
 LEARN, TEST, UNUSED = 0, 1, 2
 MOST_GAPS = 4
 """A grid may have so many times as many steps as there are rows."""
@@ -25,6 +27,8 @@ MOST_OFF = 0.5
 """Share of time stamps that may lie off the grid, unless its steps were named."""
 MOST_EMPTY = 0.5
 """Share of named steps without a value, where stamps lie off the grid."""
+MOST_TWICE = 0.1
+"""Share of rows that repeat a time stamp from which on there may be several series."""
 FINER = 0.75
 """Where stamps are closer than this share of a step, values are averaged over whole steps."""
 
@@ -39,6 +43,7 @@ class Form:
         inputs: further columns that the history shows.
         known: columns and parts of the calendar that are known ahead.
         grid: unit, size, start and datedness of the steps.
+        dates: how the column of time writes its dates, as `calendar.written` finds it; "": no dates.
     """
 
     targets: tuple[str, ...]
@@ -47,6 +52,7 @@ class Form:
     inputs: tuple[str, ...] = ()
     known: tuple[str, ...] = ()
     grid: tuple[Any, ...] = ()
+    dates: str = ""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -115,26 +121,14 @@ def find_form(table: Table, asked: Columns, known: Sequence[str], notes: list[st
         *((n, r) for n, r in ((asked.time, "the time"), (asked.sample, "the series' name")) if n),
     ):
         table.require(name, role)
-    time = asked.time or asked.order or _guessed_time(table)
-    if time and not (asked.time or asked.order):
-        notes.append(f"Time: the column '{time}'.")
+    time = asked.time or asked.order
+    if not time:
+        parts = {*targets, *asked.inputs, *known, *asked.drop, asked.sample, asked.split}
+        time = moments.guessed(table, parts, notes)
     if not time:
         notes.append("There is no column of time; rows are taken as even steps, in their order.")
     inputs = tuple(i for i in asked.inputs if i not in (*targets, time, *known))
     return Form(tuple(targets), time, asked.sample, inputs, tuple(known))
-
-
-def _guessed_time(table: Table) -> str:
-    """The first column of dates, or one named like a time that holds them."""
-    for place in table.schema:
-        if pa.types.is_temporal(place.type):
-            return str(place.name)
-    for name in table.columns:
-        if name.strip().lower() in TIMES:
-            cells = [c for c in table.head(50).column(name).to_pylist() if c is not None]
-            if cells and all(np.isfinite(calendar.seconds(c)) for c in cells):
-                return name
-    return ""
 
 
 @dataclass
@@ -157,15 +151,19 @@ def read(table: Table, form: Form, *, split: str = "", frequency: str = "") -> T
         PlanError: a frequency that is none.
     """
     aside = list(table.set_aside)
-    rows = _rows(table, form, split, aside)
     notes: list[str] = []
-    named = bool(frequency or form.grid)
-    if form.grid:
+    if form.time:
+        before = Grid(*form.grid) if form.grid else None
+        told = moments.form(table, form.time, before, form.dates, notes)
+        form = replace(form, dates=told)
+    rows = _rows(table, form, split, aside)
+    trained = bool(form.grid)
+    if trained:
         grid = Grid(*form.grid)
     else:
         grid = _grid(rows, form, frequency, notes)
         form = replace(form, grid=tuple(grid.state()))
-    place = _placed(rows, grid, notes, table.name, named=named)
+    place = _placed(rows, grid, notes, table.name, named=trained or bool(frequency))
     lines = []
     for code, name in enumerate(rows.names):
         here = np.flatnonzero(rows.code == code)
@@ -174,7 +172,7 @@ def read(table: Table, form: Form, *, split: str = "", frequency: str = "") -> T
             several = len(form.targets) > 1
             told = " ".join(p for p in (name, target if several or not name else "") if p)
             lines.append(Line(told, first, _channels(values, form, number, grid, first), parts))
-    _tell_gaps(lines, rows, notes)
+    _tell_gaps(lines, rows, notes, "" if trained else _apart(table, form))
     return Timeline(form, grid, lines, notes, aside, bool(split))
 
 
@@ -182,7 +180,7 @@ def _rows(table: Table, form: Form, split: str, aside: list[SetAside]) -> _Rows:
     """The needed columns; rows without a time are set aside. Raises DataError."""
     times, codes, values, parts = [], [], [], []
     known: dict[str, int] = {}
-    dated, begin = False, 0
+    begin = 0
     for batch in table.stream():
         size = len(batch)
         numbers = np.column_stack(
@@ -191,8 +189,7 @@ def _rows(table: Table, form: Form, split: str, aside: list[SetAside]) -> _Rows:
         stamp = np.arange(begin, begin + size, dtype=np.float64)
         if form.time:
             cells = batch.column(form.time).to_pylist()
-            stamp = np.array([calendar.seconds(c) for c in cells])
-            dated = dated or any(not isinstance(c, (int, float)) for c in cells if c is not None)
+            stamp = np.array([calendar.seconds(c, form.dates) for c in cells])
         names = [""] * size
         if form.sample:
             names = ["" if c is None else str(c) for c in batch.column(form.sample).to_pylist()]
@@ -222,7 +219,7 @@ def _rows(table: Table, form: Form, split: str, aside: list[SetAside]) -> _Rows:
         code,
         np.concatenate(values),
         np.concatenate(parts),
-        dated,
+        bool(form.dates),
     )
 
 
@@ -237,11 +234,21 @@ def _numbers(column: pa.Array, name: str, table: Table, begin: int) -> np.ndarra
         row = int(np.flatnonzero(np.isinf(found))[0])
         raise DataError(f"{table.name}: '{name}' is infinite in row {begin + row + 1}. Correct it.")
     cells = column.to_pylist()
-    row, odd = next(((i, c) for i, c in enumerate(cells) if c is not None), (0, None))
+    odd = [row for row, cell in enumerate(cells) if not _number(cell)]
+    if not odd:  # one bad cell far below makes a column text; it is named when it comes
+        return np.array([calendar.number(c) for c in cells])
+    row = next((r for r in odd if not _number(str(cells[r]).replace(",", "."))), odd[0])
     raise DataError(
-        f"{table.name}: '{name}' should hold numbers to forecast, but holds {odd!r} (row "
+        f"{table.name}: '{name}' should hold numbers to forecast, but holds {cells[row]!r} (row "
         f"{begin + row + 1}). Correct the column, or name another."
     )
+
+
+def _number(cell: Any) -> bool:
+    """Whether a cell of a column of text holds a number all the same, or a gap."""
+    if cell is None or (isinstance(cell, str) and cell.strip() in BLANK):
+        return True
+    return isinstance(cell, str) and bool(np.isfinite(calendar.number(cell)))
 
 
 def _parts(cells: Sequence[Any]) -> np.ndarray:
@@ -368,14 +375,36 @@ def _channels(values: np.ndarray, form: Form, number: int, grid: Grid, first: in
     return np.column_stack(made)
 
 
-def _tell_gaps(lines: Sequence[Line], rows: _Rows, notes: list[str]) -> None:
-    """Duplicates and gaps, in words."""
+def _apart(table: Table, form: Form) -> str:
+    """Where rows have no series' name, how to give them one: by the column of text with the fewest values
+    beside which time stamps hardly repeat."""
+    if form.sample or not form.time:
+        return ""
+    found = []
+    for place in table.schema:
+        text = pa.types.is_string(place.type) or pa.types.is_large_string(place.type)
+        if text and place.name not in (form.time, *form.columns):
+            batches = [b.select([form.time, place.name]) for b in table.stream()]
+            pairs = pa.Table.from_batches(batches)
+            kinds = pc.count_distinct(pairs.column(place.name)).as_py()
+            steps = len(pairs.group_by(pairs.column_names).aggregate([]))
+            if steps >= (1 - MOST_TWICE) * len(pairs) and 2 * kinds <= len(pairs):
+                found.append((kinds, place.name))
+    if not found:
+        return " If a column tells several series apart, name it: --sample COLUMN."
+    name = min(found)[1]
+    return f" If '{name}' tells several series apart, name it: --sample {shlex.quote(name)}."
+
+
+def _tell_gaps(lines: Sequence[Line], rows: _Rows, notes: list[str], apart: str) -> None:
+    """Duplicates and gaps, in words; `apart` is said where many rows are duplicates."""
     steps = sum(len(line.values) for line in lines) * len(rows.names) // max(len(lines), 1)
     missing = sum(int(np.isnan(line.values[:, 0]).sum()) for line in lines)
     twice = len(rows.times) - len(np.unique(np.stack([rows.code, rows.times]), axis=1)[0])
     if twice:
         notes.append(
             f"{twice} rows repeat a time stamp of their series; their values were averaged."
+            + (apart if twice > MOST_TWICE * len(rows.times) else "")
         )
     if missing:
         total = sum(len(line.values) for line in lines)

@@ -56,31 +56,33 @@ def open_samples(
     if form:
         return windows.for_prediction(came.table, form, reader)
     table, naming = reshape.again(came.table, fields)
-    table, notes = _completed(table, fields, reader)
+    table, notes = _completed(table, fields, reader, naming)
     head = table.head(200)
     chosen = [_kind(place, head, reader, files=came.files) for place in fields]
     used = {f.name for f in chosen}
     layout = Layout(
         modality=modality,
         fields=tuple(chosen),
-        name=naming or next((f.name for f in chosen if f.kind == reader.FILE_KIND and f.kind), ""),
-        metadata=tuple(n for n in table.columns if n not in used),
+        name=naming
+        or table.naming
+        or next((f.name for f in chosen if f.kind == reader.FILE_KIND and f.kind), ""),
+        metadata=tuple(n for n in table.columns if n not in used | {table.naming}),
         notes=notes,
     )
     return build(Order(table, layout, reader, came.root, 1.0, False, cache=cache, watcher=watcher))
 
 
 def _completed(
-    table: Table, fields: Sequence[Field], reader: Read
+    table: Table, fields: Sequence[Field], reader: Read, naming: str
 ) -> tuple[Table, tuple[str, ...]]:
     """The table with columns of missing values for those that did not come, where the reader takes that; and
-    sentences on them and on columns that training did not have.
+    sentences on them and on columns that training did not have, but the one that names rows.
 
     Raises:
         DataError: a column is missing that is needed, or that may only be written in another way.
     """
     lacking = [f.name for f in fields if f.name not in table.columns]
-    extra = [n for n in table.columns if n not in {f.name for f in fields}]
+    extra = [n for n in table.columns if n not in {naming, *(f.name for f in fields)}]
     alike = {n: get_close_matches(n.lower(), [e.lower() for e in extra], 1, 0.8) for n in lacking}
     most = 2 * len(lacking) > len(fields)
     for name in lacking:
@@ -115,19 +117,25 @@ def _with_gaps(table: Table, names: Sequence[str]) -> Table:
 
 def _came(inputs: Inputs, fields: Sequence[Field], reader: Read, root: Path | None) -> Came:
     """Tells folders, tables, files and arrays apart. Raises DataError."""
-    single = fields[0].name if len(fields) == 1 else ""
     if isinstance(inputs, (str, Path)):
-        return _place(Path(inputs).expanduser(), single, reader, root)
-    own = containers.gather(inputs, {"": reader}, None)
+        return _place(Path(inputs).expanduser(), fields, reader, root)
+    single = _single(fields)
+    own = containers.gather(inputs, {"": reader}, None, fields)
     if own is not None:
         return Came(own[1], root or Path())
     listed = _listed(inputs)
     start = root or Path()
     if len(listed) == 1 and isinstance(listed[0], (str, Path)):
         only = Path(listed[0])
-        known = _exists(only) and containers.gather(only, {"": reader}, None) is not None
+        known = _exists(only) and containers.gather(only, {"": reader}, None, fields) is not None
         if _exists(only) and (only.is_dir() or is_table(only) or known):
-            return _place(only, single, reader, root)
+            return _place(only, fields, reader, root)
+    tables = [v for v in listed if isinstance(v, Path) and _exists(v) and is_table(v)]
+    if tables and len(listed) > 1:
+        raise DataError(
+            f"Several inputs came, and '{tables[0]}' is a table. Expected one table at a time, or files "
+            "that are one row each; predict one after another, or join the tables."
+        )
     if single and reader.SUFFIXES and listed and all(_is_file(v, start) for v in listed):
         return Came(_files(listed, single, reader), start, files=True)
     return Came(from_columns(_columns(inputs, fields, reader)), start)
@@ -145,13 +153,19 @@ def _listed(inputs: Inputs) -> list[object]:
     return list(inputs)
 
 
-def _place(path: Path, single: str, reader: Read, root: Path | None) -> Came:
+def _single(fields: Sequence[Field]) -> str:
+    """The only field's name, or ""."""
+    return fields[0].name if len(fields) == 1 else ""
+
+
+def _place(path: Path, fields: Sequence[Field], reader: Read, root: Path | None) -> Came:
     """A folder, a table or one file on the disk."""
+    single = _single(fields)
     if not _exists(path):
         raise DataError(
             f"There is nothing at '{path}'. Expected a file, a folder or a table; check the path."
         )
-    own = containers.gather(path, {"": reader}, None)
+    own = containers.gather(path, {"": reader}, None, fields)
     if own is not None:
         return Came(own[1], root or path.parent)
     containers.refuse(path, {"": reader})

@@ -308,11 +308,11 @@ class _Worker:
         """One pass over the stream "train"; other streams are cycled. Mean of each loss part."""
         seed = self.training.seed
         lengths = {name: len(stream) for name, stream in self.streams.items()}
-        orders = {
-            name: seeds.generator(seed, phase.name, epoch, name).permutation(length)
-            for name, length in lengths.items()
-        }
         size = min(self.training.batch, lengths["train"])
+        orders = {
+            name: _order(stream, seeds.generator(seed, phase.name, epoch, name), size)
+            for name, stream in self.streams.items()
+        }
         steps = math.ceil(lengths["train"] / size)
         if phase.whole:
             steps = lengths["train"] // size
@@ -404,6 +404,14 @@ class _Worker:
         if self.watcher is not None:
             detail = f"loss {record.get('validation', record['loss']):.3f}"
             self.watcher.step(Step(f"{self.training.name}: {phase.name}", epoch, epochs, detail))
+
+
+def _order(stream: Stream, rng: np.random.Generator, size: int) -> np.ndarray:
+    """A random order of a stream's places; its own, where it has one for batches of a size."""
+    own = getattr(stream, "order", None)
+    if own is not None:
+        return np.asarray(own(rng, size))
+    return rng.permutation(len(stream))
 
 
 def _slice(order: np.ndarray, step: int, size: int) -> np.ndarray:

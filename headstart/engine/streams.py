@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from headstart.core.dataset import Dataset
-from headstart.core.modality import Transform
+from headstart.core.modality import Arrays, Transform
 from headstart.core.network import FEATURES, MASK
 from headstart.core.ragged import Ragged
 from headstart.core.strategy import Batch
@@ -20,6 +20,7 @@ from headstart.engine import seed as seeds
 
 _KEEP_BYTES = 256 * 2**20
 _DECODERS = 2
+_NEAR = 32
 _LAST = torch.channels_last
 
 
@@ -194,6 +195,38 @@ class Views:
         samples, rows = self.dataset.samples(self.rows[places]), self.rows[places]
         inputs = _varied(self._pool, self.transform, samples, self.views, (self.seed, epoch, rows))
         return Batch(inputs, _targets(self.targets, places), 0)
+
+
+class Pieces:
+    """Pieces of samples as the transform has cut them: every window of a long one. They are kept in memory
+    and never augmented.
+
+    Args:
+        pieces: arrays of each.
+    """
+
+    start, views = 0, 1
+
+    def __init__(self, pieces: Sequence[Arrays], transform: Transform) -> None:
+        self.pieces, self.transform = pieces, transform
+
+    def __len__(self) -> int:
+        return len(self.pieces)
+
+    def order(self, rng: np.random.Generator, size: int) -> np.ndarray:
+        """Places in a random order in which batches of `size` have pieces of like length: among `_NEAR`
+        batches the pieces are sorted, and the batches are shuffled."""
+        order = rng.permutation(len(self))
+        lengths = np.array([self.transform.length(piece) for piece in self.pieces])[order]
+        group = np.arange(len(order)) // (_NEAR * size)
+        order = order[np.lexsort((lengths, group))]
+        full = len(order) // size * size
+        batches = rng.permutation(order[:full].reshape(-1, size))
+        return np.concatenate([batches.reshape(-1), order[full:]])
+
+    def batch(self, places: np.ndarray, epoch: int) -> Batch:
+        """Inputs of N pieces; no targets."""
+        return Batch(self.transform.collate([self.pieces[int(p)] for p in places]), {}, 0)
 
 
 class Drawn:

@@ -2,13 +2,15 @@
 
 Staged families (timm class): ResNet, EfficientNet (also MobileNetV2), MobileNetV3, ConvNeXt,
 VisionTransformer, VGG (arXiv:1409.1556), InceptionV3 (arXiv:1512.00567), InceptionV4 and
-InceptionResnetV2 (arXiv:1602.07261). Whatever can be laid out as (N, C, H, W) may be read by them: photos,
+InceptionResnetV2 (arXiv:1602.07261). Networks of other libraries (`Loaded.config["library"]`) are laid out by
+the files beside this one. Whatever can be laid out as (N, C, H, W) may be read by them: photos,
 spectrograms.
 """
 
 from __future__ import annotations
 
 import copy
+import importlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,6 +21,7 @@ from headstart.core.modality import Transform
 from headstart.core.network import Backbone, State
 from headstart.core.source import Loaded
 from headstart.errors import SourceError
+from headstart.modalities._layouts import Layout, Plan, Step, chain, module, numbered
 
 # What `headstart pretrain` trains where no architecture is named: that of the source drawn by formula.
 DEFAULT = {
@@ -35,32 +38,33 @@ DEFAULT = {
     "std": [0.25, 0.25, 0.25],
 }
 
-Step = Callable[[Any, Tensor], Tensor]
-# name of the stage, modules that it owns (prefixes), what it does
-Plan = list[tuple[str, tuple[str, ...], Step]]
-
 
 class PictureBackbone(Backbone):
     """A network over (N, C, H, W) pixels; the state holds one tensor, `maps` or `tokens`.
 
     Args:
-        net: the untouched timm network.
-        plan: its stages.
-        key: "maps" (N, C, h, w) or "tokens" (N, L, C).
+        net: the untouched network; its classifier is taken off.
+        layout: its stages.
     """
 
-    def __init__(self, net: nn.Module, plan: Plan, key: str, *, pooled: Step, width: int) -> None:
+    def __init__(self, net: nn.Module, layout: Layout) -> None:
         super().__init__()
         self.net = net
-        self.width = width
-        self.stages = tuple(name for name, _, _ in plan)
-        self.key = key
-        self._plan = plan
-        self._pooled = pooled
-        head = net.get_classifier() if hasattr(net, "get_classifier") else None
+        self.width = layout.width
+        self.stages = tuple(name for name, _, _ in layout.plan)
+        self.key = layout.key
+        self.frozen = layout.frozen
+        self._plan = layout.plan
+        self._pooled = layout.pooled
+        head = net.get_submodule(layout.head) if layout.head else None
+        if hasattr(net, "get_classifier"):
+            head = net.get_classifier()
         if isinstance(head, nn.Module) and any(True for _ in head.parameters()):
             self.source_head = copy.deepcopy(head)
-            net.reset_classifier(0)  # type: ignore[operator]
+            if layout.head:
+                net.set_submodule(layout.head, nn.Identity())
+            else:
+                net.reset_classifier(0)  # type: ignore[operator]
 
     def run(self, state: Mapping[str, Tensor], start: int = 0, stop: int | None = None) -> State:
         """{"pixels": (N, C, H, W)} or a kept state -> the state before stage `stop`."""
@@ -80,6 +84,11 @@ class PictureBackbone(Backbone):
             value = value.flatten(2).transpose(1, 2)
         return value, torch.ones(value.shape[:2], dtype=torch.bool, device=value.device)
 
+    def operations(self, start: int, stop: int | None) -> float | None:
+        """Of a network that runs outside torch, all in its one stage."""
+        told = getattr(self.net, "operations", None)
+        return float(told) if told is not None and start == 0 and stop != 0 else None
+
     def stage_of(self, name: str) -> int:
         """Stage of a parameter or buffer; -1 for the source's own head; what pools: the last."""
         if name.startswith("source_head."):
@@ -93,26 +102,36 @@ class PictureBackbone(Backbone):
 
 def stage(loaded: Loaded, transform: Transform | None = None) -> PictureBackbone:
     """The staged network. Raises SourceError when it cannot read pictures."""
+    return PictureBackbone(loaded.module, _layout(loaded)).eval()
+
+
+def reference(loaded: Loaded, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What the untouched network calls its features before the classifier."""
+    return {"pool": _layout(loaded).whole(loaded.module, inputs["pixels"])}
+
+
+def _layout(loaded: Loaded) -> Layout:
+    """By the library that made the network. Raises SourceError when it cannot read pictures."""
+    name = _LIBRARIES.get(str(loaded.config.get("library")))
+    if name:
+        made: Layout = importlib.import_module(f"headstart.modalities.{name}").layout(loaded.module)
+        return made
     net = loaded.module
     if not hasattr(net, "forward_features") or not hasattr(net, "forward_head"):
         raise SourceError(
             f"{loaded.source.uri} gave a {type(net).__name__}, which reads no pictures. "
             "Expected a network of the timm library; see `headstart sources`."
         )
-    width = int(getattr(net, "head_hidden_size", None) or net.num_features)
     family = type(net).__name__
     plan_of = _FAMILIES.get(family)
     plan, key = plan_of(net) if plan_of else _one_stage(net)
-    pooled = _POOLED.get(family, _forward_head)
-    backbone = PictureBackbone(net, plan, key, pooled=pooled, width=width)
-    return backbone.eval()
-
-
-def reference(loaded: Loaded, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What the untouched network calls its features before the classifier."""
-    net = loaded.module
-    features = _features(net, inputs["pixels"])
-    return {"pool": net.forward_head(features, pre_logits=True)}
+    return Layout(
+        plan=plan,
+        key=key,
+        pooled=_POOLED.get(family, _forward_head),
+        width=int(getattr(net, "head_hidden_size", None) or net.num_features),  # type: ignore[arg-type]
+        whole=lambda net, pixels: net.forward_head(_features(net, pixels), pre_logits=True),
+    )
 
 
 def _features(net: Any, pixels: Tensor) -> Tensor:
@@ -129,46 +148,33 @@ def _flat(features: Tensor) -> Tensor:
     return features.flatten(1) if features.ndim > 2 else features
 
 
-def _module(name: str) -> Step:
-    return lambda net, value: net.get_submodule(name)(value)
-
-
-def _chain(*names: str) -> Step:
-    def run(net: nn.Module, value: Tensor) -> Tensor:
-        for name in names:
-            value = net.get_submodule(name)(value)
-        return value
-
-    return run
-
-
 def _resnet(net: nn.Module) -> tuple[Plan, str]:
     stem = ("conv1", "bn1", "act1", "maxpool")
-    plan: Plan = [("stem", stem, _chain(*stem))]
+    plan: Plan = [("stem", stem, chain(*stem))]
     for name in ("layer1", "layer2", "layer3", "layer4"):
         plan += [
-            (f"{name}.{i}", (f"{name}.{i}",), _module(f"{name}.{i}"))
+            (f"{name}.{i}", (f"{name}.{i}",), module(f"{name}.{i}"))
             for i in range(len(net.get_submodule(name)))  # type: ignore[arg-type]
         ]
     return plan, "maps"
 
 
 def _efficientnet(net: nn.Module) -> tuple[Plan, str]:
-    plan: Plan = [("stem", ("conv_stem", "bn1"), _chain("conv_stem", "bn1"))]
-    plan += _numbered(net, "blocks")
-    plan.append(("conv_head", ("conv_head", "bn2"), _chain("conv_head", "bn2")))
+    plan: Plan = [("stem", ("conv_stem", "bn1"), chain("conv_stem", "bn1"))]
+    plan += numbered(net, "blocks")
+    plan.append(("conv_head", ("conv_head", "bn2"), chain("conv_head", "bn2")))
     return plan, "maps"
 
 
 def _mobilenetv3(net: nn.Module) -> tuple[Plan, str]:
-    plan: Plan = [("stem", ("conv_stem", "bn1"), _chain("conv_stem", "bn1"))]
-    return plan + _numbered(net, "blocks"), "maps"
+    plan: Plan = [("stem", ("conv_stem", "bn1"), chain("conv_stem", "bn1"))]
+    return plan + numbered(net, "blocks"), "maps"
 
 
 def _convnext(net: nn.Module) -> tuple[Plan, str]:
-    plan: Plan = [("stem", ("stem",), _module("stem"))]
-    plan += _numbered(net, "stages")
-    plan.append(("norm_pre", ("norm_pre",), _module("norm_pre")))
+    plan: Plan = [("stem", ("stem",), module("stem"))]
+    plan += numbered(net, "stages")
+    plan.append(("norm_pre", ("norm_pre",), module("norm_pre")))
     return plan, "maps"
 
 
@@ -177,8 +183,8 @@ def _vit(net: nn.Module) -> tuple[Plan, str]:
         return net.norm_pre(net.patch_drop(net._pos_embed(net.patch_embed(value))))
 
     owned = ("patch_embed", "cls_token", "reg_token", "pos_embed", "norm_pre", "pos_drop")
-    plan: Plan = [("embed", owned, embed), *_numbered(net, "blocks")]
-    plan.append(("norm", ("norm",), _module("norm")))
+    plan: Plan = [("embed", owned, embed), *numbered(net, "blocks")]
+    plan.append(("norm", ("norm",), module("norm")))
     return plan, "tokens"
 
 
@@ -189,8 +195,8 @@ def _vgg(net: nn.Module) -> tuple[Plan, str]:
         if isinstance(layer, nn.Conv2d):
             groups.append([])
         groups[-1].append(f"features.{place}")
-    plan: Plan = [(names[0], tuple(names), _chain(*names)) for names in groups]
-    return [*plan, ("pre_logits", ("pre_logits",), _module("pre_logits"))], "maps"
+    plan: Plan = [(names[0], tuple(names), chain(*names)) for names in groups]
+    return [*plan, ("pre_logits", ("pre_logits",), module("pre_logits"))], "maps"
 
 
 def _vgg_pooled(net: Any, value: Tensor) -> Tensor:
@@ -209,11 +215,11 @@ _V3 = (
 def _inception_v3(net: Any) -> tuple[Plan, str]:
     """The auxiliary classifier only helped to train the source; no feature passes it, so it is taken off."""
     net.AuxLogits, net.aux_logits = None, False
-    return [(names[0], names, _chain(*names)) for names in _V3], "maps"
+    return [(names[0], names, chain(*names)) for names in _V3], "maps"
 
 
 def _inception_v4(net: nn.Module) -> tuple[Plan, str]:
-    return _numbered(net, "features"), "maps"
+    return numbered(net, "features"), "maps"
 
 
 def _inception_resnet_v2(net: nn.Module) -> tuple[Plan, str]:
@@ -221,23 +227,26 @@ def _inception_resnet_v2(net: nn.Module) -> tuple[Plan, str]:
         *(("conv2d_1a",), ("conv2d_2a",), ("conv2d_2b", "maxpool_3a")),
         *(("conv2d_3b",), ("conv2d_4a", "maxpool_5a"), ("mixed_5b",)),
     )
-    plan: Plan = [(names[0], names, _chain(*names)) for names in stem]
-    plan += [*_numbered(net, "repeat"), ("mixed_6a", ("mixed_6a",), _module("mixed_6a"))]
-    plan += [*_numbered(net, "repeat_1"), ("mixed_7a", ("mixed_7a",), _module("mixed_7a"))]
-    plan += _numbered(net, "repeat_2")
-    plan += [(name, (name,), _module(name)) for name in ("block8", "conv2d_7b")]
+    plan: Plan = [(names[0], names, chain(*names)) for names in stem]
+    plan += [*numbered(net, "repeat"), ("mixed_6a", ("mixed_6a",), module("mixed_6a"))]
+    plan += [*numbered(net, "repeat_1"), ("mixed_7a", ("mixed_7a",), module("mixed_7a"))]
+    plan += numbered(net, "repeat_2")
+    plan += [(name, (name,), module(name)) for name in ("block8", "conv2d_7b")]
     return plan, "maps"
-
-
-def _numbered(net: nn.Module, parent: str) -> Plan:
-    count = len(net.get_submodule(parent))  # type: ignore[arg-type]
-    names = [f"{parent}.{i}" for i in range(count)]
-    return [(name, (name,), _module(name)) for name in names]
 
 
 def _one_stage(net: nn.Module) -> tuple[Plan, str]:
     return [("all", (), _features)], "maps"
 
+
+_LIBRARIES = {
+    "torchvision": "_torchvision",
+    "keras": "_graphs",
+    "open_clip": "_open_clip",
+    "onnx": "_frozen",
+    "savedmodel": "_frozen",
+}
+"""File that lays out the networks of a library, beside those of timm."""
 
 _FAMILIES: dict[str, Callable[[nn.Module], tuple[Plan, str]]] = {
     "ResNet": _resnet,

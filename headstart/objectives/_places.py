@@ -51,6 +51,13 @@ def has_places(network: Network) -> bool:
     return type(network.backbone).positions is not Backbone.positions
 
 
+def tokens_only(network: Network) -> str:
+    """Why nothing can be restored of inputs that are numbers of tokens, or ""."""
+    if network.backbone.vocabulary is None:
+        return ""
+    return "the network reads tokens, which can be named but not restored by degrees"
+
+
 def layout(network: Network, inputs: Mapping[str, Tensor]) -> Layout:
     """How the places of this network lie over such inputs.
 

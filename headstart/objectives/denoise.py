@@ -17,7 +17,7 @@ from headstart.core.network import Network
 from headstart.core.objective import Objective as Base
 from headstart.core.strategy import Batch
 from headstart.objectives._parts import Common
-from headstart.objectives._places import has_places, real, restorer
+from headstart.objectives._places import has_places, real, restorer, tokens_only
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Objective(Base):
     def refuse(self, network: Network) -> str:
         if not has_places(network):
             return "the network has no features of places, so nothing can be restored at its place"
-        return super().refuse(network)
+        return super().refuse(network) or tokens_only(network)
 
     def prepare(self, network: Network, streams: Mapping[str, Any]) -> None:
         self.restorer = restorer(network, streams)

@@ -18,7 +18,7 @@ from headstart.core.network import Network
 from headstart.core.objective import Objective as Base
 from headstart.core.strategy import Batch
 from headstart.objectives._parts import Common
-from headstart.objectives._places import has_places, hidden, real, restorer
+from headstart.objectives._places import has_places, hidden, real, restorer, tokens_only
 
 CELLS = 8  # units along the shortest axis, where their size is not given
 
@@ -46,7 +46,7 @@ class Objective(Base):
             return super().refuse(network) or (
                 "the network has no features of places, so nothing hidden can be restored at its place"
             )
-        return super().refuse(network)
+        return super().refuse(network) or tokens_only(network)
 
     def prepare(self, network: Network, streams: Mapping[str, Any]) -> None:
         self.restorer = restorer(network, streams)

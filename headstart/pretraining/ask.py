@@ -21,7 +21,7 @@ class Ask:
         objective: a file name of `objectives/`; "auto": "supervised" for a generator with labels, else
             "simclr".
         settings: of the objective, where they are not its defaults.
-        architecture: of a new network ("resnet18?input_size=64"); "": the modality's own.
+        architecture: of a new network ("resnet18?input_size=64", "bert?layers=2"); "": the modality's own.
         source: URI of what is trained on, instead of a new network.
         labels: further columns of labels for objectives that need them, beside `columns.target`.
         samples: that a generator draws for an epoch.

@@ -48,12 +48,19 @@ def finished(folder: Path, asked: str) -> Mapping[str, Any] | None:
     return None
 
 
-def write(folder: Path, module: nn.Module, facts: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Writes weights, card and document, each whole or not at all, the document last. Raises StorageError."""
-    beside = {name: folder / f".{name}.{os.getpid()}.tmp" for name in (WEIGHTS, CARD, DOCUMENT)}
+def write(
+    folder: Path, module: nn.Module, facts: Mapping[str, Any], more: Mapping[str, str]
+) -> Mapping[str, Any]:
+    """Writes weights, further files (text by name), card and document, each whole or not at all, the document
+    last. Raises StorageError."""
+    names = (WEIGHTS, *more, CARD, DOCUMENT)
+    beside = {n: folder / f".{n.replace('/', '-')}.{os.getpid()}.tmp" for n in names}
     try:
         tensors = {n: t.detach().cpu().contiguous().clone() for n, t in module.state_dict().items()}
-        save_file(tensors, beside[WEIGHTS])
+        save_file(tensors, beside[WEIGHTS], metadata={"format": "pt"})
+        for name, text in more.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            beside[name].write_text(text, "utf-8")
         made = {**facts, "sha256": digest.file(beside[WEIGHTS])}
         beside[CARD].write_text(card(made), "utf-8")
         beside[DOCUMENT].write_text(json.dumps(made, indent=2) + "\n", "utf-8")
@@ -96,6 +103,11 @@ def card(facts: Mapping[str, Any]) -> str:
         "effective rank of the features": f"{facts['rank'][0]:.1f} before, {facts['rank'][1]:.1f} after",
         "sha256": facts["sha256"],
     }
+    if surprise := facts.get("perplexity"):
+        rows["perplexity of samples never learned from"] = (
+            f"{surprise['before']:,.1f} before, {surprise['after']:,.1f} after, of {surprise['samples']:,} "
+            f"samples; {surprise['how']}"
+        )
     lines += [f"| {name} | {value} |" for name, value in rows.items()]
     lines += ["", "## Made from", ""]
     lines += [
@@ -111,6 +123,13 @@ def card(facts: Mapping[str, Any]) -> str:
         ]
         lines += ["| epoch | accuracy |", "|---|---|"]
         lines += [f"| {h['epoch']} | {h['probe']:.3f} |" for h in curve]
+    if surprise:
+        lines += ["", "## Perplexity", "", "Of samples that were never learned from.", ""]
+        lines += ["| phase | epoch | perplexity |", "|---|---|---|"]
+        lines += [
+            f"| {h.get('phase', '')} | {h['epoch']} | {h['perplexity']:,.1f} |"
+            for h in facts["history"]
+        ]
     if facts["notes"]:
         lines += ["", "## Notes", "", *(f"- {note}" for note in facts["notes"])]
     return "\n".join([*lines, ""])

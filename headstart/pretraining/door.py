@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,12 +17,13 @@ from headstart.core import digest, plugins
 from headstart.core import plan as plans
 from headstart.core.modality import Transform
 from headstart.core.network import Backbone, Network
-from headstart.core.objective import Objective
+from headstart.core.objective import PHASE, Objective
 from headstart.core.run import Watcher
 from headstart.engine import device as devices
 from headstart.engine import ledger, loop
+from headstart.engine import seed as seeds
 from headstart.engine.checkpoint import Checkpoint
-from headstart.engine.streams import Drawn, Views
+from headstart.engine.streams import Drawn, Pieces, Views
 from headstart.engine.training import Trained, Training
 from headstart.errors import DataError, PlanError, nearest
 from headstart.job import Given
@@ -29,11 +31,12 @@ from headstart.pretraining import document, encoder, guard, samples
 from headstart.pretraining.ask import AUTO, Ask
 from headstart.pretraining.encoder import Origin
 from headstart.pretraining.samples import Samples
+from headstart.pretraining.surprise import Surprise
 from headstart.select import FLOPS_A_SECOND
 from headstart.version import __version__
 
 VERSION = 1  # of the training itself; checkpoints of another version are not used
-BATCH, FEWEST = 128, 8
+FEWEST = 8
 STEPS = 4  # an epoch has at least as many where the batch is chosen
 FOLDER = "headstart-sources"
 FLOPS_HOW = (
@@ -82,10 +85,23 @@ class Ready:
     module: Any
     card: Mapping[str, Any]
 
-    def stream(self) -> Views | Drawn:
+    def stream(self) -> Views | Drawn | Pieces:
         """What is learned from."""
         chosen = self.strategy
         return self.samples.stream(self.transform, chosen.views, self.ask.seed, chosen.labels)
+
+    def whole(self) -> Views | Drawn:
+        """What is learned from, as whole samples."""
+        chosen = self.strategy
+        return self.samples.samples(self.transform, chosen.views, self.ask.seed, chosen.labels)
+
+    def surprise(self) -> Surprise | None:
+        """Of what is held out, or None where nothing is."""
+        found = self.samples
+        if not found.held_pieces:
+            return None
+        stream = Pieces(found.held_pieces, self.transform)
+        return Surprise(self.strategy, stream, len(found.held_rows), self.ask.seed)
 
 
 def pretrain(ask: Ask, given: Given | None = None, watcher: Watcher | None = None) -> Pretrained:
@@ -114,9 +130,7 @@ def pretrain(ask: Ask, given: Given | None = None, watcher: Watcher | None = Non
         name=ready.objective,
         after_epoch=watched,
     )
-    start = {"epoch": 0, "rank": watched.first}
-    if watched.probe is not None:
-        start["probe"] = watched.probe(network)
+    start = _start(ready, network, watched)
     checkpoint = Checkpoint(jobs.cache_root() / "pretraining", ready.key)
     told = loop.train(
         network,
@@ -128,12 +142,30 @@ def pretrain(ask: Ask, given: Given | None = None, watcher: Watcher | None = Non
     )
     told.history.insert(0, start)
     facts = _facts(ready, told, epochs)
-    return Pretrained(ready.folder, document.write(ready.folder, ready.module, facts))
+    beside = getattr(ready.samples.modality.backbones, "beside", None)
+    more = beside(ready.backbone, ready.transform) if beside is not None else {}
+    return Pretrained(ready.folder, document.write(ready.folder, ready.module, facts, more))
+
+
+def _start(ready: Ready, network: Network, watched: guard.Guard) -> dict[str, Any]:
+    """The first record of the history: measures before any training."""
+    start: dict[str, Any] = {"epoch": 0, "rank": watched.first}
+    if watched.probe is not None:
+        start["probe"] = watched.probe(network)
+    if isinstance(watched.surprise, Surprise):
+        fresh = copy.deepcopy(ready.strategy)
+        with seeds.seeded(ready.ask.seed, "prepare"):  # as the training will
+            fresh.prepare(network, {"train": ready.stream()})
+        start["perplexity"] = watched.surprise(network, fresh)
+    return start
 
 
 def prepare(ask: Ask, given: Given | None = None) -> Ready:
     """Opens data and network, and refuses what cannot work. Raises UserError."""
     found = samples.of(ask, given)
+    name = _objective(ask, found)
+    strategy = _strategy(name, ask.settings, going_on=bool(ask.source))
+    found.hold_out(strategy.holds_out, ask.seed)
     origin = encoder.begun(ask, found.modality)
     loaded, modality = origin.loaded, found.modality
     preprocessing = {**loaded.source.preprocessing}
@@ -141,17 +173,18 @@ def prepare(ask: Ask, given: Given | None = None) -> Ready:
     if strong is not None:
         preprocessing["augment"] = list(strong)
     transform = modality.batch.make(preprocessing, found.fields, found.examples)
-    found.readable(transform)
+    if strategy.pieces:
+        found.cut(transform)
+    else:
+        found.readable(transform)
     probe = [transform(sample) for sample in _some(found)]
     inputs = transform.collate(probe)
     jobs.stage(modality, loaded, transform, inputs)
     # again, as what was staged for verification alone cannot be trained
     backbone: Backbone = modality.backbones.stage(loaded, transform)
     network = Network(backbone, {})
-    name = _objective(ask, found)
-    strategy = _strategy(name, ask.settings)
     _fits(name, strategy, found, network)
-    batch = _batch(ask, strategy, found.count)
+    batch = _batch(ask, strategy, found.length)
     # refused now where it cannot be written, not after hours
     module, card = encoder.described(origin, modality, backbone)
     about: list[Any] = [VERSION, found.digest, modality.name, name, strategy.settings, batch]
@@ -192,9 +225,11 @@ def _objective(ask: Ask, found: Samples) -> str:
     return ask.objective
 
 
-def _strategy(name: str, settings: Mapping[str, Any]) -> Objective:
+def _strategy(name: str, settings: Mapping[str, Any], *, going_on: bool = False) -> Objective:
+    """With the defaults of a training that goes on from a source, where the objective has some."""
     file: Any = plugins.load("objective", name)
-    made: Objective = file.Objective(plans.build(file.Settings, dict(settings)))
+    first = getattr(file, "CONTINUED", {}) if going_on else {}
+    made: Objective = file.Objective(plans.build(file.Settings, {**first, **settings}))
     return made
 
 
@@ -238,12 +273,12 @@ def _batch(ask: Ask, strategy: Objective, count: int) -> int:
             f"There are {count} samples to learn from. Expected {FEWEST} or more; add some, or draw them "
             "with a generator."
         )
-    return ask.batch or max(FEWEST, min(BATCH, count // STEPS))
+    return ask.batch or max(FEWEST, min(strategy.batch, count // STEPS))
 
 
 def _guard(ready: Ready, network: Network) -> guard.Guard:
     """The guard over plain samples of the stream, with the probe where labels are free for it."""
-    stream, rng = ready.stream(), np.random.default_rng(ready.ask.seed)
+    stream, rng = ready.whole(), np.random.default_rng(ready.ask.seed)
     places = np.sort(rng.permutation(ready.samples.count)[: guard.LOOKED_AT])
     probe = None
     labels = ready.samples.labels
@@ -257,16 +292,18 @@ def _guard(ready: Ready, network: Network) -> guard.Guard:
         epochs=int(ready.strategy.settings.epochs),
         first=guard.rank(loop.features(network, stream, places)),
         probe=probe,
+        surprise=ready.surprise(),
     )
 
 
 def _facts(ready: Ready, told: Trained, epochs: int) -> dict[str, Any]:
     """What the document holds: how to read the weights, and where they come from."""
     ask, found = ready.ask, ready.samples
-    seen = epochs * (found.count // ready.batch) * ready.batch
+    seen = epochs * (found.length // ready.batch) * ready.batch
     cores = torch.get_num_threads()
     watts = ledger.WATTS_PER_CORE
-    rest = [{k: h[k] for k in h if k != "phase"} for h in told.history]
+    one = len({h["phase"] for h in told.history if "phase" in h}) < 2
+    rest = [{k: h[k] for k in h if not (one and k == "phase")} for h in told.history]
     return {
         **ready.card,
         "name": ready.folder.name,
@@ -292,6 +329,7 @@ def _facts(ready: Ready, told: Trained, epochs: int) -> dict[str, Any]:
         "parents": list(ready.origin.parents),
         "rank": [told.history[0]["rank"], told.history[-1]["rank"]],
         "history": rest,
+        **_perplexity(ready, told),
         "notes": [*found.notes, *told.notes],
         "set_aside": [dataclasses.asdict(one) for one in found.set_aside],
         "headstart": __version__,
@@ -299,17 +337,33 @@ def _facts(ready: Ready, told: Trained, epochs: int) -> dict[str, Any]:
     }
 
 
+def _perplexity(ready: Ready, told: Trained) -> dict[str, Any]:
+    """Of what was held out, before and after the backbone learned; {} where nothing was."""
+    measured = ready.surprise()
+    if measured is None:
+        return {}
+    before = [h for h in told.history if h.get("phase", "") != PHASE]
+    how = "before: with new weights around the network that had learned nothing"
+    if len(before) > 1:
+        how = f"before: with a head that had learned alone in {len(before) - 1} epochs"
+    elif not any(True for _ in ready.strategy.parameters()):
+        how = "before: the network as it was"
+    values = {"before": before[-1]["perplexity"], "after": told.history[-1]["perplexity"]}
+    return {"perplexity": {**values, "samples": measured.samples, "how": how}}
+
+
 def rehearse(ask: Ask, given: Given | None = None) -> Mapping[str, Any]:
     """What a pre-training would do. Nothing is trained or written."""
     ready = prepare(ask, given)
     strategy, found = ready.strategy, ready.samples
-    steps = found.count // ready.batch
+    steps = found.length // ready.batch
     each = sum(ready.costs) * (strategy.forwards + 2) * strategy.views
     epochs = int(strategy.settings.epochs)
     return {
         "data": found.name,
         "modality": found.modality.name,
         "samples": found.count,
+        "held_out": len(found.held_rows),
         "labels": dict(found.classes),
         "objective": ready.objective,
         "settings": dataclasses.asdict(strategy.settings),

@@ -64,7 +64,7 @@ def _new(ask: Ask, modality: plugins.Modality) -> Origin:
         source = _source(str(card["architecture"]), module, preprocessing, ask.seed)
         config = {"library": "headstart", **card, "seed": ask.seed}
         return Origin(Loaded(source, module, config, rebuild), card)
-    return _of_timm(ask, card)
+    return _of_timm(ask, card, tuple(getattr(modality.backbones, "ARCHITECTURES", ())))
 
 
 def _source(name: str, module: Any, preprocessing: Mapping[str, Any], seed: int) -> Source:
@@ -84,14 +84,15 @@ def _source(name: str, module: Any, preprocessing: Mapping[str, Any], seed: int)
     )
 
 
-def _of_timm(ask: Ask, card: Mapping[str, Any]) -> Origin:
-    """An architecture of the timm library, with random weights."""
+def _of_timm(ask: Ask, card: Mapping[str, Any], own: tuple[str, ...]) -> Origin:
+    """An architecture of the timm library, with random weights; `own` are the modality's, to be offered."""
     import timm
 
     provider: Any = plugins.load("provider", "timm")
     name = str(card["architecture"])
     if not timm.is_model(name):
-        raise PlanError(f"There is no architecture '{name}'. {nearest(name, timm.list_models())}")
+        offer = nearest(name, own or timm.list_models())
+        raise PlanError(f"There is no architecture '{name}'. {offer}")
     given = {k: v for k, v in card.items() if k not in ("architecture", "arguments", *SEALED[:3])}
     inputs, arguments = provider.separate({k: v for k, v in given.items() if k != "num_classes"})
     if "input_size" in card and isinstance(card["input_size"], str):
@@ -159,7 +160,8 @@ def described(
     if not card.get("architecture") or not hasattr(module, "pretrained_cfg"):
         raise PlanError(
             f"'{origin.loaded.source.uri}' cannot be written as a file that can be read again, so it cannot "
-            "be trained on. Choose a source of timm, or a file with its architecture in the document."
+            "be trained on. Choose a source of timm, an encoder of transformers, or a file with its "
+            "architecture in the document."
         )
     sealed = {k: v for k, v in origin.loaded.source.preprocessing.items() if k in SEALED}
     return module, {**card, "num_classes": int(module.num_classes), **sealed}

@@ -11,6 +11,7 @@ import numpy as np
 
 from headstart.core import plugins
 from headstart.core.network import Network
+from headstart.core.objective import PHASE
 from headstart.data import splits
 from headstart.engine.loop import features
 from headstart.engine.solve import solve
@@ -54,6 +55,7 @@ class Guard:
         first: rank before training.
         probe: accuracy of a linear probe, or None where there are no labels for it.
         epochs: of the whole training.
+        surprise: perplexity of what was held out, or None.
     """
 
     stream: Views | Drawn
@@ -62,10 +64,15 @@ class Guard:
     epochs: int
     first: float
     probe: Callable[[Network], float] | None = None
+    surprise: Callable[[Network], float] | None = None
     losses: list[float] = field(default_factory=list)
 
     def __call__(self, network: Network, record: dict[str, Any]) -> Sequence[str]:
-        """Adds rank, deviation and probe to the record; sentences where something is wrong."""
+        """Adds rank, deviation, perplexity and probe to the record; sentences where something is wrong."""
+        if self.surprise is not None:
+            record["perplexity"] = self.surprise(network)
+        if record.get("phase", PHASE) != PHASE:  # the features stay as they are
+            return ()
         read = features(network, self.stream, self.places)
         record["rank"], record["deviation"] = rank(read), deviation(read)
         epoch = int(record["epoch"])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,13 @@ from headstart import job as jobs
 from headstart.core import digest, plugins
 from headstart.core.dataset import Field, Sample, SetAside
 from headstart.core.generator import ABSENT
-from headstart.core.modality import Transform
+from headstart.core.modality import Arrays, Transform
 from headstart.core.source import UNKNOWN
 from headstart.core.task import Columns, Task
 from headstart.data import opening
 from headstart.data.dataset import ArrowDataset
-from headstart.engine.streams import Drawn, Views
+from headstart.engine import seed as seeds
+from headstart.engine.streams import Drawn, Pieces, Views
 from headstart.errors import BadRow, DataError, PlanError
 from headstart.job import Given
 from headstart.pretraining.ask import Ask
@@ -29,6 +31,7 @@ from headstart.pretraining.drawing import open_generator
 
 LOOKED_AT = 512  # drawn samples on which preprocessing is fitted and labels are counted
 CHUNK = 256
+MOST_HELD = 500  # rows held out
 MANY = 200  # different labels; more are numbers, not classes
 
 
@@ -44,6 +47,8 @@ class Samples:
         classes: by column, the number of classes; of a generator's labels too.
         count: samples in an epoch.
         draw: of a generator, else None.
+        held_rows: row numbers that are never learned from.
+        pieces, held_pieces: of `rows` and of `held_rows`, where samples are read in pieces.
     """
 
     modality: plugins.Modality
@@ -60,38 +65,105 @@ class Samples:
     set_aside: list[SetAside] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def stream(self, transform: Transform, views: int, seed: int, wanted: bool) -> Views | Drawn:
+    held_rows: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    pieces: list[Arrays] | None = None
+    held_pieces: list[Arrays] = field(default_factory=list)
+
+    @property
+    def length(self) -> int:
+        """Samples, or pieces of them, in an epoch."""
+        return self.count if self.pieces is None else len(self.pieces)
+
+    def stream(
+        self, transform: Transform, views: int, seed: int, wanted: bool
+    ) -> Views | Drawn | Pieces:
         """What the loop reads; labels only where they are `wanted`."""
+        if self.pieces is not None:
+            return Pieces(self.pieces, transform)
+        return self.samples(transform, views, seed, wanted)
+
+    def samples(self, transform: Transform, views: int, seed: int, wanted: bool) -> Views | Drawn:
+        """Whole samples; labels only where they are `wanted`."""
         classes = self.classes if wanted else {}
         if self.draw is not None:
             return Drawn(
                 self.draw, self.count, transform, classes=self.classes, views=views, seed=seed
             )
-        if self.dataset is None:
-            raise ValueError("samples are rows, or they are drawn")
         labels = self.labels if wanted else {}
         return Views(
-            self.dataset, self.rows, transform, labels, classes=classes, views=views, seed=seed
+            self._rows(), self.rows, transform, labels, classes=classes, views=views, seed=seed
         )
+
+    def _rows(self) -> ArrowDataset:
+        if self.dataset is None:
+            raise ValueError("samples are rows, or they are drawn")
+        return self.dataset
+
+    def hold_out(self, share: float, seed: int) -> None:
+        """Takes a share of the rows out of learning, with those that are equal to them; what is fitted is
+        fitted on the others."""
+        if self.dataset is None or not share:
+            return
+        digests = self.dataset.digests(self.rows)
+        equal: Counter[bytes] = Counter(digests)
+        chosen, taken = set(), 0
+        order = seeds.generator(seed, "held out").permutation(len(self.rows))
+        most = min(MOST_HELD, round(share * len(self.rows)))
+        for one in (digests[place] for place in order):
+            if one not in chosen and taken + equal[one] <= most:
+                chosen.add(one)
+                taken += equal[one]
+        out = np.array([d in chosen for d in digests])
+        self.held_rows = self.rows[out]
+        self._keep(np.flatnonzero(~out))
+        self.examples = jobs.Lazy(self.dataset, self.rows)
 
     def readable(self, transform: Transform) -> None:
         """Sets rows aside that the transform cannot read. Raises DataError where none is left."""
-        if self.dataset is None:
+        if self.dataset is not None:
+            self._keep([place for place, _ in self._read(self.rows, transform)])
+
+    def cut(self, transform: Transform) -> None:
+        """The same, in pieces: nothing of a sample is left out. Of a transform that knows no pieces, whole
+        samples stay."""
+        own = getattr(transform, "pieces", None)
+        if self.dataset is None or own is None:
+            self.readable(transform)
             return
-        kept = []
-        for begin in range(0, len(self.rows), CHUNK):
-            places = np.arange(begin, min(begin + CHUNK, len(self.rows)))
-            for place, sample in zip(places, self.dataset.samples(self.rows[places]), strict=True):
+        read = dict(self._read(self.rows, own))
+        held = dict(self._read(self.held_rows, own))
+        self._keep(list(read))
+        self.held_rows = self.held_rows[list(held)]
+        self.pieces = [piece for made in read.values() for piece in made]
+        self.held_pieces = [piece for made in held.values() for piece in made]
+        every = [*read.values(), *held.values()]
+        long = sum(len(made) > len(self.fields) for made in every)
+        if long:
+            self.notes.append(
+                f"{long:,} of {len(every):,} samples do not fit into the network whole. Nothing is left out: "
+                f"all are read in {sum(map(len, every)):,} pieces."
+            )
+
+    def _read(self, rows: np.ndarray, read: Callable[[Sample], Any]) -> Iterator[tuple[int, Any]]:
+        """Place of each row that can be read, and what was made of it; the others are set aside."""
+        dataset = self._rows()
+        for begin in range(0, len(rows), CHUNK):
+            places = np.arange(begin, min(begin + CHUNK, len(rows)))
+            for place, sample in zip(places, dataset.samples(rows[places]), strict=True):
                 try:
-                    transform(sample)
-                    kept.append(place)
+                    made = read(sample)
                 except BadRow as bad:
-                    name = self.dataset.names(self.rows[[place]])[0]
+                    name = dataset.names(rows[[place]])[0]
                     self.set_aside.append(SetAside(name, bad.reason, bad.remedy))
-        if not kept:
+                    continue
+                yield int(place), made
+
+    def _keep(self, places: Any) -> None:
+        """Rows at some places stay. Raises DataError where none does."""
+        if not len(places):
             raise DataError("No row can be read; see the rows set aside.")
-        self.rows, self.count = self.rows[kept], len(kept)
-        self.labels = {name: values[kept] for name, values in self.labels.items()}
+        self.rows, self.count = self.rows[places], len(places)
+        self.labels = {name: values[places] for name, values in self.labels.items()}
 
 
 def of(ask: Ask, given: Given | None) -> Samples:

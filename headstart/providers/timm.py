@@ -11,6 +11,8 @@ from typing import Any
 from headstart.core import digest
 from headstart.core.source import UNKNOWN, Loaded, Source
 from headstart.errors import OfflineError, SourceError, nearest
+from headstart.providers._inputs import sealed as sealed
+from headstart.providers._inputs import separate as separate
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -19,8 +21,6 @@ import timm
 import torch
 from huggingface_hub import constants as hub
 from torch import nn
-
-SIZE = "input_size"
 
 
 def open(
@@ -87,46 +87,6 @@ def _cache_only(reference: str, offline: bool) -> Iterator[None]:
         yield
     finally:
         hub.HF_HUB_OFFLINE = before
-
-
-def separate(settings: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Settings of the input (size, augmentation) and arguments of the network, apart."""
-    inputs: dict[str, Any] = {}
-    arguments: dict[str, Any] = {}
-    for key, value in settings.items():
-        if key == SIZE:
-            inputs[key] = int(value)
-        elif key == "augment":
-            inputs[key] = [v for v in value.split(",") if v]
-        elif key == "crop_pct":
-            inputs[key] = float(value)
-        else:
-            arguments[key] = _plain(value)
-    return inputs, arguments
-
-
-def _plain(value: str) -> Any:
-    for kind in (int, float):
-        try:
-            return kind(value)
-        except ValueError:
-            continue
-    return {"true": True, "false": False}.get(value.lower(), value)
-
-
-def sealed(config: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Preprocessing as the weights want it, with what the person changed."""
-    size = list(config.get(SIZE) or (3, 224, 224))
-    if SIZE in inputs:
-        size = [size[0], inputs[SIZE], inputs[SIZE]]
-    made = {
-        "input_size": [int(v) for v in size],
-        "mean": [float(v) for v in config.get("mean", (0.485, 0.456, 0.406))],
-        "std": [float(v) for v in config.get("std", (0.229, 0.224, 0.225))],
-        "interpolation": config.get("interpolation", "bicubic"),
-        "crop_pct": float(inputs.get("crop_pct", config.get("crop_pct", 1.0))),
-    }
-    return {**made, **({"augment": inputs["augment"]} if "augment" in inputs else {})}
 
 
 def rebuilder(architecture: str, arguments: Mapping[str, Any]) -> Callable[[int], nn.Module]:

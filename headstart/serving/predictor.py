@@ -269,8 +269,8 @@ def stepped(
     features: np.ndarray | None = None,
 ) -> tuple[list[str], list[list[Any]]] | None:
     """A line a step of each window: its name, moment, steps ahead, and what the targets tell of it; None
-    where rows are no windows."""
-    if not isinstance(dataset, Windows):
+    where rows are no windows, or there is none."""
+    if not isinstance(dataset, Windows) or not len(rows):
         return None
     told = targets.told(said, dataset.targets(rows), features)
     lines: list[list[Any]] = []

@@ -77,6 +77,11 @@ class Strategy(Base):
 
     settings: Settings
 
+    def refuse(self, network: Network) -> str:
+        """A network that gives no gradients cannot be tuned."""
+        why = network.backbone.frozen
+        return f"{why}. Use linear_probe, which trains a head on its features." if why else ""
+
     def cut(self, network: Network) -> int:
         """The cut as a stage number. Raises PlanError when there is no such stage."""
         stages = network.backbone.stages

@@ -38,6 +38,10 @@ class Strategy(Base):
 
     settings: Settings
 
+    def refuse(self, network: Network) -> str:
+        """A network that gives no gradients cannot be trained from random weights either."""
+        return f"{network.backbone.frozen}." if network.backbone.frozen else ""
+
     def phases(self, network: Network) -> tuple[Phase, ...]:
         settings, backbone = self.settings, network.backbone
         named = [(f"backbone.{n}", p) for n, p in backbone.named_parameters() if _own(backbone, n)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import os
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 
 from headstart.cli import _tables as tables
 from headstart.errors import StorageError
+from headstart.serving.predictor import Predictions, Span
 from tests.cli.conftest import Said
 from tests.cli.fake import ODD, Api
 
@@ -67,6 +69,23 @@ def test_rows_of_which_preprocessing_noted_something_are_marked(call: Call) -> N
     found = json.loads(call("predict", "last", "a.wav", "silent.wav", "--json").out)
     assert [p["notes"] for p in found["predictions"]] == [[], ["silent", "cut"]]
     assert "notes" not in call("predict", "last", "a.wav").out
+
+
+def test_a_row_of_several_lines_has_its_notes_on_each() -> None:
+    lines = [[name, step] for name in ("load", "load", "load") for step in (1, 2)]
+    found = Predictions(
+        ["load from 1", "load from 3", "load from 5"], [0.0] * 3, None, (), [],
+        table=(["name", "step"], lines), row_notes=((), ("gap",), ()),
+    )  # fmt: skip
+    columns, rows = tables.predicted(found, False)
+    assert columns == ["name", "step", "notes"]
+    assert [row[-1] for row in rows] == ["", "", "gap", "gap", "", ""]
+    told = tables.as_document(found)["predictions"]
+    assert [line["notes"] for line in told] == [[], [], ["gap"], ["gap"], [], []]
+    spans = [[Span(0, 0, "a", "x", 1.0), Span(2, 2, "a", "y", 1.0)], [], []]
+    tagged = dataclasses.replace(found, labels=[["a"]] * 3, table=None, spans=spans)
+    assert [row[-1] for row in tables.predicted(tagged, False)[1]] == ["", ""]
+    assert [e["notes"] for e in tables.as_document(tagged)["predictions"]] == [[], ["gap"], []]
 
 
 def test_predicted_numbers_have_no_confidence(call: Call) -> None:

@@ -90,3 +90,66 @@ def test_monday_morning_is_where_the_week_begins() -> None:
     grid = Grid("seconds", 3600.0, calendar.seconds("2024-01-01"), True)  # a Monday
     sine, cosine = calendar.turned(grid, np.array([0, 84, 168]), "weekday")
     assert np.allclose(sine, 0, atol=1e-9) and np.allclose(cosine, [1, -1, 1])
+
+
+@pytest.mark.parametrize(
+    ("start", "size", "position", "text"),
+    [
+        (1735689600.0, 86400.0, 3, "1735948800"),
+        (0.0, 0.1, 3, "0.3"),
+        (0.5, 1.0, 12345678, "12345678.5"),
+        (20250101.0, 1.0, 1, "20250102"),
+    ],
+)
+def test_numbers_of_a_column_of_time_are_told_in_full(
+    start: float, size: float, position: int, text: str
+) -> None:
+    assert Grid("steps", size, start).told(position) == text
+
+
+@pytest.mark.parametrize(
+    ("cells", "form", "why"),
+    [
+        (["2025-01-01", None, "2025-01-31T05"], "iso", ""),
+        (["31.12.2024", "01.01.2025"], "%d.%m.%Y", ""),
+        (["31.12.2024", "01.01.2025", "soon", None], "%d.%m.%Y", ""),
+        (["13/01/2025", "02/01/2025"], "%d/%m/%Y", ""),
+        (["02/01/2025", "03/01/2025"], "", "exchanged, as in '02/01/2025'"),
+        (["2025-13-45", "2025-14-45"], "", "'2025-13-45' is no date"),
+        (["20250131", "20250201"], "iso", ""),
+        (["20259931", "20259932"], "", ""),
+        (["north", "south"], "", ""),
+        ([None], "", ""),
+    ],
+)
+def test_a_column_of_dates_has_one_form(cells: list[object], form: str, why: str) -> None:
+    found, told = calendar.written(cells)
+    assert found == form and why in told and bool(why) == bool(told)
+
+
+def test_one_slip_among_dates_does_not_hide_them() -> None:
+    cells = [f"{day:02d}.01.2025" for day in range(1, 32)] + ["32.01.2025"]
+    assert calendar.written(cells) == ("%d.%m.%Y", "")
+    assert np.isnan(calendar.seconds(cells[-1], "%d.%m.%Y"))
+
+
+def test_the_form_of_training_decides_between_two() -> None:
+    cells = ["02/01/2025", "03/01/2025"]
+    assert calendar.written(cells, "%d/%m/%Y") == ("%d/%m/%Y", "")
+    assert calendar.written(["2025-01-02"], "%d/%m/%Y") == ("iso", "")
+    assert calendar.seconds(cells[0], "%d/%m/%Y") == calendar.seconds("2025-01-02")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "dates"),
+    [
+        ([20250131.0, np.nan, 20240229.0], True),
+        ([20250131.0, 20250229.0], False),
+        ([20250131.0, 21010101.0], False),
+        ([20250131.5], False),
+        ([np.nan], False),
+    ],
+)
+def test_eight_digits_are_dates_where_all_are(numbers: list[float], dates: bool) -> None:
+    assert calendar.compact(np.array(numbers)) == dates
+    assert calendar.seconds(20250131, calendar.COMPACT) == calendar.seconds("2025-01-31")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,9 @@ class Poems(Words):
     def __init__(self) -> None:
         self.asked: list[Columns | None] = []
 
-    def gather(self, thing: Any, asked: Columns | None, *, named: bool = False) -> Gathered | None:
+    def gather(
+        self, thing: Any, asked: Columns | None, *, named: bool = False, fields: Any = ()
+    ) -> Gathered | None:
         if isinstance(thing, Poem):
             return Gathered({"line": thing.lines}, ("From memory.",))
         if not (isinstance(thing, Path) and thing.suffix == ".poem"):
@@ -71,6 +74,31 @@ def test_rows_to_predict_are_asked_for_without_columns(poem, tmp_path):
     assert len(asked) == 40 and set(reader.asked) == {None}
     assert open_samples([poem], data.fields, reader, modality="poem").digest == asked.digest
     assert open_samples(Poem(), data.fields, reader, modality="poem").digest == asked.digest
+
+
+class Verses(Poems):
+    """Names its rows, and is told when predicting what it made them of."""
+
+    told: Any = None
+
+    def gather(self, thing: Any, asked: Any, *, named: bool = False, fields: Any = ()) -> Any:
+        found = super().gather(thing, asked)
+        if found is None:
+            return None
+        self.told = [f.columns for f in fields]
+        columns = {"title": [f"verse {i}" for i in range(40)], **found.columns}
+        return replace(found, columns=columns, made_of={"line": ("a", "b")}, naming="title")
+
+
+def test_rows_have_names_and_prediction_is_told_what_they_were_made_of(poem, tmp_path):
+    reader = Verses()
+    data = open_data(Task(data=str(poem)), {"poem": reader}, cache=tmp_path / "cache")
+    assert data.fields[0].columns == ("a", "b") and reader.told == []
+    assert data.names(np.arange(2)) == ["verse 0", "verse 1"]
+    assert "title" not in data.metadata(np.arange(2)), "a name is nothing else"
+    asked = open_samples(poem, data.fields, reader, modality="poem")
+    assert reader.told == [("a", "b")]
+    assert asked.names(np.arange(2)) == ["verse 0", "verse 1"]
 
 
 def test_an_object_of_a_library_s_own_type():

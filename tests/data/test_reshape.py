@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from headstart.core import plugins
 from headstart.core.dataset import Field, Sample
 from headstart.core.task import Columns, Task
 from headstart.data.dataset import ArrowDataset
 from headstart.data.opening import from_arrays, open_data, open_samples
 from headstart.errors import DataError, PlanError
+from headstart.modalities.series import _signal
 
 
 class Lists:
@@ -106,15 +108,30 @@ def test_folded_columns_are_found_by_their_names(tmp_path: Path, cells: str) -> 
     ("cells", "said"),
     [
         ("t0,t2\n5,7\n", "no column 't1', which was named as step 2 of the 3"),
-        ("t0,t1,t2\n5,six,7\n", "'t1', step 2 of the 3 of 't0..t2', holds"),
+        ('{"t0": 5, "t1": true, "t2": 7}\n', "'t1', step 2 of the 3 of 't0..t2', holds bool"),
     ],
 )
 def test_a_missing_step_is_named(tmp_path: Path, cells: str, said: str) -> None:
     data = opened(tmp_path / "a.csv", WIDE)
-    new = tmp_path / "new.csv"
+    new = tmp_path / ("new.jsonl" if cells.startswith("{") else "new.csv")
     new.write_text(cells)
     with pytest.raises(DataError, match=said):
         open_samples(str(new), data.fields, READERS["lists"], modality="lists")  # type: ignore[arg-type]
+
+
+def test_one_bad_cell_of_a_wide_table_costs_its_row_only(tmp_path: Path) -> None:
+    fields = (Field("t0..t2", "bytes", ("t0", "t1", "t2")),)
+    new = tmp_path / "new.csv"
+    new.write_text("t0,t1,t2,t1b\n1,2.25,3,x\n4,six,6,x\n7,?,9,x\n")
+    reader = plugins.Modality("series").read
+    found = open_samples(str(new), fields, reader, modality="series")
+    values = [_signal.unpack(found.samples(np.array([k]))[0]["t0..t2"])[:, 0] for k in range(2)]
+    assert values[0].tolist() == [1, 2.25, 3]
+    assert np.array_equal(values[1], [7, np.nan, 9], equal_nan=True)
+    assert found.names(np.arange(2)) == ["row 1", "row 3"]
+    assert [(a.name, a.reason) for a in found.set_aside] == [
+        ("row 2", "'six' in column 't1' is no number")
+    ]
 
 
 def test_rows_of_one_sample_become_lists(tmp_path: Path) -> None:
@@ -171,6 +188,10 @@ def test_a_long_table_is_gathered_again_to_be_predicted(tmp_path: Path) -> None:
         [[1, 5], [2, 6], [0, 1]],
         [[3], [4], [0]],
     ]
+    assert not any("'machine'" in n for n in found.notes)
+    new.write_text("machine,day,load\nx,0,1\n")
+    with pytest.raises(DataError, match=r"no column 'heat', .*the model was trained on"):
+        open_samples(str(new), data.fields, READERS["lists"], modality="lists")  # type: ignore[arg-type]
 
 
 def test_an_order_needs_a_sample(tmp_path: Path) -> None:

@@ -45,6 +45,22 @@ def test_decimal_commas_of_semicolon_files(written, opened):
     assert made.samples(np.array([2]))[0] == {"p": 2.5, "q": 2.0}
 
 
+def test_points_beside_decimal_commas_part_thousands(written, opened):
+    cells = [("1.234", "7.25"), ("950", "0.5"), ("12.500", "3")] * 3
+    rows = "".join(f"{a};{b};{i},5;{'ab'[i % 2]}\n" for i, (a, b) in enumerate(cells))
+    made = opened(written("r.csv", "a;b;c;label\n" + rows))
+    first, second = made.samples(np.array([0, 1]))
+    assert first == {"a": 1234.0, "b": 7.25, "c": 0.5} and second["a"] == 950.0
+    assert any("'a': as other columns have decimal commas" in n for n in made.notes)
+
+
+def test_points_without_a_decimal_comma_anywhere_are_decimal_and_that_is_said(written, opened):
+    rows = "".join(f"{1 + i / 1000:.3f};{i};{'ab'[i % 2]}\n" for i in range(1, 9))
+    made = opened(written("r.csv", "a;b;label\n" + rows))
+    assert made.samples(np.array([0]))[0] == {"a": 1.001, "b": 1.0}
+    assert any("read as decimal points" in n for n in made.notes)
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
 def test_encodings(written, opened, encoding):
     made = opened(written("r.csv", REVIEWS.replace("film", "Blödsinn é").encode(encoding)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ from hypothesis import strategies as st
 
 from headstart.core import forecast, plugins
 from headstart.core.task import Ahead, Columns, Task
-from headstart.data import calendar, opening, origins, windows
+from headstart.data import calendar, opening, origins, timeline, windows
 from headstart.data.tables import from_columns
 from headstart.data.timeline import TEST
 from headstart.data.windows import Windows
 from headstart.errors import DataError, PlanError
+from headstart.serving.predictor import stepped
 
 READER = plugins.Modality("series").read
 READERS = {"series": READER, "table": plugins.Modality("table").read}
@@ -247,6 +249,7 @@ def test_prediction_begins_where_the_table_ends_and_looks_back() -> None:
         from_columns({"time": hours(10), "y": np.arange(10.0)}), made.form, READER
     )
     assert not len(short) and "24 steps or more" in short.set_aside[0].remedy
+    assert stepped(short, np.arange(0), np.empty((0, HORIZON)), None) is None
 
 
 REFUSED: Sequence[tuple[dict[str, Any], type[Exception], str]] = (
@@ -284,3 +287,83 @@ def test_parts_are_learn_and_test_only() -> None:
     assert set(np.unique(made.parts)) == {0, TEST}
     assert made.split(0.0).test.size == 0
     assert forecast.CONTEXT == 3 and len(made.targets(np.array([0]))[0]) == HORIZON + 3
+
+
+def formed(columns: dict[str, Any], **asked: Any) -> tuple[timeline.Timeline, list[str]]:
+    """The series of some columns, and what is said of them."""
+    table, notes = from_columns(columns), list[str]()
+    form = timeline.find_form(table, Columns(target="y", **asked), (), notes)
+    made = timeline.read(table, form)
+    return made, notes + made.notes
+
+
+DAYS = [datetime.date(2025, 1, 1) + datetime.timedelta(days=k) for k in range(60) if k != 40]
+
+
+@pytest.mark.parametrize("name", ["when", "date"])
+@pytest.mark.parametrize("form", ["%Y-%m-%d", "%d.%m.%Y", "%d/%m/%Y"])
+def test_dates_are_the_time_whatever_their_name_and_form(name: str, form: str) -> None:
+    made, notes = formed({name: [d.strftime(form) for d in DAYS], "y": np.arange(59.0)})
+    assert made.form.time == name and made.grid.words == "1 d" and not made.set_aside
+    assert made.grid.told(0) == "2025-01-01" and len(made.lines[0].values) == 60
+    assert any("01.2025 is" in n or "01/2025 is" in n for n in notes) == (form != "%Y-%m-%d")
+
+
+def test_whole_numbers_of_eight_digits_are_dates() -> None:
+    stamps = [int(f"{d:%Y%m%d}") for d in DAYS]
+    made, notes = formed({"date": stamps, "y": np.arange(59.0)})
+    assert len(made.lines[0].values) == 60 and made.grid.told(59) == "2025-03-01"
+    assert "'date' holds dates: 20250101 is 2025-01-01." in notes
+    assert formed({"code": stamps, "y": np.arange(59.0)})[0].form.time == ""
+    assert formed({"code": stamps, "y": np.arange(59.0)}, time="code")[0].grid.dated
+    again = timeline.read(
+        from_columns({"date": [str(d) for d in DAYS], "y": np.arange(59.0)}), made.form
+    )
+    assert np.array_equal(again.lines[0].values, made.lines[0].values, equal_nan=True)
+
+
+def test_of_several_columns_of_dates_one_is_named() -> None:
+    texts = [str(d) for d in DAYS]
+    data = {"sent on": texts, "paid": texts, "y": np.arange(59.0)}
+    with pytest.raises(DataError, match=r"'sent on', 'paid'.*--time 'sent on'"):
+        formed(data)
+    assert formed(data, time="paid")[0].form.time == "paid"
+    assert formed(data, drop=("paid",))[0].form.time == "sent on"
+    assert formed({**data, "date": texts})[0].form.time == "date"
+
+
+def test_dates_that_cannot_be_read_are_said() -> None:
+    texts = [f"{k:02d}/{k:02d}/2025" for k in range(1, 12)] + ["01/02/2025"]
+    data = {"when": texts, "month": ["May"] * 12, "y": np.arange(12.0)}
+    notes = formed(data)[1]
+    assert any("'when' is not taken as time: day and month" in n for n in notes)
+    assert any("'month' is not taken as time: 'May' is no date" in n for n in notes)
+    with pytest.raises(DataError, match="'when' cannot be read: day and month"):
+        formed(data, time="when")
+    made, _ = formed({"date": DAYS, "y": np.arange(59.0)})
+    with pytest.raises(DataError, match="holds numbers, in training dates"):
+        timeline.read(from_columns({"date": np.arange(59), "y": np.arange(59.0)}), made.form)
+
+
+@pytest.mark.parametrize("row", [3, 1500])
+def test_the_bad_cell_is_named_and_not_a_good_one(row: int) -> None:
+    cells = [f"{k}.5" for k in range(2000)]
+    cells[1], cells[row] = "NA", "broken"
+    with pytest.raises(DataError, match=rf"holds 'broken' \(row {row + 1}\)"):
+        formed({"y": cells})
+    good = [c.replace("broken", "") for c in cells]
+    assert np.isnan(formed({"y": good})[0].lines[0].values[[1, row], 0]).all()
+
+
+def test_series_on_top_of_each_other_are_told_apart_by_name() -> None:
+    stamps = [str(d) for d in DAYS] * 2
+    data = {
+        "date": stamps, "id": [f"r{k}" for k in range(118)], "kind": ["x"] * 118,
+        "the shop": ["a"] * 59 + ["b"] * 59, "y": np.arange(118.0),
+    }  # fmt: skip
+    said = " ".join(formed(data)[1])
+    assert "59 rows repeat" in said and "--sample 'the shop'." in said
+    assert "--sample" not in " ".join(formed(data, sample="the shop")[1])
+    assert "--sample COLUMN" in " ".join(formed({k: data[k] for k in ("date", "kind", "y")})[1])
+    few = {"date": [str(d) for d in [*DAYS, DAYS[0]]], "y": np.arange(60.0)}
+    assert "--sample" not in " ".join(formed(few)[1])

@@ -162,7 +162,7 @@ def test_pictures_from_the_built_in_source_go_on(photos: Path) -> None:
     one = headstart.pretrain(
         photos, from_="builtin:formula?input_size=32", objective="simclr", epochs=1, output="out"
     )
-    assert one.document["parents"][0]["uri"] == "builtin:formula"
+    assert one.document["parents"][0]["uri"] == "builtin:formula?input_size=32"
     modality = plugins.Modality("image")
     loaded = job.load(one.uri, modality, offline=True)
     assert loaded.source.preprocessing["input_size"] == [3, 32, 32]

@@ -49,6 +49,8 @@ def prepare(trunk: nn.Module, example: Mapping[str, Tensor], device: str, cache:
     """
     if getattr(getattr(trunk, "backbone", None), "masks", None):
         raise ContractError("ONNX Runtime serves states with one ragged axis; these have several.")
+    if getattr(getattr(trunk, "backbone", None), "frozen", ""):
+        raise ContractError("ONNX Runtime serves networks of torch; this one runs elsewhere.")
     if getattr(getattr(trunk, "backbone", None), "apart", "") in example:
         raise ContractError(
             "ONNX Runtime serves rows that are run whole; these are run in windows."

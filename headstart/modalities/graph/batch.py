@@ -185,7 +185,8 @@ def _padded(arrays: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
 def _scaled(
     values: np.ndarray | None, scale: Mapping[str, Any], rows: int, *, what: str
 ) -> np.ndarray:
-    """(rows, width) float32. Raises BadRow where the graph knows other things than training's."""
+    """(rows, width) float32, the mean of training for what is missing. Raises BadRow where the graph knows
+    other things than training's."""
     width = int(scale["width"])
     if values is None or values.shape != (rows, width):
         came = "none" if values is None else values.shape[1]
@@ -193,6 +194,8 @@ def _scaled(
             f"the graph has {came} numbers for each {what}; the model reads {width}",
             "give graphs as in training",
         )
+    middle = 0.0 if scale["unit"] else np.array(scale["center"], np.float32)
+    values = np.where(np.isnan(values), middle, values)
     if scale["unit"]:
         length = np.linalg.norm(values, axis=1, keepdims=True)
         return np.asarray(values / np.maximum(length, 1e-12), np.float32)
@@ -255,10 +258,11 @@ def _frequent(counts: Mapping[int, int]) -> list[int]:
 
 
 class _Moments:
-    """Mean and spread of the columns of many tables, in double precision."""
+    """Mean and spread of the columns of many tables, in double precision; NaN is passed over."""
 
     def __init__(self) -> None:
-        self.rows, self.filled, self.least = 0, 0, 0.0
+        self.filled, self.least = 0, 0.0
+        self.rows: Any = 0
         self.sum: Any = 0.0
         self.squares: Any = 0.0
         self.width = 0
@@ -268,8 +272,9 @@ class _Moments:
         if values is None or not values.size or (self.width and values.shape[1] != self.width):
             return
         self.width = values.shape[1]
-        exact = values.astype(np.float64)
-        self.rows += len(exact)
+        there = ~np.isnan(values)
+        exact = np.where(there, values, 0.0).astype(np.float64)
+        self.rows = self.rows + there.sum(0)
         self.filled += int(np.count_nonzero(exact))
         self.least = min(self.least, float(exact.min()))
         self.sum = self.sum + exact.sum(0)
@@ -279,14 +284,11 @@ class _Moments:
         """What `_scaled` reads; None where no table came."""
         if not self.width:
             return None
-        if (
-            self.least >= 0
-            and self.filled < (1 - SPARSE) * self.rows * self.width
-            and self.width > 8
-        ):
+        if self.least >= 0 and self.filled < (1 - SPARSE) * self.rows.sum() and self.width > 8:
             return {"width": self.width, "unit": True}
-        center = self.sum / self.rows
-        spread = np.sqrt(np.maximum(self.squares / self.rows - center**2, 0.0))
+        rows = np.maximum(self.rows, 1)
+        center = self.sum / rows
+        spread = np.sqrt(np.maximum(self.squares / rows - center**2, 0.0))
         spread[spread < 1e-9] = 1.0
         scale = {"center": center.tolist(), "scale": spread.tolist()}
         return {"width": self.width, "unit": False, **scale}

@@ -8,7 +8,6 @@ links.csv    from, to, label           where pairs of nodes are
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +15,19 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pc
-import pyarrow.parquet as pq
 
 from headstart.core.dataset import SetAside
 from headstart.core.task import Columns
 from headstart.errors import DataError
+from headstart.modalities.graph._columns import NAME, Read, as_trained, load, parsed, spelled
+from headstart.modalities.graph._columns import known as _known
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 ANSWERS = ("label", "target", "class", "y")
 PARTS = ("split", "fold", "subset")
+NAMES = {"edges": 2, "nodes": 1, "graphs": 1, "links": 2}
+"""Tables, and how many of their first columns name nodes or graphs."""
+NAMING = "name of the row"
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,11 @@ class Listed:
         member: (nodes,) number of each node's graph, where there are many graphs.
         pairs: (rows, 2) nodes of each pair that is a row, -1 where there is no such node; or None.
         rows: graphs, nodes or pairs that are rows.
-        columns: the rows' label, split and other columns that are no inputs.
+        columns: the rows' label, split and other columns that are no inputs, and, as `NAMING`, names.
         lost: edges whose ends are not both known, by line.
         mentions: edges, lost ones too.
+        read: the columns that were read, for those who predict.
+        notes: sentences on columns and cells.
     """
 
     nodes: int
@@ -53,6 +57,8 @@ class Listed:
     columns: Mapping[str, Sequence[Any]]
     lost: tuple[SetAside, ...]
     mentions: int
+    read: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def find(folder: Path, name: str) -> Path | None:
@@ -60,10 +66,19 @@ def find(folder: Path, name: str) -> Path | None:
     return next((p for s in SUFFIXES if (p := folder / f"{name}{s}").is_file()), None)
 
 
-def read(folder: Path, asked: Columns | None) -> Listed:
-    """The files of a folder. Raises DataError where they do not fit each other."""
-    edges, nodes = _table(folder, "edges"), _table(folder, "nodes")
-    graphs, links = _table(folder, "graphs"), _table(folder, "links")
+def read(folder: Path, asked: Columns | None, trained: Sequence[str] = ()) -> Listed:
+    """The files of a folder.
+
+    Args:
+        asked: the task's columns; None where rows are to be predicted.
+        trained: the columns that training read, as `Listed.read` told them.
+
+    Raises:
+        DataError: the files do not fit each other, or lack what training had.
+    """
+    notes = list[str]()
+    known = parsed(trained)
+    edges, nodes, graphs, links = (_table(folder, name, known, notes) for name in NAMES)
     if edges is None or edges.num_columns < 2:
         raise DataError(
             f"{folder}: edges.csv has one column. Expected from, to, and what else is known."
@@ -76,29 +91,50 @@ def read(folder: Path, asked: Columns | None) -> Listed:
     if len(number) < len(names):
         raise DataError(f"{folder}: nodes.csv names a node twice. Expected every id once.")
     pairs = np.array([[number.get(n, -1) for n in e] for e in ends], np.int64).T
-    known = (pairs >= 0).all(axis=1)
-    lost = _lost(folder, ends, number, np.flatnonzero(~known))
-    pairs, edges = pairs[known], edges.filter(pa.array(known))
-    member, rows, told = None, len(names), nodes
-    owner = _column(nodes, "graph") if graphs is not None else None
+    there = (pairs >= 0).all(axis=1)
+    lost = _lost(folder, ends, number, np.flatnonzero(~there))
+    pairs, edges = pairs[there], edges.filter(pa.array(there))
+    member, owner, rows, told = None, "", names, nodes
     if graphs is not None:
-        ids = {name: place for place, name in enumerate(graphs.column(0).to_pylist())}
-        if owner is None or nodes is None:
-            raise DataError(f"{folder}: graphs.csv needs nodes.csv with a column 'graph'. Add it.")
-        member = _numbered(nodes.column(owner).to_pylist(), ids, "nodes.csv")
-        rows, told = len(ids), graphs
+        rows, told = graphs.column(0).to_pylist(), graphs
+        member, owner = _members(folder, nodes, rows)
     asked_pairs = None
     if links is not None:
-        told, rows = links, links.num_rows
-        both = [[number.get(n, -1) for n in links.column(i).to_pylist()] for i in (0, 1)]
-        asked_pairs = np.array(both, np.int64).T
+        told, both = links, [links.column(i).to_pylist() for i in (0, 1)]
+        asked_pairs = np.array([[number.get(n, -1) for n in end] for end in both], np.int64).T
+        rows = [f"{first} - {second}" for first, second in zip(*both, strict=True)]
     beside = _beside(told, asked, skip=2 if links is not None else 1)
     about_nodes = beside if told is nodes else {}
-    labels, numbers = _known(nodes, {*about_nodes, owner or ""}, skip=1)
-    bonds, measures = _known(edges, set(), skip=2)
+    labels, numbers, of_nodes, gaps = _known(nodes, {*about_nodes, owner}, 1, "nodes.csv")
+    bonds, measures, of_edges, more = _known(edges, set(), 2, "edges.csv")
     columns = {n: v for n, v in beside.items() if asked is not None or n not in ANSWERS}
+    columns = {**columns, NAMING: ["" if n is None else str(n) for n in rows]}
+    named = {"edges": edges, "nodes": nodes, "graphs": graphs, "links": links}
+    kept = _named(named, owner, {"nodes": of_nodes, "edges": of_edges})
     graph = (len(names), pairs, labels, numbers, bonds, measures)
-    return Listed(*graph, member, asked_pairs, rows, columns, lost, len(known))
+    told_of = (*notes, *gaps, *more)
+    return Listed(*graph, member, asked_pairs, len(rows), columns, lost, len(there), kept, told_of)
+
+
+def _members(folder: Path, nodes: pa.Table | None, graphs: Sequence[Any]) -> tuple[np.ndarray, str]:
+    """(nodes,) number of each node's graph, and the column that says so. Raises DataError."""
+    owner = _column(nodes, "graph")
+    if owner is None or nodes is None:
+        raise DataError(f"{folder}: graphs.csv needs nodes.csv with a column 'graph'. Add it.")
+    ids = {name: place for place, name in enumerate(graphs)}
+    return _numbered(nodes.column(owner).to_pylist(), ids, "nodes.csv"), owner
+
+
+def _named(
+    tables: Mapping[str, pa.Table | None], owner: str, read: Mapping[str, Read]
+) -> tuple[str, ...]:
+    """All columns that were read, those first that name nodes and graphs."""
+    kept = tuple[str, ...]()
+    for name, made in tables.items():
+        if made is not None:
+            first = made.column_names[: NAMES[name]] + [owner] * (name == "nodes" and bool(owner))
+            kept += spelled(name, [*((NAME, n) for n in first), *read.get(name, ())])
+    return kept
 
 
 def _alike(
@@ -145,17 +181,22 @@ def _lines(path: Path, rows: int) -> list[int]:
     return found if len(found) == rows else []
 
 
-def _table(folder: Path, name: str) -> pa.Table | None:
+def _table(
+    folder: Path, name: str, trained: Mapping[str, Read], notes: list[str]
+) -> pa.Table | None:
+    """A table of the folder; of one to be predicted, what training read. Raises DataError."""
     path = find(folder, name)
-    if path is None:
-        return None
-    try:
-        if path.suffix == ".parquet":
-            return pq.read_table(path)
-        options = pc.ParseOptions(delimiter="\t" if path.suffix == ".tsv" else ",")
-        return pc.read_csv(path, parse_options=options)
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{path.name} cannot be read ({error}). Correct the file.") from error
+    inputs = [n for kind, n in trained.get(name, ()) if kind != NAME]
+    if path is None and inputs:
+        raise DataError(
+            f"{folder} has no {name}.csv, and the model was trained on columns of it "
+            f"({', '.join(inputs)}). Add the file."
+        )
+    if path is None or not trained:
+        return None if path is None else load(path)
+    made, said = as_trained(path, trained.get(name, ()), NAMES[name])
+    notes += said
+    return made
 
 
 def _numbered(names: Sequence[Any], number: Mapping[Any, int], where: str) -> np.ndarray:
@@ -182,31 +223,3 @@ def _beside(table: pa.Table | None, asked: Columns | None, skip: int) -> dict[st
         named |= {c.lower() for c in (*roles, *asked.sensitive, *asked.drop) if c}
     rest = table.column_names[skip:]
     return {n: table.column(n).to_pylist() for n in rest if n.lower() in named}
-
-
-def _known(
-    table: pa.Table | None, beside: set[str], skip: int
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Kinds (rows,) from columns of text, numbers (rows, D) from columns of numbers.
-
-    A kind is a number drawn from the text itself, so that it is the same in every file.
-    """
-    if table is None:
-        return None, None
-    kept = [n for n in table.column_names[skip:] if n not in beside]
-    texts, numbers = list[list[Any]](), list[np.ndarray]()
-    for name in kept:
-        column = table.column(name)
-        kind = column.type
-        if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
-            values = np.array([float("nan") if v is None else v for v in column.to_pylist()], float)
-            missing = np.isnan(values)
-            values[missing] = values[~missing].mean() if (~missing).any() else 0.0
-            numbers.append(values)
-        else:
-            texts.append(column.to_pylist())
-    kinds = None
-    if texts:
-        joined = ["\0".join(str(v) for v in row) for row in zip(*texts, strict=True)]
-        kinds = np.array([zlib.crc32(t.encode()) & 0x7FFFFFFF for t in joined], np.int64)
-    return kinds, np.stack(numbers, axis=1).astype(np.float32) if numbers else None

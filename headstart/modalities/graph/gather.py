@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.core.dataset import Field
 from headstart.core.reader import Gathered
 from headstart.core.task import Columns
 from headstart.errors import BadRow, DataError
@@ -28,7 +29,9 @@ UNUSED = "unlabelled"
 """A node whose part is called so is read as a neighbour only."""
 
 
-def gather(thing: Any, asked: Columns | None, *, named: bool = False) -> Gathered | None:
+def gather(
+    thing: Any, asked: Columns | None, *, named: bool = False, fields: Sequence[Field] = ()
+) -> Gathered | None:
     """Rows of graphs, nodes or pairs; None for what is none of the above.
 
     Raises:
@@ -36,7 +39,7 @@ def gather(thing: Any, asked: Columns | None, *, named: bool = False) -> Gathere
     """
     if isinstance(thing, Path):
         if thing.is_dir():
-            return _folder(thing, asked)
+            return _folder(thing, asked, [c for f in fields for c in f.columns])
         return _archive(thing, asked) if thing.suffix.lower() == ".npz" else None
     if hasattr(thing, "edge_index"):
         return _network_of(thing, asked)
@@ -45,12 +48,12 @@ def gather(thing: Any, asked: Columns | None, *, named: bool = False) -> Gathere
     return None
 
 
-def _folder(path: Path, asked: Columns | None) -> Gathered | None:
+def _folder(path: Path, asked: Columns | None, trained: Sequence[str]) -> Gathered | None:
     adjacency = sorted(path.glob("*_A.txt"))
     if adjacency:
         return _tu(adjacency[0], asked)
     if edge_lists.find(path, "edges") is not None:
-        return _listed(path, asked)
+        return _listed(path, asked, trained)
     return None
 
 
@@ -198,11 +201,18 @@ def _capped(cut: Surroundings) -> list[str]:
     ]
 
 
-def _listed(path: Path, asked: Columns | None) -> Gathered:
+def _listed(path: Path, asked: Columns | None, trained: Sequence[str]) -> Gathered:
     """A folder of `edges.csv`, with `nodes.csv`, and `graphs.csv` or `links.csv` where there are such."""
-    found = edge_lists.read(path, asked)
+    found = edge_lists.read(path, asked, trained)
     made = _rows_of(found, asked)
-    return replace(made, set_aside=found.lost, among=("edges", found.mentions))
+    return replace(
+        made,
+        notes=(*made.notes, *found.notes),
+        set_aside=found.lost,
+        among=("edges", found.mentions),
+        made_of={COLUMN: found.read},
+        naming=edge_lists.NAMING,
+    )
 
 
 def _rows_of(found: edge_lists.Listed, asked: Columns | None) -> Gathered:

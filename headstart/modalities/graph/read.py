@@ -83,7 +83,8 @@ def load(cell: Any, field: Field, root: Path) -> str | bytes:
 
 
 def check(sample: Sample, fields: Sequence[Field]) -> None:
-    """Raises BadRow for a SMILES that RDKit does not read, and for a graph that is broken or empty."""
+    """Raises BadRow for a SMILES that RDKit does not read, and for a graph that is broken or empty. A number
+    that is missing is allowed where it was an empty cell of a named column."""
     field = fields[0]
     value = sample[field.name]
     if field.kind == SMILES:
@@ -92,7 +93,9 @@ def check(sample: Sample, fields: Sequence[Field]) -> None:
         graph = graphs.unpack(value)
         count = graph.nodes
         for numbers in (graph.numbers, graph.measures):
-            if numbers is not None and not np.isfinite(numbers).all():
+            if numbers is None:
+                continue
+            if np.isinf(numbers).any() or (np.isnan(numbers).any() and not field.columns):
                 raise BadRow("a number of the graph is NaN or infinite", "correct the number")
     if not count:
         raise BadRow("the graph has no node", "leave the row out")

@@ -76,6 +76,8 @@ def signature(sample: Sample, fields: Sequence[Field]) -> bytes:
     return np.packbits(grey[:, 1:] > grey[:, :-1]).tobytes()
 
 
-def gather(thing: Any, asked: Columns | None, *, named: bool = False) -> Gathered | None:
+def gather(
+    thing: Any, asked: Columns | None, *, named: bool = False, fields: Sequence[Field] = ()
+) -> Gathered | None:
     """Rows of arrays of pixels, or of a `.npz` file of such; None for anything else. Raises DataError."""
     return arrays.gather(thing, labelled=asked is not None)

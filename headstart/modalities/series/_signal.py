@@ -151,8 +151,11 @@ def resampled(values: np.ndarray, length: int) -> np.ndarray:
     return at(places, np.arange(steps, dtype=np.float64), values)
 
 
-def numbers(cell: Any, name: str) -> np.ndarray:
+def numbers(cell: Any, name: str, columns: Sequence[str] = ()) -> np.ndarray:
     """A cell as (T, C) float64: a list of numbers, or a list of steps with a number a channel.
+
+    Args:
+        columns: what the steps are called where each was a column of its own.
 
     Raises:
         BadRow: empty, ragged, no numbers, or infinite ones.
@@ -162,6 +165,12 @@ def numbers(cell: Any, name: str) -> np.ndarray:
     try:
         values = np.asarray(cell, np.float64)
     except (TypeError, ValueError):
+        odd = next((k for k, v in enumerate(cell) if isinstance(v, str) and not _reads(v)), None)
+        if odd is not None:
+            where = f"column '{columns[odd]}'" if columns else f"step {odd + 1} of '{name}'"
+            raise BadRow(
+                f"'{cell[odd][:40]}' in {where} is no number", "correct it, or leave the cell empty"
+            ) from None
         raise BadRow(
             f"'{name}' is no list of numbers, or its steps differ in length",
             "give one number a step, or one a channel for each step",
@@ -178,3 +187,11 @@ def numbers(cell: Any, name: str) -> np.ndarray:
             "correct them, or leave them empty",
         )
     return values
+
+
+def _reads(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -70,7 +70,7 @@ def _step(value: Any) -> bool:
 def load(cell: Any, field: Field, root: Path) -> Any:
     """Packed values as bytes; time stamps as (T,) float64, None where there are none. Raises BadRow."""
     if field.kind != TIME:
-        return _signal.pack(_signal.numbers(cell, field.name))
+        return _signal.pack(_signal.numbers(cell, field.name, field.columns))
     if cell is None:
         return None
     try:
@@ -151,7 +151,9 @@ def _planes(size: int) -> np.ndarray:
     return np.random.RandomState(0).standard_normal((BITS, size)).astype(np.float32)
 
 
-def gather(thing: Any, asked: Columns | None, *, named: bool = False) -> Gathered | None:
+def gather(
+    thing: Any, asked: Columns | None, *, named: bool = False, fields: Sequence[Field] = ()
+) -> Gathered | None:
     """Rows of a file, or of a folder of a TRAIN and a TEST file, of an archive of series; None for others.
 
     Args:

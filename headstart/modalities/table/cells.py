@@ -1,4 +1,4 @@
-"""Numbers and dates as people write them: one form for a whole column, or none where two are possible."""
+"""Numbers as people write them, one form for a whole column, or none where two are possible; days told."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 
+from headstart.core.dates import readings
+
 POINT, COMMA = "point", "comma"
 """The decimal mark: 1,234.5 or 1.234,5."""
-ISO = "iso"
 SIGNS = frozenset("$€£¥₹%‰")
 UNITS = SIGNS | frozenset(
     (
@@ -34,14 +35,6 @@ _FORMS = {
 }
 _TWICE = re.compile(r"^[+-]?[1-9]\d{0,2},\d{3}$")  # 1,234: a thousand and more, or one and a bit
 
-_DAYS = ("%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d.%m.%Y", "%Y/%m/%d", "%Y.%m.%d")
-_NAMED = ("%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%B %d %Y", "%d-%b-%Y")
-_TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
-DATES = tuple(day + time for day in (*_DAYS, *_NAMED) for time in _TIMES)
-_LIKE_A_DATE = re.compile(
-    r"^\s*(\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}\b|\d{1,2}[ -][A-Za-z]{3}|[A-Za-z]{3,9} \d)"
-)
-_ISO = re.compile(r"^\d{4}-\d{2}(-\d{2}([T ]\d{2}:\d{2}.*)?)?$")
 _EPOCH = datetime(1970, 1, 1)
 
 
@@ -55,7 +48,7 @@ def number_form(texts: Sequence[str]) -> str:
 
 def twofold(texts: Sequence[str]) -> str:
     """Why numbers or dates could be read in two ways, for a person; "" where they could not."""
-    found = list(_readings(texts).values())
+    found = list(readings(texts).values())
     if any(values != found[0] for values in found):
         return f"day and month could be exchanged, as in '{texts[0]}'; write dates as 2026-03-31"
     digits, units = _parts(texts)
@@ -119,54 +112,6 @@ def number(text: str, form: str) -> float:
     if mark == COMMA:
         return float(digits.replace(".", "").replace(",", "."))
     return float(digits.replace(",", ""))
-
-
-def date_form(texts: Sequence[str]) -> str:
-    """How a column's dates are written: "iso", or a format of strptime; "" where they are none, or where
-    day and month could be exchanged."""
-    if all(_ISO.match(t.strip()) for t in texts):
-        return ISO if _all(texts, ISO) else ""
-    found = _readings(texts)
-    first = next(iter(found), "")
-    return first if all(values == found[first] for values in found.values()) else ""
-
-
-def _readings(texts: Sequence[str]) -> dict[str, list[float]]:
-    """Format of strptime -> days, for every format that reads all the cells."""
-    if not all(
-        _LIKE_A_DATE.match(t) for t in texts[:5]
-    ):  # trying all formats takes some milliseconds
-        return {}
-    return {f: values for f in DATES if (values := _all(texts, f)) is not None}
-
-
-def _all(texts: Sequence[str], form: str) -> list[float] | None:
-    values = []
-    for text in texts:
-        try:
-            values.append(days(text, form))
-        except ValueError:
-            return None
-    return values
-
-
-def days(cell: object, form: str = ISO) -> float:
-    """A date, a time stamp or its text -> days since 1970-01-01 (UTC where a zone is given). Text in ISO
-    8601 is read whatever the column's form is. Raises ValueError."""
-    if isinstance(cell, str):
-        text = cell.strip()
-        if _ISO.match(text):
-            cell = datetime.fromisoformat(text if len(text) > 7 else f"{text}-01")
-        elif form in ("", ISO):
-            raise ValueError(cell)
-        else:
-            cell = datetime.strptime(text, form)
-    if isinstance(cell, datetime):
-        plain = cell.astimezone(UTC).replace(tzinfo=None) if cell.tzinfo else cell
-        return (plain - _EPOCH).total_seconds() / 86400
-    if isinstance(cell, date):
-        return float((cell - _EPOCH.date()).days)
-    raise ValueError(cell)
 
 
 def written(value: float) -> str:

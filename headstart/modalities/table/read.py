@@ -1,7 +1,7 @@
 """Table rows: cells of many columns to one sample {field name: number, level or None}.
 
 Kinds: "number" and "number:FORM", "category" and "category:boolean", "date" and "date:FORM"; a date is the
-number of days since 1970-01-01. Forms are those of `cells.py`, one for a whole column.
+number of days since 1970-01-01. Forms are those of `cells.py` and `core/dates.py`, one for a whole column.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from headstart.core import dates
 from headstart.core.dataset import Field, Sample
 from headstart.errors import BadRow
 from headstart.modalities.table import cells
@@ -61,8 +62,8 @@ def _of_texts(texts: Sequence[str]) -> str | None:
         return NUMBER
     if all(t.strip().lower() in ("true", "false") for t in texts):
         return BOOLEAN
-    if form := cells.date_form(texts):
-        return DATE if form == cells.ISO else f"{DATE}:{form}"
+    if form := dates.date_form(texts):
+        return DATE if form == dates.ISO else f"{DATE}:{form}"
     if form := cells.number_form(texts):
         return f"{NUMBER}:{form}"
     if cells.twofold(texts):
@@ -126,7 +127,7 @@ def load(cell: Any, field: Field, root: Path) -> float | str | None:
         return _truth(cell, field) if form else str(cell).strip()
     try:
         if field.base == DATE:
-            return cells.days(cell, form)
+            return dates.days(cell, form)
         return cells.number(cell, form) if isinstance(cell, str) else float(cell)
     except (TypeError, ValueError, OverflowError):
         raise BadRow(

@@ -15,10 +15,17 @@ import torch
 from torch import Tensor, nn
 
 from headstart.core.modality import Transform
-from headstart.core.network import MASK, Backbone, State
+from headstart.core.network import MASK, Backbone, State, Vocabulary
 from headstart.core.source import Loaded
 from headstart.errors import ContractError, SourceError
+from headstart.modalities.text import _small, _tokens
+from headstart.modalities.text._small import beside, build
 from headstart.modalities.text._windows import WINDOWS, each_apart
+
+__all__ = ["ARCHITECTURES", "DEFAULT", "beside", "build", "described", "reference", "stage"]
+
+ARCHITECTURES = _small.NAMES
+DEFAULT = {"architecture": "bert"}
 
 LAYERS = {
     "bert": "encoder.layer",
@@ -85,6 +92,7 @@ class _Text(Backbone):
         self.normalise = bool(loaded.source.preprocessing.get("normalise", False))
         self.network = loaded.module
         self.width = int(_hidden_size(loaded))
+        self._sealed = loaded.source.preprocessing
 
     def run(self, state: Mapping[str, Tensor], start: int = 0, stop: int | None = None) -> State:
         """Inputs {"ids", "mask"[, "types"]} or a state in, state out; windows of a long text each alone."""
@@ -100,6 +108,19 @@ class _Text(Backbone):
     def through(self, state: Mapping[str, Tensor], start: int, end: int) -> Tensor:
         """Hidden states (N, L, width) after the stages from `start` to `end`, at least one."""
         raise ContractError(f"{type(self).__name__} has no through().")
+
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """The tokens of the source's own tokenizer."""
+        network: Any = self.network
+        table = network.get_input_embeddings().weight
+        name = next(n for n, p in self.named_parameters() if p is table)
+        text, pad = str(self._sealed["tokenizer_json"]), int(self._sealed.get("pad_id", 0))
+        return _tokens.known(text, name, self.onward(), pad)
+
+    def onward(self) -> bool:
+        """Whether a token sees only itself and what stands before it."""
+        return False
 
     def pool(self, state: Mapping[str, Tensor]) -> Tensor:
         """hidden (N, L, width) -> (N, width), of unit length where the source says so."""
@@ -211,6 +232,9 @@ class Causal(_Text):
         count = len(self.network.get_submodule("h"))  # type: ignore[arg-type]
         self.stages = ("embeddings", *(f"layer.{i}" for i in range(count)), "norm")
 
+    def onward(self) -> bool:
+        return True
+
     def through(self, state: Mapping[str, Tensor], start: int, end: int) -> Tensor:
         network: Any = self.network
         hidden = self._embed(state["ids"]) if start == 0 else state[HIDDEN]
@@ -252,6 +276,17 @@ class Whole(_Text):
     stages = ("encoder",)
     companions = False
 
+    def onward(self) -> bool:
+        """Found by trying: whether the first token changes with the last."""
+        where = next(self.parameters()).device
+        ids = torch.tensor([[1, 2, 3, 4], [1, 2, 3, 5]], device=where)
+        training = self.network.training
+        with torch.no_grad():
+            self.network.eval()
+            first = self.through({"ids": ids, MASK: torch.ones_like(ids, dtype=torch.bool)}, 0, 1)
+            self.network.train(training)
+        return bool(torch.equal(first[0, 0], first[1, 0]))
+
     def through(self, state: Mapping[str, Tensor], start: int, end: int) -> Tensor:
         return _last_hidden(self.network, state)
 
@@ -285,6 +320,8 @@ def stage(loaded: Loaded, transform: Transform | None = None) -> Backbone:
     Raises:
         SourceError: the network does not read token numbers.
     """
+    if isinstance(loaded.module, nn.Identity) and transform is not None:
+        loaded = _small.drawn(loaded, transform)
     if loaded.config.get("library") != "transformers":
         raise SourceError(
             f"'{loaded.source.uri}' is a network of {loaded.config.get('library')}, which cannot read "
@@ -300,10 +337,21 @@ def stage(loaded: Loaded, transform: Transform | None = None) -> Backbone:
 
 
 def reference(loaded: Loaded, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """{"positions": (N, L, width)} by the library's own forward of the untouched network."""
+    """{"positions": (N, L, width)} by the library's own forward of the untouched network; {} of a new one."""
+    if isinstance(loaded.module, nn.Identity):  # a new network, of which there is no untouched one
+        return {}
     if MASK not in inputs:
         raise ContractError(f"Text inputs need 'mask'; got {', '.join(inputs)}.")
     with torch.no_grad():
         if WINDOWS not in inputs:
             return {"positions": _last_hidden(loaded.module, inputs)}
         return {"positions": each_apart(lambda one: _last_hidden(loaded.module, one), inputs)}
+
+
+def described(backbone: Backbone) -> tuple[nn.Module, dict[str, Any]] | None:
+    """The network, whose configuration `beside` keeps; None where transformers could not read it back, as of
+    one half of an encoder-decoder."""
+    network: Any = getattr(backbone, "network", None)
+    if network is None or network.config.is_encoder_decoder:
+        return None
+    return network, {"architecture": str(network.config.model_type), "library": "transformers"}

@@ -22,7 +22,7 @@ from headstart.core import digest
 from headstart.core.dataset import Field, Sample
 from headstart.core.modality import Arrays
 from headstart.errors import BadRow, SourceError
-from headstart.modalities.text import _windows, read
+from headstart.modalities.text import _tokens, _windows, read
 from headstart.modalities.text._windows import WINDOWS
 
 AUGMENTATIONS = ("word_dropout", "word_swap")
@@ -88,6 +88,24 @@ class Transform:
         if self._state["types"]:
             arrays["types"] = np.asarray(encoding.type_ids, np.int64)
         return arrays
+
+    def pieces(self, sample: Sample) -> tuple[Arrays, ...]:
+        """All of a sample's texts in windows of at most `max_length` tokens, {"ids": (L,) int64} each; every
+        text begins a window of its own.
+
+        Raises:
+            BadRow: the tokenizer finds nothing to read.
+        """
+        tokenizer = _tokenizer(self._state["tokenizer_json"], self.max_length)
+        texts = [read.plain(sample[name]) for name in self.fields]
+        if self._state["lower_case"]:
+            texts = [t.lower() for t in texts]
+        whole = [tokenizer.encode(t) for t in texts if t.strip()]
+        windows = [window for one in whole for window in (one, *one.overflowing)]
+        kept = [w for w in windows if not all(w.special_tokens_mask)]
+        if not kept:
+            raise BadRow("no token of the text is known", "check the text's language and encoding")
+        return tuple({"ids": np.asarray(w.ids, np.int64)} for w in kept)
 
     def _count(self, what: str, more: int) -> None:
         with self._lock:
@@ -222,11 +240,22 @@ def augment(text: str, rng: np.random.Generator) -> str:
 def make(
     preprocessing: Mapping[str, Any], fields: Sequence[Field], samples: Sequence[Sample]
 ) -> Transform:
-    """The transform that the source's sealed preprocessing asks for; nothing is fitted.
+    """The transform that the source's sealed preprocessing asks for. Nothing is fitted, but for a new network
+    (`vocabulary` tokens), whose tokenizer is made of the samples' texts.
 
     Raises:
         SourceError: the source brings no tokenizer.
+        DataError: the texts are too few to make one.
     """
+    if "vocabulary" in preprocessing:
+        made = _tokens.train(
+            samples,
+            fields,
+            architecture=str(preprocessing["family"]),
+            size=int(preprocessing["vocabulary"]),
+        )
+        kept = {k: v for k, v in preprocessing.items() if k != "vocabulary"}
+        preprocessing = {**kept, "tokenizer_json": made}
     if "tokenizer_json" not in preprocessing:
         raise SourceError(
             "The source brings no tokenizer, so it cannot read text. Choose a text source, such as "

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import nn
-from transformers import BertConfig, BertModel
+from transformers import BertConfig, BertModel, GPT2Config, GPT2Model
 
 from headstart.core import digest
-from headstart.core.source import Loaded, Source
+from headstart.core.source import UNKNOWN, Loaded, Source
 
 TOPICS = {
     "garden": ("roses", "soil", "seeds", "compost", "tulips", "hedge", "spade", "rain"),
@@ -102,7 +103,9 @@ def _tokenizer() -> str:
         [*OPENINGS, *COMMON, *VERBS, *MOODS, *(w for ws in TOPICS.values() for w in ws)]
     )
     words = sorted(set(pieces.lower().split()) | {".", ",", "and", "so", "did", "number", "it"})
-    vocabulary = {w: i for i, w in enumerate(("[PAD]", "[UNK]", "[CLS]", "[SEP]", *words))}
+    vocabulary = {
+        w: i for i, w in enumerate(("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words))
+    }
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -112,9 +115,8 @@ def _tokenizer() -> str:
 
 def loaded(seed: int) -> Loaded:
     """A BERT of 2 layers and width 32 with random weights; mean pooling."""
-    tokenizer = _tokenizer()
     config = BertConfig(
-        vocab_size=Tokenizer.from_str(tokenizer).get_vocab_size(),
+        vocab_size=Tokenizer.from_str(_tokenizer()).get_vocab_size(),
         hidden_size=32,
         num_hidden_layers=2,
         num_attention_heads=4,
@@ -122,34 +124,51 @@ def loaded(seed: int) -> Loaded:
         max_position_embeddings=MAX_LENGTH,
         pad_token_id=0,
     )
+    return _drawn(seed, "bert", lambda: BertModel(config, add_pooling_layer=False))
 
+
+def onward(seed: int) -> Loaded:
+    """A GPT-2 of 2 layers and width 32, whose tokens see only what stands before them; mean pooling."""
+    config = GPT2Config(
+        vocab_size=Tokenizer.from_str(_tokenizer()).get_vocab_size(),
+        n_embd=32,
+        n_layer=2,
+        n_head=4,
+        n_positions=MAX_LENGTH,
+        bos_token_id=2,
+        eos_token_id=3,
+        pad_token_id=0,
+    )
+    return _drawn(seed, "gpt2", lambda: GPT2Model(config))
+
+
+def _drawn(seed: int, family: str, make: Callable[[], nn.Module]) -> Loaded:
     def build(number: int) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(number)
-            module: nn.Module = BertModel(config, add_pooling_layer=False)
-            return module.train(False)
+            return make().train(False)
 
     module = build(seed)
     source = Source(
         uri=f"builtin:tiny-text?seed={seed}",
-        name="tiny random BERT",
-        family="bert",
+        name=f"tiny random {family}",
+        family=family,
         revision=f"seed {seed}",
         sha256=digest.tensors(module.state_dict().items()),
         licence="Apache-2.0",
         trained_on="nothing: random weights drawn from a seed",
         data_licence="CC0-1.0",
         parents=(),
-        paper="arXiv:1810.04805",
+        paper="arXiv:1810.04805" if family == "bert" else UNKNOWN,
         parameters=sum(p.numel() for p in module.parameters()),
         preprocessing={
-            "tokenizer_json": tokenizer,
+            "tokenizer_json": _tokenizer(),
             "max_length": MAX_LENGTH,
             "pooling": "mean",
             "normalise": False,
             "pad_id": 0,
-            "types": True,
+            "types": family == "bert",
         },
     )
-    facts = {"library": "transformers", "architecture": "bert"}
+    facts = {"library": "transformers", "architecture": family}
     return Loaded(source=source, module=module, config=facts, rebuild=build)

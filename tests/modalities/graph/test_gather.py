@@ -13,7 +13,7 @@ from headstart.core.task import Columns, Task
 from headstart.data.opening import from_arrays, open_data, open_samples
 from headstart.data.splits import make_split
 from headstart.errors import DataError
-from headstart.modalities.graph import gather, graphs, read, tiny
+from headstart.modalities.graph import batch, gather, graphs, read, tiny
 
 READERS = {"graph": read}
 
@@ -103,8 +103,13 @@ def test_edge_lists_of_nodes(tmp_path):
     data = opened(write(tmp_path / "net", edges=EDGES, nodes=nodes), tmp_path)
     assert data.targets(np.arange(4)) == ["x", "x", "y", "y"]
     first = unpacked(data)[0]
-    assert first.numbers[:, 0].tolist() == [1, 2, 3, 2], "a gap takes the column's mean"
+    assert first.numbers[:3, 0].tolist() == [1, 2, 3] and np.isnan(first.numbers[3, 0])
+    assert "nodes.csv: 1 empty cell in 'size', read as the mean of training." in data.notes
     assert len(set(first.labels.tolist())) == 2
+    assert data.names(np.arange(4)) == ["a", "b", "c", "d"]
+    transform = batch.make({}, data.fields, data.samples(np.arange(3)))
+    nodes = [transform(s)["nodes"] for s in data.samples(np.arange(4))]
+    assert all(np.isfinite(n).all() for n in nodes)
 
 
 def test_the_task_names_the_answer_among_the_columns(tmp_path):
@@ -130,6 +135,71 @@ def test_edge_lists_of_graphs_and_of_pairs(tmp_path):
     assert [g.marks for g in made] == [2, 2]
     assert found.columns["label"] == [1, 0]
     assert (0, 1) not in set(map(tuple, made[0].edges.tolist())), "the asked edge is not told"
+
+
+FULL = "id,size,kind,dose,label\na,1,red,5,x\nb,2,blue,6,x\nc,3,red,7,y\nd,,blue,8,y\n"
+WEIGHED = "from,to,weight,bond\na,b,1,p\nb,c,2,q\nc,a,3,p\nc,d,4,q\n"
+
+
+def test_columns_are_found_by_their_names_when_predicting(tmp_path):
+    data = opened(write(tmp_path / "net", edges=WEIGHED, nodes=FULL), tmp_path)
+    rows = np.arange(4)
+    other = write(
+        tmp_path / "new",
+        edges="bond,weight,to,from\np,1,b,a\nq,2,c,b\np,3,a,c\nq,4,d,c\n",
+        nodes="dose,score,id,kind,size\n5,.1,a,red,1\n6,.2,b,blue,2\n7,.3,c,red,3\n8,.4,d,blue,\n",
+    )
+    asked = open_samples(other, data.fields, read, modality="graph")
+    assert asked.digests(rows) == data.digests(rows)
+    assert asked.names(rows) == ["a", "b", "c", "d"]
+    assert any("Not used of nodes.csv" in n and "'score'" in n for n in asked.notes)
+    again = open_samples(tmp_path / "net", data.fields, read, modality="graph")
+    assert again.digests(rows) == data.digests(rows), "the answer is no input"
+
+
+@pytest.mark.parametrize(
+    ("nodes", "message"),
+    [
+        (
+            "id,kind,dose\na,red,1\nb,red,2\nc,red,3\nd,red,4\n",
+            "no column 'size', .*size, kind, dose",
+        ),
+        (FULL.replace("a,1,", "a,one,"), "'size' holds 'one'"),
+        ("size,kind,dose\n1,red,1\n2,red,2\n3,red,3\n4,red,4\n", "no column 'id', by which"),
+        (None, "has no nodes.csv, and the model was trained on columns of it"),
+    ],
+)
+def test_what_training_had_and_prediction_lacks_is_named(tmp_path, nodes, message):
+    data = opened(write(tmp_path / "net", edges=EDGES, nodes=FULL), tmp_path)
+    other = write(tmp_path / "new", edges=EDGES, **({} if nodes is None else {"nodes": nodes}))
+    with pytest.raises(DataError, match=message):
+        open_samples(other, data.fields, read, modality="graph")
+
+
+def test_numbers_in_a_column_of_text_stay_text(tmp_path):
+    nodes = "id,code,label\na,01,x\nb,1b,x\nc,1c,y\nd,2,y\n"
+    data = opened(write(tmp_path / "net", edges=EDGES, nodes=nodes), tmp_path)
+    other = write(tmp_path / "new", edges=EDGES, nodes="id,code\na,01\nb,01\nc,2\nd,2\n")
+    asked = open_samples(other, data.fields, read, modality="graph")
+    before, now = unpacked(data)[3].labels, unpacked(asked)
+    assert now[3].labels[0] == before[0] and now[0].labels[0] == unpacked(data)[0].labels[0]
+
+
+def test_columns_of_pairs_are_found_by_their_names(tmp_path):
+    links = "from,to,known\na,b,1\na,d,0\nb,c,1\nb,d,0\n"
+    folder = write(tmp_path / "net", edges=EDGES, nodes=FULL, links=links)
+    data = opened(folder, tmp_path, columns=Columns(target="known"))
+    rows = np.arange(2)
+    assert data.names(rows) == ["a - b", "a - d"]
+    other = write(
+        tmp_path / "new",
+        edges=EDGES,
+        nodes="label,dose,kind,id,size\nx,5,red,a,1\nx,6,blue,b,2\ny,7,red,c,3\ny,8,blue,d,\n",
+        links="known,to,from\n0,b,a\n1,d,a\n",
+    )
+    asked = open_samples(other, data.fields, read, modality="graph")
+    assert asked.digests(rows) == data.digests(rows)
+    assert asked.names(rows) == ["a - b", "a - d"]
 
 
 RING = "".join(f"{i},{(i + 1) % 30}\n" for i in range(30))
@@ -173,7 +243,7 @@ def test_a_wrong_pair_is_set_aside_as_a_row(tmp_path):
     folder = write(tmp_path / "net", edges="from,to\n" + RING, nodes=THIRTY, links=links + "3,77,1")
     data = opened(folder, tmp_path)
     assert [(a.name, a.reason) for a in data.set_aside] == [
-        ("row 31", "it names a node there is not")
+        ("3 - 77", "it names a node there is not")
     ]
 
 
@@ -230,3 +300,17 @@ def test_other_archives_and_folders_are_left_alone(tmp_path):
     (tmp_path / "broken.npz").write_bytes(b"PK no archive")
     for thing in (tmp_path / "other.npz", tmp_path / "broken.npz", tmp_path, ["CCO"], "CCO", None):
         assert gather.gather(thing, Columns()) is None
+
+
+def test_columns_of_many_graphs_are_found_by_their_names(tmp_path):
+    edges = EDGES + "e,f\ng,h\ni,j\n"
+    rows = [("a", 1), ("b", 1), ("c", 1), ("d", 1), ("e", 2), ("f", 2), ("g", 3), ("h", 3)]
+    rows += [("i", 4), ("j", 4)]
+    first = "id,graph,size\n" + "".join(f"{n},{g},{i}\n" for i, (n, g) in enumerate(rows))
+    second = "size,label,graph,id\n" + "".join(f"{i},x,{g},{n}\n" for i, (n, g) in enumerate(rows))
+    labels = "id,label\n1,x\n2,y\n3,x\n4,y\n"
+    data = opened(write(tmp_path / "many", edges=edges, nodes=first, graphs=labels), tmp_path)
+    other = write(tmp_path / "new", edges=edges, nodes=second, graphs="id\n1\n2\n3\n4\n")
+    asked = open_samples(other, data.fields, read, modality="graph")
+    assert asked.digests(np.arange(4)) == data.digests(np.arange(4))
+    assert asked.names(np.arange(4)) == data.names(np.arange(4)) == ["1", "2", "3", "4"]

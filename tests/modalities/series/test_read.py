@@ -87,7 +87,7 @@ def test_zero_and_minus_zero_are_one_content() -> None:
         (None, "'a' is empty"),
         ([], "'a' is empty"),
         ([[1, 2], [3]], "its steps differ in length"),
-        (["x"], "no list of numbers"),
+        (["1", "x"], "'x' in step 2 of 'a' is no number"),
         ([1, float("inf"), float("-inf")], "2 values of 'a' are infinite"),
         ([[[1.0]]], "3 axes"),
     ],

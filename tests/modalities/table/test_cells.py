@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
+from headstart.core import dates
 from headstart.core.dataset import Field
 from headstart.errors import BadRow
-from headstart.modalities.table import cells, read, show
+from headstart.modalities.table import read, show
 
 HERE = Path("/")
 
@@ -131,7 +132,7 @@ def test_dates_as_they_are_written(values: list[object], form: str) -> None:
 def test_times_of_a_zone_are_compared_in_one() -> None:
     moment = datetime(2020, 1, 2, 12, tzinfo=UTC)
     elsewhere = moment.astimezone(timezone(timedelta(hours=5)))
-    assert cells.days(moment) == cells.days(elsewhere) == cells.days("2020-01-02T12:00:00Z")
+    assert dates.days(moment) == dates.days(elsewhere) == dates.days("2020-01-02T12:00:00Z")
 
 
 def test_a_model_of_one_form_reads_iso_dates_too() -> None:

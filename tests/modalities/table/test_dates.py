@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from headstart.core import dates
 from headstart.core.dataset import Field
 from headstart.modalities.table import batch, cells, champion
 
 WHEN, BACK = Field("when", "date"), Field("back", "date")
 RNG = np.random.default_rng(0)
-START = cells.days("2020-01-01")
+START = dates.days("2020-01-01")
 DAYS = START + RNG.integers(0, 1500, 300)
 ROWS = [{"when": float(d), "back": float(d + RNG.integers(0, 30))} for d in DAYS]
 
@@ -28,7 +29,7 @@ def test_a_date_is_days_year_month_and_week() -> None:
     rows = features(transform, ROWS)
     assert (np.diff(rows[np.argsort(DAYS), 0]) >= 0).all()
     assert (rows[:, 5:].sum(1) == 1).all()
-    monday = transform({"when": cells.days("2024-01-01")})["row"]
+    monday = transform({"when": dates.days("2024-01-01")})["row"]
     assert monday[5:].argmax() == 0
 
 

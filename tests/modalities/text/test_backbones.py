@@ -224,3 +224,19 @@ def test_every_tensor_of_gpt2_has_its_stage() -> None:
     assert backbone.stage_of("network.wpe.weight") == 0
     assert backbone.stage_of("network.h.1.attn.c_attn.weight") == 2
     assert backbone.stage_of("network.ln_f.bias") == 4
+
+
+def test_tokens_are_known_by_what_they_stand_for() -> None:
+    for maker, onward in ((tiny.loaded, False), (tiny.onward, True)):
+        backbone = backbones.stage(maker(0))
+        known = backbone.vocabulary
+        assert known.onward is onward
+        assert known.blank == 4
+        assert set(known.special) >= {0, 1, 2, 3, 4}
+        assert len(backbone.get_parameter(known.embedding)) == known.size
+
+
+@pytest.mark.parametrize("onward", [False, True])
+def test_which_way_an_unstaged_network_sees_is_found_by_trying(onward: bool) -> None:
+    made = (tiny.onward if onward else tiny.loaded)(0)
+    assert backbones.Whole(made).vocabulary.onward is onward

@@ -1,0 +1,194 @@
+"""What providers share: settings of the input, the document of a source, digests of files."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from headstart.core import digest
+from headstart.core.source import UNKNOWN, Loaded, Source
+from headstart.errors import DamagedError, PlanError, SourceError
+
+SIZE = "input_size"
+NUMBERS = ("mean", "std")
+PICKLES = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz")
+SAFE = "safetensors.torch.save_file(torch.load(PATH, weights_only=True), 'weights.safetensors')"
+FACTS = ("licence", "revision", "trained_on", "data_licence", "paper")
+
+
+def separate(settings: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings of the input (size, augmentation) and arguments of the network, apart."""
+    inputs: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
+    for key, value in settings.items():
+        if key == SIZE:
+            inputs[key] = int(value)
+        elif key == "augment":
+            inputs[key] = [v for v in value.split(",") if v]
+        elif key == "crop_pct":
+            inputs[key] = float(value)
+        else:
+            arguments[key] = _plain(value)
+    return inputs, arguments
+
+
+def _plain(value: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(value)
+        except ValueError:
+            continue
+    return {"true": True, "false": False}.get(value.lower(), value)
+
+
+def sealed(config: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Preprocessing as the weights want it, with what the person changed."""
+    size = list(config.get(SIZE) or (3, 224, 224))
+    if SIZE in inputs:
+        size = [size[0], inputs[SIZE], inputs[SIZE]]
+    made = {
+        "input_size": [int(v) for v in size],
+        "mean": [float(v) for v in config.get("mean", (0.485, 0.456, 0.406))],
+        "std": [float(v) for v in config.get("std", (0.229, 0.224, 0.225))],
+        "interpolation": config.get("interpolation", "bicubic"),
+        "crop_pct": float(inputs.get("crop_pct", config.get("crop_pct", 1.0))),
+    }
+    return {**made, **({"augment": inputs["augment"]} if "augment" in inputs else {})}
+
+
+def forbidden(offline: bool) -> str:
+    """Who forbids the network, in words, or ""."""
+    if os.environ.get("HEADSTART_OFFLINE", "") not in ("", "0"):
+        return "the environment variable HEADSTART_OFFLINE"
+    return "the plan (source.offline)" if offline else ""
+
+
+def card(path: Path) -> dict[str, Any]:
+    """The JSON document beside a file (`x.json` for `x.onnx`, `x.json` in its parent for a folder `x`); {}
+    where there is none. Raises SourceError."""
+    beside = path.with_suffix(".json") if path.suffix else path.with_name(f"{path.name}.json")
+    if not beside.is_file():
+        return {}
+    try:
+        return dict(json.loads(beside.read_text("utf-8")))
+    except (ValueError, TypeError) as error:
+        raise SourceError(
+            f"{beside} is no JSON document: {error}. Mend it or remove it."
+        ) from error
+
+
+def intact(path: Path, sha256: str, by: str) -> tuple[str, ...]:
+    """What was compared, in words; () where nothing is declared.
+
+    Args:
+        sha256: of the file, or the beginning of it; "".
+        by: who declares it.
+
+    Raises:
+        DamagedError: the file is another one.
+    """
+    if not sha256:
+        return ()
+    found = digest.file(path)
+    if not found.startswith(sha256.lower()):
+        raise DamagedError(
+            f"{path.name} is not the file that {by} describes: its SHA-256 begins with {found[:12]}, not "
+            f"with {sha256[:12]}. Fetch or copy it again."
+        )
+    return (f"{path.name}: SHA-256 as in {by}",)
+
+
+def no_pickle(path: Path) -> None:
+    """Raises SourceError for files that can run code when they are opened, or folders of such."""
+    inside = sorted(path.iterdir()) if path.is_dir() else [path]
+    found = next((p for p in inside if p.suffix.lower() in PICKLES), None)
+    if found is not None:
+        raise SourceError(
+            f"{found.name} is a pickle, which can run any code when opened, so it is refused. Convert it "
+            f"where you trust it: {SAFE}."
+        )
+
+
+def known(settings: Mapping[str, str], names: tuple[str, ...]) -> None:
+    """Raises PlanError for a setting that nothing reads."""
+    from headstart.errors import nearest
+
+    for key in settings:
+        if key not in names:
+            raise PlanError(f"Unknown setting '{key}' of the source. {nearest(key, names)}")
+
+
+def numbers(text: Any, name: str, count: int = 3) -> list[float]:
+    """Reads "0.5,0.5,0.5", "0.5", 0.5 or a list as `count` numbers. Raises PlanError."""
+    parts = text.split(",") if isinstance(text, str) else text
+    parts = list(parts) if isinstance(parts, (list, tuple)) else [parts]
+    try:
+        made = [float(p) for p in parts]
+    except (TypeError, ValueError):
+        made = []
+    made = made * count if len(made) == 1 else made
+    if len(made) != count:
+        raise PlanError(
+            f"The setting '{name}' came as {text!r}; expected one number, or {count} with commas between."
+        )
+    return made
+
+
+def prepared(
+    default: Mapping[str, Any], card: Mapping[str, Any], settings: Mapping[str, str]
+) -> dict[str, Any]:
+    """Sealed preprocessing: what the weights want, then what the card says, then the person's settings."""
+    names = (SIZE, "mean", "std", "interpolation", "crop_pct")
+    made = {**default, **{n: card[n] for n in names if n in card}}
+    texts = {n: settings[n] for n in (SIZE, "crop_pct", "augment") if n in settings}
+    if isinstance(made.get(SIZE), int):
+        made[SIZE] = [3, made[SIZE], made[SIZE]]
+    channels = int(made[SIZE][0])
+    for name in NUMBERS:
+        told = settings[name] if name in settings else made[name]
+        made[name] = numbers(told, name, channels)
+    if "interpolation" in settings:
+        made["interpolation"] = settings["interpolation"]
+    try:
+        return sealed(made, separate(texts)[0])
+    except ValueError as error:
+        raise PlanError(f"A setting of the input is no number: {error}.") from error
+
+
+def document(
+    uri: str,
+    module: nn.Module,
+    *,
+    library: str,
+    family: str,
+    facts: Mapping[str, Any],
+    preprocessing: Mapping[str, Any],
+    rebuild: Callable[[int], nn.Module] | None,
+    config: Mapping[str, Any] | None = None,
+    checked: tuple[str, ...] = (),
+) -> Loaded:
+    """The source document and the network together; what `facts` does not say is unknown."""
+    frozen = int(getattr(module, "frozen_parameters", 0))
+    source = Source(
+        uri=uri,
+        name=str(facts.get("name") or uri.partition(":")[2].rpartition("/")[2].partition("?")[0]),
+        family=family,
+        sha256=digest.tensors(module.state_dict().items()),
+        parents=tuple(facts.get("parents", ())),
+        parameters=frozen + sum(p.numel() for p in module.parameters()),
+        preprocessing=preprocessing,
+        **{name: str(facts.get(name) or UNKNOWN) for name in FACTS},
+    )
+    told = {"library": library, "architecture": family, **(config or {})}
+    return Loaded(source, module, told, rebuild, checked)
+
+
+def renamed(loaded: Loaded, **facts: Any) -> Loaded:
+    """The same with other facts in its document."""
+    return dataclasses.replace(loaded, source=dataclasses.replace(loaded.source, **facts))

@@ -1,0 +1,423 @@
+"""`keras:NAME`: networks of keras.applications and saved Keras models, as trainable networks of torch.
+
+    keras:MobileNetV2                              with the ImageNet weights that Keras publishes
+    keras:ResNet50?weights=mine.weights.h5         with weights of a file; `alpha=0.5`, `classes=5` ... are
+                                                   arguments of the network
+    keras:model.keras?mode=tf                      a saved model; `model.json` beside it may say more
+
+`mode` says how pixels reach the network, in Keras' own words: `caffe` (blue, green, red, less the mean), `tf`
+(-1 to 1), `torch` (ImageNet's mean and deviation), `raw` (0 to 255). Networks of keras.applications bring
+theirs, and models that begin with a layer that scales pixels want them raw; others have to be told.
+Further settings: `input_size`, `mean`, `std`, `interpolation`, `crop_pct`, `augment`.
+
+Keras runs on torch here and is only asked for the weights: the graph is written down in torch's own layers
+and compared with Keras' result on random pixels. A model with a layer that is not known here runs in Keras
+as one frozen stage. No Lambda layer and no other code of a file is run (safe mode).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import json
+import os
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("KERAS_BACKEND", "torch")
+
+import keras
+import numpy as np
+import torch
+from keras.src.utils import file_utils
+from torch import nn
+
+from headstart.core.source import Loaded
+from headstart.errors import DamagedError, OfflineError, PlanError, SourceError, nearest
+from headstart.providers import _inputs as inputs
+from headstart.providers import _keras_graph as graphs
+from headstart.providers import _keras_layers as layers
+
+READ = ("weights", "mode", "input_size", "mean", "std", "interpolation", "crop_pct", "augment")
+MODES = {
+    "caffe": {"mean": [v / 255 for v in (123.68, 116.779, 103.939)], "std": [1 / 255] * 3},
+    "tf": {"mean": [0.5] * 3, "std": [0.5] * 3},
+    "torch": {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]},
+    "raw": {"mean": [0.0] * 3, "std": [1 / 255] * 3},
+}
+SCALERS = ("Rescaling", "Normalization")
+RUNS_CODE = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
+
+
+def open(
+    reference: str,
+    settings: Mapping[str, str],
+    *,
+    offline: bool,
+    entry: Mapping[str, Any] | None = None,
+) -> Loaded:
+    """Loads a network of keras.applications, or a saved `.keras` model; see the module's text.
+
+    Raises:
+        SourceError: no such network or file, a model with code in it, weights that do not fit.
+        DamagedError: the file is cut short, or another one than its document says.
+        OfflineError: published weights are not in Keras' cache and the network is forbidden.
+        PlanError: a setting is wrong, or `mode` is needed.
+    """
+    if keras.config.backend() != "torch":
+        raise SourceError(
+            f"Keras was imported before with the backend '{keras.config.backend()}'; headstart reads its "
+            "networks on torch. Set KERAS_BACKEND=torch before Keras is imported, or start a new process."
+        )
+    if reference in applications():
+        return _application(reference, settings, offline=offline)
+    path = Path(reference).expanduser()
+    if not path.exists():
+        raise SourceError(
+            f"'{reference}' is neither a network of keras.applications nor a file. "
+            f"{nearest(reference, applications())}"
+        )
+    return _saved(reference, path, settings)
+
+
+def applications() -> tuple[str, ...]:
+    """Names of the networks in keras.applications."""
+    return tuple(n for n in sorted(dir(keras.applications)) if n[0].isupper())
+
+
+# --- where the weights are
+
+
+def _application(name: str, settings: Mapping[str, str], *, offline: bool) -> Loaded:
+    """A network of keras.applications with published weights, or those of a file."""
+    arguments = _arguments(name, settings)
+    path = Path(settings.get("weights", "")).expanduser()
+    card: dict[str, Any] = {}
+    if "weights" not in settings or settings["weights"] == "imagenet":
+        model, checked = _published(name, arguments, offline=offline)
+        facts = {"trained_on": "ImageNet-1k", "revision": f"keras.applications {keras.__version__}"}
+    else:
+        _weight_file(name, path)
+        facts = card = inputs.card(path)
+        checked = inputs.intact(path, str(card.get("sha256", "")), path.with_suffix(".json").name)
+        model = _build(name, {**card.get("arguments", {}), **arguments})
+        _read(model, path)
+    mode = settings.get("mode", str(card.get("mode", _own_mode(name))))
+    return _loaded(
+        f"keras:{name}",
+        model,
+        {"name": name, **facts},
+        mode=mode,
+        card=card,
+        settings=settings,
+        checked=checked,
+        rebuild=lambda: _build(name, {**card.get("arguments", {}), **arguments}),
+    )
+
+
+def _saved(reference: str, path: Path, settings: Mapping[str, str]) -> Loaded:
+    """A `.keras` archive."""
+    inputs.no_pickle(path)
+    inputs.known(settings, READ)
+    if path.suffix != ".keras" or path.is_dir():
+        raise SourceError(
+            f"{path.name} is no Keras model that can be opened safely. Expected a file that ends in .keras "
+            "(model.save('model.keras')), or the name of a network with its weights: "
+            "keras:ResNet50?weights=FILE.weights.h5. Networks of torch come as safetensors (file:PATH)."
+        )
+    card = inputs.card(path)
+    checked = inputs.intact(path, str(card.get("sha256", "")), path.with_suffix(".json").name)
+    _harmless(path)
+    with _refused(path), _on_processor():
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    mode = settings.get("mode", str(card.get("mode", "")))
+
+    def rebuild() -> Any:
+        with _on_processor():  # reading a configuration empties it
+            return type(model).from_config(model.get_config())
+
+    return _loaded(
+        f"keras:{reference}",
+        model,
+        {"name": path.stem, **card},
+        mode=mode or _guessed_mode(path, model, {**card, **settings}),
+        card=card,
+        settings=settings,
+        checked=checked,
+        rebuild=rebuild,
+    )
+
+
+def _arguments(name: str, settings: Mapping[str, str]) -> dict[str, Any]:
+    """Arguments of the network's constructor. Raises PlanError for one that it does not take."""
+    given = inputs.separate({k: v for k, v in settings.items() if k not in READ})[1]
+    taken = inspect.signature(getattr(keras.applications, name)).parameters
+    allowed = sorted(set(taken) - {"weights", "input_tensor", "name", "classifier_activation"})
+    for key in given:
+        if key not in allowed:
+            raise PlanError(f"{name} does not take '{key}'. {nearest(key, [*allowed, *READ])}")
+    if "input_size" in settings:
+        side = inputs.separate({"input_size": settings["input_size"]})[0]["input_size"]
+        given = {"input_shape": (side, side, 3), "include_top": False, **given}
+    return given
+
+
+def _build(name: str, arguments: Mapping[str, Any], weights: str | None = None) -> Any:
+    with _on_processor():
+        try:
+            return getattr(keras.applications, name)(weights=weights, **arguments)
+        except (TypeError, ValueError) as error:
+            raise SourceError(f"Keras cannot build {name} with these settings: {error}") from error
+
+
+def _published(
+    name: str, arguments: Mapping[str, Any], *, offline: bool
+) -> tuple[Any, tuple[str, ...]]:
+    """The network with the ImageNet weights, from Keras' cache or fetched, and what was compared."""
+    checked: list[str] = []
+    original = file_utils.get_file
+
+    def get(fname: str, origin: str, **given: Any) -> str:
+        place = Path(keras.config.keras_home()) / given.get("cache_subdir", "datasets") / fname
+        declared = str(given.get("file_hash") or given.get("md5_hash") or "")
+        if place.is_file():
+            checked.extend(_as_published(place, declared))
+            return str(place)
+        who = inputs.forbidden(offline)
+        if who:
+            raise OfflineError(
+                f"The weights of 'keras:{name}' are not on this computer ({fname}), and {who} forbids the "
+                "network. Fetch them once while online, name a file with "
+                f"keras:{name}?weights=FILE, or use a "
+                "built-in source (headstart sources)."
+            )
+        return str(original(fname, origin, **given))
+
+    file_utils.get_file = get
+    try:
+        model = _build(name, arguments, weights="imagenet")
+    except OfflineError:
+        raise
+    except OSError as error:
+        raise OfflineError(
+            f"The weights of 'keras:{name}' could not be fetched ({type(error).__name__}). Check "
+            "the network, or "
+            "use a built-in source (headstart sources)."
+        ) from error
+    except SourceError:
+        raise
+    except Exception as error:  # Keras wraps failed downloads in plain exceptions
+        raise OfflineError(
+            f"The weights of 'keras:{name}' could not be had ({error}). Check the network, or use a built-in "
+            "source (headstart sources)."
+        ) from error
+    finally:
+        file_utils.get_file = original
+    return model, tuple(checked)
+
+
+def _as_published(place: Path, declared: str) -> tuple[str, ...]:
+    """Compares a cached file with the digest that Keras declares: SHA-256, or MD5 by its length."""
+    if not declared:
+        return ()
+    if len(declared) == 64:
+        return inputs.intact(place, declared, "Keras")
+    if not file_utils.validate_file(str(place), declared, algorithm="md5"):
+        raise DamagedError(
+            f"{place} is not the file that Keras published (its MD5 differs). Remove it and fetch it anew."
+        )
+    return (f"{place.name}: MD5 as in Keras",)
+
+
+def _weight_file(name: str, path: Path) -> None:
+    """Refuses what is no file of weights alone."""
+    if not path.exists():
+        raise SourceError(f"There is no file {path}. Expected weights of {name}: FILE.weights.h5.")
+    inputs.no_pickle(path)
+    if path.is_dir() or path.suffix != ".h5":
+        raise SourceError(
+            f"{path.name} holds no weights that Keras reads. Expected FILE.weights.h5, as "
+            "model.save_weights writes it (for networks of torch .safetensors, see torchvision: and file:)."
+        )
+
+
+def _read(model: Any, path: Path) -> None:
+    """Fills a model. Raises DamagedError, SourceError."""
+    with _refused(path):
+        model.load_weights(path)
+
+
+@contextlib.contextmanager
+def _refused(path: Path) -> Iterator[None]:
+    """Errors of Keras and of the file formats in plain words."""
+    try:
+        yield
+    except (OSError, zipfile.BadZipFile, EOFError) as error:
+        raise DamagedError(
+            f"{path.name} is damaged or cut short ({_short(error)}). Save or copy it again."
+        ) from error
+    except Exception as error:  # Keras raises of all kinds
+        raise SourceError(
+            f"{path.name} could not be loaded by Keras {keras.__version__}: {_short(error)}. Save "
+            "it again with "
+            "a model of the same architecture, or export it to ONNX (onnx:PATH)."
+        ) from error
+
+
+def _short(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) < 300 else f"{text[:300]} ..."
+
+
+def _harmless(path: Path) -> None:
+    """Refuses archives whose configuration names code: nothing of it is built then.
+
+    Raises:
+        SourceError: it has a layer that runs code, or one of a foreign module.
+        DamagedError: it is no whole archive.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            config = json.loads(archive.read("config.json"))
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise DamagedError(
+            f"{path.name} is no whole Keras archive ({_short(error)}). Save or copy it again."
+        ) from error
+    for one in _named(config):
+        kind, module = str(one.get("class_name")), str(one.get("module") or "")
+        foreign = module and module.split(".")[0] not in ("keras", "builtins")
+        if kind in RUNS_CODE or kind == "__lambda__" or foreign:
+            what = f"of {module}, a package of its own" if foreign else "which can run any code"
+            raise SourceError(
+                f"{path.name} holds a layer or function '{kind}' {what}, so it is refused. Build "
+                "the model from "
+                "Keras' own layers, or export it to ONNX where you trust it (onnx:PATH)."
+            )
+
+
+def _named(thing: Any) -> Iterator[Mapping[str, Any]]:
+    """Every object of a configuration that names its class."""
+    if isinstance(thing, dict):
+        if "class_name" in thing:
+            yield thing
+        for value in thing.values():
+            yield from _named(value)
+    elif isinstance(thing, list):
+        for value in thing:
+            yield from _named(value)
+
+
+@contextlib.contextmanager
+def _on_processor() -> Iterator[None]:
+    """Keras would put weights on an accelerator of its choice, and draw from torch's generator."""
+    with keras.device("cpu"), torch.random.fork_rng(devices=[]):
+        yield
+
+
+# --- how pixels reach it
+
+
+def _own_mode(name: str) -> str:
+    """The mode of a network of keras.applications, read off what its `preprocess_input` does."""
+    home = inspect.getmodule(getattr(keras.applications, name))
+    module: Any = home
+    probe = np.array([[[[10.0, 20.0, 40.0]]]], np.float32)
+    found = np.asarray(module.preprocess_input(probe.copy()), np.float64).reshape(-1)
+    for mode, told in MODES.items():
+        pixels = (np.array([10.0, 20.0, 40.0]) / 255 - told["mean"]) / told["std"]
+        if np.allclose(pixels[::-1] if mode == "caffe" else pixels, found, atol=1e-3):
+            return mode
+    raise SourceError(
+        f"How {name} wants its pixels is not known here; say it with ?mode={', '.join(MODES)}."
+    )
+
+
+def _guessed_mode(path: Path, model: Any, told: Mapping[str, Any]) -> str:
+    """Raw for models that scale pixels themselves, or that come with mean and deviation."""
+    first = next((o for o in model.layers if type(o).__name__ != "InputLayer"), None)
+    if type(first).__name__ in SCALERS or {"mean", "std"} <= set(told):
+        return "raw"
+    raise PlanError(
+        f"{path.name} does not say how it wants its pixels. Say it: keras:{path.name}?mode=caffe, "
+        "tf, torch or "
+        "raw (0 to 255), as the model was trained, or give mean= and std=."
+    )
+
+
+def _sealed(
+    model: Any, mode: str, card: Mapping[str, Any], settings: Mapping[str, str]
+) -> dict[str, Any]:
+    if mode not in MODES:
+        raise PlanError(f"Unknown mode '{mode}'. {nearest(mode, MODES)}")
+    shape = model.input_shape
+    if not isinstance(shape, tuple) or len(shape) != 4 or shape[3] != 3:
+        raise SourceError(
+            f"The model takes {shape}; expected one input of pictures, (rows, height, width, 3)."
+        )
+    side = [3, int(shape[1] or 224), int(shape[2] or 224)]
+    usual = {"input_size": side, "interpolation": "bilinear", "crop_pct": 1.0, **MODES[mode]}
+    return inputs.prepared(usual, card, settings)
+
+
+# --- what it becomes
+
+
+def _loaded(
+    uri: str,
+    model: Any,
+    facts: Mapping[str, Any],
+    *,
+    mode: str,
+    card: Mapping[str, Any],
+    settings: Mapping[str, str],
+    checked: tuple[str, ...],
+    rebuild: Callable[[], Any],
+) -> Loaded:
+    """The source: the graph in torch, or the whole model where a layer is not known."""
+    preprocessing = _sealed(model, mode, card, settings)
+    flip = mode == "caffe"
+    size = preprocessing["input_size"]
+    try:
+        with _on_processor():  # new layers of torch draw weights before they are filled
+            module: Any = graphs.graph(model, flip)
+            graphs.compare(model, module, size, flip)
+    except layers.Unknown as why:
+        module = graphs.Whole(model, str(why), flip)
+        with torch.no_grad():
+            module.width = int(module(torch.zeros(1, *size)).shape[1])
+        return _told(uri, module, model, facts, preprocessing, None, checked)
+
+    def again(seed: int) -> nn.Module:
+        state = keras.src.backend.common.global_state.get_global_attribute("global_seed_generator")
+        with torch.random.fork_rng(devices=[]):
+            keras.utils.set_random_seed(seed)
+            made = graphs.graph(rebuild(), flip)
+        keras.src.backend.common.global_state.set_global_attribute("global_seed_generator", state)
+        with torch.no_grad():
+            made(torch.zeros(1, *size))
+        return made
+
+    return _told(uri, module, model, facts, preprocessing, again, checked)
+
+
+def _told(
+    uri: str,
+    module: nn.Module,
+    model: Any,
+    facts: Mapping[str, Any],
+    preprocessing: Mapping[str, Any],
+    rebuild: Callable[[int], nn.Module] | None,
+    checked: tuple[str, ...],
+) -> Loaded:
+    return inputs.document(
+        uri,
+        module.eval(),
+        library="keras",
+        family=str(model.name),
+        facts=facts,
+        preprocessing=preprocessing,
+        rebuild=rebuild,
+        checked=checked,
+    )

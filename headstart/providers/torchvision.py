@@ -1,0 +1,222 @@
+"""`torchvision:NAME`: networks of torchvision.models with published weights, or with those of a file.
+
+    torchvision:resnet18                              the weights that torchvision prefers
+    torchvision:resnet50?weights=IMAGENET1K_V1        others that it publishes, by their tag
+    torchvision:resnet18?weights=mine.safetensors     a file; `mine.json` beside it may say more
+
+Other settings are `input_size`, `mean`, `std`, `interpolation`, `crop_pct`, `augment`, and arguments of the
+network ("transform_input=true"). How many classes a file's classifier has is read from it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import torch
+from torch import nn
+from torchvision import models
+
+from headstart.core.source import UNKNOWN, Loaded
+from headstart.errors import DamagedError, OfflineError, SourceError, nearest
+from headstart.providers import _inputs as inputs
+from headstart.providers import file
+
+READ = ("weights", "input_size", "mean", "std", "interpolation", "crop_pct", "augment")
+_HASH = re.compile(r"-([0-9a-f]{8,})\.pth$")
+_SLOW = ("googlenet", "inception_v3")
+"""Warn unless they are told whether to draw their weights."""
+
+
+def open(
+    reference: str,
+    settings: Mapping[str, str],
+    *,
+    offline: bool,
+    entry: Mapping[str, Any] | None = None,
+) -> Loaded:
+    """Loads a classification network of torchvision.
+
+    Args:
+        reference: its name ("resnet18").
+        settings: see the module's text.
+        offline: only what was fetched before may be read.
+
+    Raises:
+        SourceError: no such name or weights, weights that do not fit, pickles.
+        DamagedError: the file is another one than its name or its document says.
+        OfflineError: the weights are not here and the network is forbidden.
+    """
+    known = models.list_models(module=models)
+    if reference not in known:
+        raise SourceError(
+            f"torchvision has no classification network '{reference}'. {nearest(reference, known)}"
+        )
+    chosen = settings.get("weights", "DEFAULT")
+    arguments = inputs.separate({k: v for k, v in settings.items() if k not in READ})[1]
+    published = models.get_model_weights(reference)
+    tags = {"DEFAULT": published.DEFAULT, **{w.name: w for w in published}}
+    if chosen in tags:
+        return _published(reference, tags[chosen], settings, arguments, offline=offline)
+    path = Path(chosen).expanduser()
+    if not path.exists():
+        raise SourceError(
+            f"'{chosen}' is neither a file nor weights of {reference}. {nearest(chosen, tags)} A file has "
+            "to be .safetensors."
+        )
+    return _of_file(reference, path, published.DEFAULT, settings, arguments)
+
+
+def _of_file(
+    name: str, path: Path, like: Any, settings: Mapping[str, str], arguments: dict[str, Any]
+) -> Loaded:
+    """A network whose weights a person hands over; prepared as the library's own, unless told."""
+    inputs.no_pickle(path)
+    if path.is_dir() or path.suffix != ".safetensors":
+        raise SourceError(
+            f"{path} is no weight file that can be read. Expected a .safetensors file with the tensors of "
+            f"torchvision's {name}."
+        )
+    card = inputs.card(path)
+    beside = path.with_suffix(".json").name
+    checked = inputs.intact(path, str(card.get("sha256", "")), beside)
+    tensors = file.weights(path)
+    arguments = {**card.get("arguments", {}), **_classes(name, tensors), **arguments}
+    module = _create(name, arguments)
+    file.fill(module, tensors, path.name)
+    return inputs.document(
+        f"torchvision:{name}",
+        module,
+        library="torchvision",
+        family=type(module).__name__,
+        facts={**card, "name": f"{name} {path.stem}"},
+        preprocessing=inputs.prepared(preprocessing(like), card, settings),
+        rebuild=rebuilder(name, arguments),
+        checked=checked,
+    )
+
+
+def _published(
+    name: str,
+    weights: Any,
+    settings: Mapping[str, str],
+    arguments: dict[str, Any],
+    *,
+    offline: bool,
+) -> Loaded:
+    """A network with weights that torchvision publishes."""
+    arguments = {"num_classes": len(weights.meta["categories"]), **arguments}
+    if name in _SLOW:
+        arguments = {"aux_logits": True, "transform_input": True, **arguments}
+    place = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(weights.url).path).name
+    who = inputs.forbidden(offline)
+    if who and not place.is_file():
+        raise OfflineError(
+            f"The weights {weights.name} of 'torchvision:{name}' are not on this computer "
+            f"({place.name}), and "
+            f"{who} forbids the network. Fetch them once while online, name a file with "
+            f"torchvision:{name}?weights=FILE.safetensors, or use a built-in source (headstart sources)."
+        )
+    found = _HASH.search(place.name)
+    declared = found.group(1) if found else ""
+    by = "the name that torchvision gave it"
+    checked = inputs.intact(place, declared, by) if place.is_file() else ()
+    module = _create(name, arguments)
+    try:  # tensors only: weights_only refuses whatever else a pickle may hold
+        tensors = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    except OSError as error:
+        raise OfflineError(
+            f"The weights of 'torchvision:{name}' could not be fetched ({type(error).__name__}). Check the "
+            "network, or use a built-in source (headstart sources)."
+        ) from error
+    except Exception as error:  # the reader of damaged archives raises of all kinds
+        raise DamagedError(
+            f"{place.name} cannot be read as tensors ({type(error).__name__}). Remove {place} and "
+            "fetch it anew."
+        ) from error
+    file.fill(module, tensors, place.name)
+    facts = {
+        "revision": weights.name,
+        "trained_on": ", ".join(weights.meta.get("_metrics", {})) or UNKNOWN,
+        "name": f"{name} {weights.name}",
+        "licence": weights.meta.get("license") or UNKNOWN,
+    }
+    return inputs.document(
+        f"torchvision:{name}",
+        module,
+        library="torchvision",
+        family=type(module).__name__,
+        facts=facts,
+        preprocessing=inputs.prepared(preprocessing(weights), {}, settings),
+        rebuild=rebuilder(name, arguments),
+        checked=checked or inputs.intact(place, declared, by),
+    )
+
+
+def preprocessing(weights: Any) -> dict[str, Any]:
+    """What published weights want, in the words of sealed preprocessing: the shorter side is resized to
+    `resize_size`, the centre of `crop_size` is cut."""
+    told = weights.transforms()
+    crop, resize = int(told.crop_size[0]), int(told.resize_size[0])
+    share = crop / resize
+    while math.floor(crop / share) < resize:  # division rounds; a side too short shifts every pixel
+        share = math.nextafter(share, 0.0)
+    return {
+        "input_size": [len(told.mean), crop, crop],
+        "mean": list(told.mean),
+        "std": list(told.std),
+        "interpolation": told.interpolation.value,
+        "crop_pct": share,
+    }
+
+
+def _classes(name: str, tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """How many classes the file's classifier has: rows of the last matrix that the architecture has too."""
+    with _quiet(), torch.device("meta"):
+        shapes = models.get_model(name, weights=None, **_drawn(name)).state_dict()
+    aux = {"aux_logits": any(k.startswith(("AuxLogits", "aux1")) for k in tensors)}
+    made = aux if name in _SLOW else {}
+    last = [k for k, t in shapes.items() if k.endswith("weight") and t.ndim > 1][-1]
+    return {**made, "num_classes": len(tensors[last])} if last in tensors else made
+
+
+def _drawn(name: str) -> dict[str, Any]:
+    return {"init_weights": False} if name in _SLOW else {}
+
+
+def _create(name: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """The architecture, its weights to be filled. Raises SourceError."""
+    try:
+        with torch.random.fork_rng(devices=[]), _quiet():
+            return models.get_model(name, weights=None, **{**arguments, **_drawn(name)}).eval()
+    except (TypeError, ValueError) as error:
+        raise SourceError(
+            f"torchvision's {name} does not take these arguments: {error}."
+        ) from error
+
+
+def rebuilder(name: str, arguments: Mapping[str, Any]) -> Callable[[int], nn.Module]:
+    """seed -> the same architecture with fresh random weights; the global generator is untouched."""
+    more = {"init_weights": True} if name in _SLOW else {}
+
+    def rebuild(seed: int) -> nn.Module:
+        with torch.random.fork_rng(devices=[]), _quiet():
+            torch.manual_seed(seed)
+            return models.get_model(name, weights=None, **{**arguments, **more}).eval()
+
+    return rebuild
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the library's advice on drawing weights."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
