@@ -90,10 +90,10 @@ def transfer(job: Job, features: Features, seconds: float) -> tuple[Fitted, str]
     if choice.name != "auto":
         strategy = named(job, choice.name, choice.settings)
         if solved(job, strategy):
-            return probe(job, features, seconds), choice.name
+            return _probed(job, features, seconds), choice.name
         recipe = fine_tuning(job, features, variants(strategy, choice.settings))
         return finish(job, recipe, tune(job, recipe)), choice.name
-    first = probe(job, features, seconds)
+    first = _probed(job, features, seconds)
     settled = str(first.networks[0].heads[job.outcome].settled_by)
     best: tuple[str, Any, Tuned] | None = None
     spent, most = 0.0, 0.0
@@ -120,6 +120,17 @@ def transfer(job: Job, features: Features, seconds: float) -> tuple[Fitted, str]
     name, recipe, tuned = best
     made = finish(job, recipe, tuned)
     return dataclasses.replace(made, flops=made.flops + spent - tuned.flops), name
+
+
+def _probed(job: Job, features: Features, seconds: float) -> Fitted:
+    """The solved head; what it keeps is told."""
+    made = probe(job, features, seconds)
+    if hasattr(made.networks[0].heads[job.outcome], "solve"):
+        job.say(
+            "This model is shown the training rows whenever it predicts, so its pack holds them, as numbers: "
+            "share it as you would share them."
+        )
+    return made
 
 
 def trainable(job: Job) -> bool:

@@ -120,6 +120,7 @@ def test_a_run_shows_the_rows_and_trains_nothing(source: str, table: Path) -> No
     run = headstart.adapt(str(table), columns={"target": "label"}, source=source)
     assert run.record.facts["strategy"] == "in_context"
     assert any("not trained on a task" in note for note in run.record.notes)
+    assert any("its pack holds them" in note for note in run.record.notes)
     assert "twin" not in run.record.facts["arms"] and "scratch" not in run.record.facts["arms"]
     pack = headstart.open_pack(run.folder / "pack")
     inputs = {name: [0.5, -2.0] for name in "abc"}
