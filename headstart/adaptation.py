@@ -285,8 +285,10 @@ def _baselines(made: Job, transfer: Fitted) -> dict[str, Fitted]:
     """The from-scratch twin where one is possible, and the champion."""
     found: dict[str, Fitted] = {}
     asked = made.plan.evidence
-    if asked.scratch and made.loaded.rebuild is not None:
+    if asked.scratch and select.trainable(made):
         found["scratch"] = arms.twin(made, transfer)
+    elif asked.scratch and made.loaded.rebuild is not None:
+        made.say("This source is not trained on a task, so there is no from-scratch twin.")
     elif asked.scratch:
         why = made.backbone.frozen or "it has no pretrained weights"
         made.say(f"There is no from-scratch twin of this source: {why}.")

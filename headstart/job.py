@@ -178,8 +178,7 @@ class Job:
 
     def network(self, backbone: Backbone, dropout: float = 0.0) -> Network:
         """A network of `backbone` with a fresh head for the outcome."""
-        head = self.heads.Head(backbone.width, self.targets, dropout)  # type: ignore[call-arg, arg-type]
-        return Network(backbone, {self.outcome: head})
+        return Network.headed(backbone, self.heads, self.targets, dropout)
 
     def fresh(self, seed: int) -> Backbone:
         """The same architecture with random weights, staged alike."""

@@ -52,9 +52,21 @@ def named(job: Job, name: str, settings: Any) -> Strategy:
     made = build(file.Settings, settings, "strategy.settings.")
     strategy: Strategy = file.Strategy(made)
     why = strategy.refuse(job.network(job.backbone))
+    why = why or _not_settled(job, name)
     if why:
         raise PlanError(f"The strategy '{name}' cannot be used here: {why}")
     return strategy
+
+
+def _not_settled(job: Job, name: str) -> str:
+    """Why a head that only one strategy can settle cannot be had by this one, or ""."""
+    head: Any = job.network(job.backbone).heads[job.outcome]
+    if not hasattr(head, "solve") or name == head.settled_by:
+        return ""
+    return (
+        f"this source predicts by itself from labelled rows, and nothing of it is trained; choose "
+        f"{head.settled_by}, or another source"
+    )
 
 
 def check(job: Job) -> None:
@@ -78,10 +90,11 @@ def transfer(job: Job, features: Features, seconds: float) -> tuple[Fitted, str]
     if choice.name != "auto":
         strategy = named(job, choice.name, choice.settings)
         if solved(job, strategy):
-            return probe(job, features, seconds), choice.name
+            return _probed(job, features, seconds), choice.name
         recipe = fine_tuning(job, features, variants(strategy, choice.settings))
         return finish(job, recipe, tune(job, recipe)), choice.name
-    first = probe(job, features, seconds)
+    first = _probed(job, features, seconds)
+    settled = str(first.networks[0].heads[job.outcome].settled_by)
     best: tuple[str, Any, Tuned] | None = None
     spent, most = 0.0, 0.0
 
@@ -103,10 +116,27 @@ def transfer(job: Job, features: Features, seconds: float) -> tuple[Fitted, str]
         if better and gain > most:
             best, most = (name, recipe, tuned), gain
     if best is None:
-        return dataclasses.replace(first, flops=first.flops + spent), "linear_probe"
+        return dataclasses.replace(first, flops=first.flops + spent), settled
     name, recipe, tuned = best
     made = finish(job, recipe, tuned)
     return dataclasses.replace(made, flops=made.flops + spent - tuned.flops), name
+
+
+def _probed(job: Job, features: Features, seconds: float) -> Fitted:
+    """The solved head; what it keeps is told."""
+    made = probe(job, features, seconds)
+    if hasattr(made.networks[0].heads[job.outcome], "solve"):
+        job.say(
+            "This model is shown the training rows whenever it predicts, so its pack holds them, as numbers: "
+            "share it as you would share them."
+        )
+    return made
+
+
+def trainable(job: Job) -> bool:
+    """Whether the source has weights that a strategy can train on for the task."""
+    head = job.network(job.backbone).heads[job.outcome]
+    return job.loaded.rebuild is not None and not hasattr(head, "solve")
 
 
 def solved(job: Job, strategy: Strategy) -> bool:
@@ -126,7 +156,7 @@ def variants(strategy: Strategy, given: Any) -> Sequence[Strategy]:
 def _affordable(job: Job) -> list[tuple[str, Strategy]]:
     """Trained strategies that offer themselves to "auto" and fit what may be spent. Weights that
     were drawn from a seed have nothing to hand down, so they are not trained on."""
-    if job.loaded.rebuild is None:
+    if not trainable(job):
         return []
     left = job.plan.seconds * FLOPS_A_SECOND if job.plan.seconds else FREE_FLOPS
     found = []

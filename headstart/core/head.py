@@ -46,10 +46,14 @@ class Head(nn.Module):
     Attributes:
         reads: "pooled" features of whole samples, or those of "positions".
         asks: name of what a modality's reader must offer for this outcome ("UNITS"); "": nothing.
+        settled_by: the strategy that settles it without training. A head that no other strategy can train
+            has a `solve(features, labels, parts)` of its own in place of a `problem`; what that gives has
+            `strength` and `held_out` as a `Solution` has them, and `settle` takes it.
     """
 
     reads: Literal["pooled", "positions"] = "pooled"
     asks: str = ""
+    settled_by: str = "linear_probe"
     width: int
     outputs: int
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from headstart.core.head import Head
+from headstart.core.head import Head, Targets
 from headstart.errors import ContractError
 
 State = dict[str, Tensor]
@@ -97,6 +97,11 @@ class Backbone(nn.Module):
         of the sample. Positions, where a modality has no larger units (words of several tokens)."""
         return self.positions(state)
 
+    def own_head(self, targets: Any) -> Head | None:
+        """The head with which the source predicts by itself once it is shown labelled rows; None: it has
+        none, or none for such targets."""
+        return None
+
     def operations(self, start: int, stop: int | None) -> float | None:
         """Operations of these stages for one sample, where they run outside torch, whose counter sees
         nothing of them; None: torch counts them."""
@@ -124,6 +129,14 @@ class Network(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.heads = nn.ModuleDict(dict(heads))
+
+    @classmethod
+    def headed(
+        cls, backbone: Backbone, file: Any, targets: Targets, dropout: float = 0.0
+    ) -> Network:
+        """With the source's own head, or a fresh one of the outcome's file (`HeadFile`)."""
+        head = backbone.own_head(targets) or file.Head(backbone.width, targets, dropout)
+        return cls(backbone, {targets.outcome: head})
 
     @property
     def reads(self) -> str:

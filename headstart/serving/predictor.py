@@ -109,7 +109,7 @@ class Predictor:
         self.guard, self.base = _guard(pack), copy.deepcopy(backbone) if tuned else backbone
         heads: Any = plugins.load("head", pack.outcome)
         self.targets = heads.restore(pack.targets)
-        self.network = Network(backbone, {pack.outcome: heads.Head(backbone.width, self.targets)})
+        self.network = Network.headed(backbone, heads, self.targets)
         _put(self.network, pack)
         self.weights = digest.tensors(backbone.state_dict().items()) if tuned else plain
         self.plain = plain
@@ -296,6 +296,7 @@ def _put(network: Network, pack: PackParts) -> None:
     """Head and changed weights of the pack; a head must be there in full."""
     every = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     heads = {name for name in every if name.startswith("heads.")}
+    rows = heads & dict(network.named_buffers()).keys()  # as many as there were
     shipped = {name: t for name, t in pack.tensors.items() if not name.startswith(PREFIX)}
     unknown, missing = shipped.keys() - every.keys(), heads - shipped.keys()
     if unknown or missing:
@@ -305,6 +306,8 @@ def _put(network: Network, pack: PackParts) -> None:
         )
     with torch.no_grad():
         for name, tensor in shipped.items():
+            if name in rows:
+                every[name].resize_(tensor.shape)
             every[name].copy_(tensor)
     network.requires_grad_(False).eval()
 

@@ -1,4 +1,4 @@
-"""Random features: a source by formula, for tables without a pretrained network.
+"""Networks of tables: random features, a source by formula, and prior-fitted ones (`in_context.py`).
 
 Rahimi and Recht, "Random features for large-scale kernel machines" (NeurIPS 2007): the inner product of
 cosines of random projections approximates a Gaussian kernel. A linear head on them is a kernel machine;
@@ -8,7 +8,7 @@ the encoded columns stand beside them, so that what is linear stays easy.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ from headstart.core.modality import Transform
 from headstart.core.network import Backbone, State
 from headstart.core.source import Loaded
 from headstart.errors import SourceError
+from headstart.modalities.table import in_context, prior_fitted
+from headstart.modalities.table.prior_fitted import PriorFitted
 
 ROW, WIDE = "row", "wide"
 SCALES = (1.0, 2.0)
@@ -81,12 +83,23 @@ def draw(width_in: int, features: int, *, bandwidth: float, seed: int) -> dict[s
     }
 
 
+def build(card: Mapping[str, Any]) -> tuple[Callable[[int], nn.Module], dict[str, Any]] | None:
+    """Maker (seed -> network with random weights) and preprocessing of weights in a file; None for what is no
+    network of tables."""
+    shape = prior_fitted.said(str(card.get("architecture", "")))
+    if shape is None:
+        return None
+    return (lambda seed: prior_fitted.drawn(shape, seed)), {}
+
+
 def stage(loaded: Loaded, transform: Transform) -> Backbone:
-    """The random features for rows as `transform` encodes them.
+    """The prior-fitted network, or the random features, for rows as `transform` encodes them.
 
     Raises:
-        SourceError: the source is no formula for tables.
+        SourceError: the source reads no tables.
     """
+    if isinstance(loaded.module, PriorFitted):
+        return in_context.Rows(loaded.module, int(transform.width))  # type: ignore[attr-defined]
     if loaded.config.get("architecture") != "random_features":
         raise SourceError(
             f"'{loaded.source.uri}' cannot read tables. Choose builtin:random-features."
