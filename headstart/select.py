@@ -34,7 +34,7 @@ from headstart.options import ROOMS
 # two on two processor cores), and the rate at which a budget in seconds is turned into operations.
 FREE_FLOPS = 2e12
 FLOPS_A_SECOND = 5e10
-RATES = (1.0, 0.3)
+RATES = (1.0, 0.3, 3.0)  # as far apart as the twin's, the likeliest first
 # Standard errors by which a trained strategy must lead the probe on held-out rows. The probe is simpler and
 # cheaper to keep, so a tie is its own; a whole standard error was tried and passed over a strategy that was
 # three points better on the digits' test rows, in one draw of four.
@@ -145,7 +145,7 @@ def solved(job: Job, strategy: Strategy) -> bool:
 
 
 def variants(strategy: Strategy, given: Any) -> Sequence[Strategy]:
-    """The strategy at its own rate and at a third of it, unless the rate was given."""
+    """The strategy at its own rate, a third and thrice of it, unless the rate was given."""
     settings = strategy.settings
     if "rate" in given or not hasattr(settings, "rate"):
         return [strategy]
