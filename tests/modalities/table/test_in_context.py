@@ -95,6 +95,12 @@ def test_other_outcomes_and_many_classes_get_a_linear_head() -> None:
     assert staged.own_head(classify.learn([str(k) for k in range(11)])) is None
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs are written where a person stands."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
 def source(tmp_path: Path) -> str:
     """URI of weights in a file with their document."""
