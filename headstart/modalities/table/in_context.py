@@ -13,12 +13,12 @@ from torch import Tensor
 from headstart.core.head import Head
 from headstart.core.network import Backbone, State
 from headstart.core.problem import Solution
-from headstart.modalities.table.prior_fitted import CLASSES, PriorFitted, predict
+from headstart.modalities.table.prior_fitted import CLASSES, Context, PriorFitted, context, predict
 
 ROW = "row"
 PASSES = 8
 MOST = 1000
-"""Rows of the context in a pass; of more each pass sees some."""
+"""Rows of the context; of more some are drawn."""
 AT_ONCE = 256
 """Rows that are asked about in one pass; they do not see each other."""
 
@@ -66,13 +66,14 @@ class InContext(Head):
         super().__init__()
         self.width, self.outputs = width, outputs
         self._network = (network,)  # its weights are the backbone's
+        self._context: tuple[Tensor, Context] | None = None
         self.register_buffer("rows", torch.zeros(0, width))
         self.register_buffer("labels", torch.zeros(0, dtype=torch.int64))
 
     def forward(self, features: Tensor) -> Tensor:
         """One block of rows after another, so that none depends on those beside it."""
         with torch.no_grad():
-            blocks = [self._told(self.rows, self.labels, b) for b in features.split(AT_ONCE)]
+            blocks = [self._told(b) for b in features.split(AT_ONCE)]
         return torch.cat(blocks) if blocks else features.new_zeros(0, self.outputs)
 
     def solve(self, features: NDArray[Any], labels: NDArray[Any], parts: Sequence[Any]) -> Solution:
@@ -80,8 +81,7 @@ class InContext(Head):
         rows, known = torch.from_numpy(features).float(), torch.from_numpy(labels)
         held = np.full((len(rows), self.outputs), np.nan, np.float32)
         for fit, out in parts:
-            said = self._told(rows[fit], known[fit], rows[out])
-            held[out] = said.exp().numpy()
+            held[out] = self._said(self._read(rows[fit], known[fit]), rows[out]).exp().numpy()
         empty = np.empty((0, 0))
         return Solution(rows.numpy(), known.numpy(), float("nan"), empty, held)
 
@@ -95,7 +95,14 @@ class InContext(Head):
         grown: np.ndarray = np.exp(outputs.astype(np.float64))
         return grown / grown.sum(axis=1, keepdims=True)
 
-    def _told(self, rows: Tensor, labels: Tensor, asked: Tensor) -> Tensor:
-        return predict(
-            self._network[0], rows, labels, asked, classes=self.outputs, passes=PASSES, most=MOST
-        )
+    def _told(self, asked: Tensor) -> Tensor:
+        """Of one block of rows; the context is prepared once for all that follow."""
+        if self._context is None or self._context[0] is not self.rows:
+            self._context = (self.rows, self._read(self.rows, self.labels))
+        return self._said(self._context[1], asked)
+
+    def _read(self, rows: Tensor, labels: Tensor) -> Context:
+        return context(rows, labels, self.outputs, most=MOST)
+
+    def _said(self, known: Context, asked: Tensor) -> Tensor:
+        return predict(self._network[0], known, asked, passes=PASSES)

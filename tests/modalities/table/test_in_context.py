@@ -27,6 +27,7 @@ def network() -> prior_fitted.PriorFitted:
         for layer in made.layers:
             for weight in (layer.joins.weight, layer.bends[2].weight):
                 weight.copy_(0.3 * torch.randn(weight.shape, generator=rng))
+        made.says.weight.copy_(0.3 * torch.randn(made.says.weight.shape, generator=rng))
     return made
 
 
@@ -84,7 +85,7 @@ def test_held_out_rows_do_not_see_their_own_label() -> None:
     assert not np.array_equal(found.held_out[20:], again.held_out[20:])
 
 
-def test_a_large_context_is_read_in_parts() -> None:
+def test_of_a_large_context_some_rows_are_read() -> None:
     made = settled(count=in_context.MOST + 200)
     assert torch.isfinite(made(torch.from_numpy(rows(3, 4)))).all()
 
