@@ -86,10 +86,14 @@ def file(one: RealSet, folder: Path) -> Path:
         parts = ["train"] * len(held["coil1_y"]) + ["test"] * len(held["coil2_y"])
     else:
         pictures, labels, parts = held["x"], held["y"], held["split"].tolist()
+    return pictured(folder / f"{one.name}.parquet", pictures, labels, parts)
+
+
+def pictured(place: Path, pictures: np.ndarray, labels: np.ndarray, parts: list[str]) -> Path:
+    """Arrays (N, H, W[, 3]) uint8, their labels and parts as a Parquet file of PNG pictures."""
     columns = {"image": [_png(p) for p in pictures], "label": labels.tolist(), "split": parts}
-    made = folder / f"{one.name}.parquet"
-    pq.write_table(pa.table(columns), made)
-    return made
+    pq.write_table(pa.table(columns), place)
+    return place
 
 
 def _png(pixels: np.ndarray) -> bytes:

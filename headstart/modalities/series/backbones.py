@@ -24,6 +24,7 @@ VALUES, PLACES = "values", "places"
 # What `headstart pretrain` trains where no architecture is named; it is drawn when the columns are known.
 DEFAULT = {"architecture": "encoder"}
 KERNELS = 512
+SHAPE = ("width", "blocks", "halved", "apart")
 
 
 class Blocks(Backbone):
@@ -49,6 +50,57 @@ class Blocks(Backbone):
         for number in range(start, end):
             places, mask = self.encoder.block(number, places, mask)
         return {PLACES: places, MASK: mask}
+
+    def pool(self, state: Mapping[str, Tensor]) -> Tensor:
+        """(N, width): the mean over real places."""
+        return network.mean(state[PLACES], state[MASK])
+
+    def positions(self, state: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """(N, T', width) and mask (N, T'); one place for every four steps."""
+        return state[PLACES], state[MASK]
+
+    def stage_of(self, name: str) -> int:
+        """The block's number."""
+        found = re.match(r"encoder\.blocks\.(\d+)\.", name)
+        return int(found.group(1)) if found else len(self.stages) - 1
+
+
+class Apart(Backbone):
+    """The encoder of `network.py`, each channel by itself; a stage is one of its blocks.
+
+    State: {"places": (N, T', C width of a channel + levels), "mask": (N, T')}. The channels' levels, 2 C of
+    them or none, stand at every place as they came, as the encoder does not read them.
+    """
+
+    ragged = (PLACES,)
+
+    def __init__(self, encoder: network.Encoder, channels: int, levels: int) -> None:
+        super().__init__()
+        self.encoder, self.channels, self.levels = encoder, channels, levels
+        self.width = encoder.width * channels + levels
+        self.stages = tuple(f"block.{i}" for i in range(len(encoder.blocks)))
+
+    def run(self, state: Mapping[str, Tensor], start: int = 0, stop: int | None = None) -> State:
+        """{"values": (N, T, C), "mask": (N, T)[, "gaps": (N, T), "level": (N, 1, 2 C)]} or a state in,
+        state out."""
+        end = len(self.stages) if stop is None else stop
+        if end <= start:
+            return dict(state)
+        each, level = self._each(state[PLACES]) if start else network.split(state)
+        mask = state[MASK].repeat_interleave(self.channels, 0)
+        for number in range(start, end):
+            each, mask = self.encoder.block(number, each, mask)
+        places = each.unflatten(0, (-1, self.channels)).transpose(1, 2).flatten(2)
+        return {
+            PLACES: torch.cat([places, level[:, : places.shape[1]]], 2),
+            MASK: mask[:: self.channels],
+        }
+
+    def _each(self, places: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, T', width) -> (N C, T', width of a channel), and the levels (N, T', 2 C)."""
+        wide = places.shape[2] - self.levels
+        each = places[..., :wide].unflatten(2, (self.channels, self.encoder.width))
+        return each.transpose(1, 2).flatten(0, 1), places[..., wide:]
 
     def pool(self, state: Mapping[str, Tensor]) -> Tensor:
         """(N, width): the mean over real places."""
@@ -160,6 +212,9 @@ def stage(loaded: Loaded, transform: Transform) -> Backbone:
         with torch.inference_mode(False):
             shape = dict(loaded.config.get("arguments", {}))
             made = network.builder(channels=width, **shape)(int(loaded.config.get("seed", 0)))
+    if isinstance(made, network.Encoder) and made.apart:
+        levels = width - channels - bool(transform.marked)  # type: ignore[attr-defined]
+        return Apart(made, channels, levels)
     if isinstance(made, network.Encoder):
         if made.channels != width:
             raise SourceError(
@@ -175,11 +230,14 @@ def stage(loaded: Loaded, transform: Transform) -> Backbone:
 def build(card: Mapping[str, Any]) -> tuple[Callable[[int], nn.Module], dict[str, Any]] | None:
     """Maker (seed -> network with random weights) and preprocessing of weights in a file, by what their
     document says: {"architecture": "encoder", "arguments": {"channels": 3, "width": 64, ...}}; without
-    channels it is drawn when they are known. None for what is no network of ours."""
+    channels it is drawn when they are known, unless it reads each channel "apart". None for what is no
+    network of ours."""
     if card.get("architecture") != "encoder":
         return None
     shape = {k: int(v) for k, v in dict(card.get("arguments", {})).items()}
-    shape |= {k: int(card[k]) for k in ("width", "blocks", "halved") if k in card}
+    shape |= {k: int(card[k]) for k in SHAPE if k in card}
+    if shape.get("apart"):
+        shape["channels"] = network.APART
     if "channels" not in shape:
         return (lambda seed: nn.Identity()), {}
     return network.builder(**shape), {}
@@ -187,7 +245,7 @@ def build(card: Mapping[str, Any]) -> tuple[Callable[[int], nn.Module], dict[str
 
 def described(backbone: Backbone) -> tuple[nn.Module, dict[str, Any]] | None:
     """The module whose weights are kept, and what `build` reads; None for what it does not build."""
-    if not isinstance(backbone, Blocks):
+    if not isinstance(backbone, (Blocks, Apart)):
         return None
     made = backbone.encoder
     shape = {
@@ -195,6 +253,7 @@ def described(backbone: Backbone) -> tuple[nn.Module, dict[str, Any]] | None:
         "width": made.width,
         "blocks": len(made.blocks),
         "halved": made.halved,
+        "apart": made.apart,
     }
     return made, {"architecture": "encoder", "arguments": shape}
 
@@ -221,6 +280,13 @@ def reference(loaded: Loaded, inputs: Mapping[str, Tensor]) -> Mapping[str, Tens
     """What the untouched network says: {"pool"} of our encoder, {"positions"} of PatchTST, {} of a
     formula, which has none."""
     made: Any = loaded.module
+    if isinstance(made, network.Encoder) and made.apart:
+        each = network.split(inputs)[0]
+        count = inputs[VALUES].shape[2]
+        with torch.no_grad():
+            pooled = made(each, inputs[MASK].repeat_interleave(count, 0)).unflatten(0, (-1, count))
+        level = inputs["level"][:, 0] if "level" in inputs else pooled[:, 0, :0]
+        return {"pool": torch.cat([pooled.flatten(1), level], 1)}
     if isinstance(made, network.Encoder):
         with torch.no_grad():
             return {"pool": made(network.columns(inputs), inputs[MASK])}

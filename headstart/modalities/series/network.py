@@ -17,6 +17,10 @@ LENGTHS = (3, 9, 19, 39)
 """Filter lengths; each gives a quarter of a block's channels."""
 
 
+APART = 2
+"""Columns of a channel that is read by itself: its values, and where they are missing."""
+
+
 class MaskedNorm(nn.BatchNorm1d):
     """Batch normalisation over real places only, so that padding moves no statistics.
 
@@ -68,11 +72,15 @@ class Encoder(nn.Module):
         blocks: how many.
         halved: after how many of the first blocks every second step is left out, the larger of two
             neighbours kept.
+        apart: 1 if it reads each channel of a series by itself, its values and its gaps (`APART`
+            columns), so that any number of channels can be read.
     """
 
-    def __init__(self, channels: int, width: int = 64, blocks: int = 4, halved: int = 2) -> None:
+    def __init__(
+        self, channels: int, width: int = 64, blocks: int = 4, halved: int = 2, apart: int = 0
+    ) -> None:
         super().__init__()
-        self.channels, self.width, self.halved = channels, width, halved
+        self.channels, self.width, self.halved, self.apart = channels, width, halved, apart
         self.blocks = nn.ModuleList(Block(width if i else channels, width) for i in range(blocks))
 
     def block(self, number: int, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -99,6 +107,15 @@ def columns(inputs: Mapping[str, Tensor]) -> Tensor:
     if "level" in inputs:
         parts.append(inputs["level"].expand(-1, inputs["values"].shape[1], -1))
     return torch.cat(parts, 2)
+
+
+def split(inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Each channel beside the mark of gaps, (N C, T, APART), and the level (N, T, 2 C), or (N, T, 0)."""
+    values = inputs["values"]
+    gaps = inputs["gaps"].unsqueeze(2) if "gaps" in inputs else torch.zeros_like(values[..., :1])
+    each = torch.stack([values, gaps.expand_as(values)], 3)
+    level = inputs["level"] if "level" in inputs else values[:, :1, :0]
+    return each.transpose(1, 2).flatten(0, 1), level.expand(-1, values.shape[1], -1)
 
 
 def mean(values: Tensor, mask: Tensor) -> Tensor:

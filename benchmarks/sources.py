@@ -1,0 +1,263 @@
+"""Built-in sources against the same network from scratch and against simple models, over draws of labels.
+
+    python -m benchmarks.sources image [--sets mnist coil20] [--labels 5 20] [--draws 5] [--keep FILE]
+
+Needs HEADSTART_DATA. A draw takes so many labels a class from a set's training part; on it learn a linear
+head on frozen features, fine-tuning, the same network from random weights under the budget of a verdict, the
+simple models, and other sources where the table names them. All are scored on the same test rows. The
+interval of a difference is Student's over draws, widened by the mean sampling error of the test rows, as
+those stay the same. --keep is a file of finished runs, with which a stopped table goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from scipy import stats
+from sklearn import datasets
+
+import headstart
+from benchmarks import _data
+
+Z = 1.959964
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is compared for one kind of data.
+
+    Attributes:
+        sets: name -> (file, columns of a task).
+        strategies: of the built-in source; each is compared with the network from scratch where it has one.
+        others: further sources, frozen.
+        labels: a class; 0: all.
+    """
+
+    source: str
+    sets: Mapping[str, tuple[str, Mapping[str, Any]]]
+    strategies: tuple[str, ...] = ("linear_probe", "fine_tune")
+    others: tuple[str, ...] = ()
+    labels: tuple[int, ...] = (5, 10, 20, 100)
+
+
+PICTURE = {"inputs": ["image"], "target": "label", "split": "split"}
+UCR = ("GunPoint", "ArrowHead", "ItalyPowerDemand", "ACSF1", "BasicMotions", "JapaneseVowels")
+HEART = {"target": "label", "split": "split", "drop": ["severity", "site"]}
+COMPAS = {"target": "label", "split": "split", "drop": ["two_year_recid", "is_recid"]}
+
+
+def kinds() -> dict[str, Kind]:
+    """The tables by name."""
+    real = _data.root()
+    digits = {"target": "label", "split": "split"}
+    return {
+        "image": Kind(
+            "builtin:formula",
+            {
+                "digits": ("digits", PICTURE),
+                "mnist": ("mnist", PICTURE),
+                "usps": ("usps", PICTURE),
+                "coil20": ("coil20", PICTURE),
+                "cifar10": ("cifar10/cifar10_subset.parquet", PICTURE),
+                "ants_bees": ("ants_bees/ants_bees.parquet", PICTURE),
+            },
+            others=(f"file:{real / _data.IMAGENET}?input_size=96&crop_pct=1.0",),
+        ),
+        "table": Kind(
+            "builtin:prior-fitted",
+            {
+                "heart_disease": ("heart_disease/heart_disease.parquet", HEART),
+                "adult": ("adult/adult.parquet", digits),
+                "compas": ("compas/compas.parquet", COMPAS),
+                **{name: (name, digits) for name in ("iris", "wine", "breast_cancer")},
+                "digits_rows": ("digits_rows", digits),
+            },
+            strategies=("in_context",),
+            others=("builtin:random-features",),
+            labels=(10, 25, 100),
+        ),
+        "series": Kind(
+            "builtin:kernels",
+            {name: (f"ucr/{name}.npz", {}) for name in UCR},
+            others=("builtin:random-convolutions",),
+            labels=(5, 0),
+        ),
+        "audio": Kind(
+            "builtin:tones",
+            {
+                "fsdd": (
+                    "fsdd/fsdd.parquet",
+                    {"inputs": ["audio"], "target": "label", "split": "speaker=theo,yweweler"},
+                )
+            },
+            others=("builtin:formula",),
+            labels=(5, 20, 100),
+        ),
+    }
+
+
+def placed(name: str, folder: Path) -> Path:
+    """A set as a file: its own, or one made of arrays."""
+    known = _data.sets()
+    if name in known and known[name].file.endswith(".npz"):
+        return _data.file(known[name], folder)
+    makers = {"digits": _digits, "usps": _usps}
+    if name in makers:
+        return _data.pictured(folder / f"{name}.parquet", *makers[name]())
+    if "/" not in name:
+        return _rows(name.removesuffix("_rows"), folder / f"{name}.parquet")
+    return _data.root() / name
+
+
+def _halves(count: int) -> list[str]:
+    """Every third row is tested."""
+    return ["test" if i % 3 == 2 else "train" for i in range(count)]
+
+
+def _digits() -> tuple[np.ndarray, np.ndarray, list[str]]:
+    held = datasets.load_digits()
+    return (held.images * 15.9).astype(np.uint8), held.target, _halves(len(held.target))
+
+
+def _usps() -> tuple[np.ndarray, np.ndarray, list[str]]:
+    with np.load(_data.root() / "digits_da" / "mnist_usps_16x16.npz", allow_pickle=False) as held:
+        return held["usps_x"], held["usps_y"], held["usps_split"].tolist()
+
+
+def _rows(name: str, place: Path) -> Path:
+    """A table of scikit-learn's, its rows in an order of their own."""
+    held = getattr(datasets, f"load_{name}")()
+    order = np.random.default_rng(0).permutation(len(held.target))
+    columns = {f"c{i}": held.data[order, i] for i in range(held.data.shape[1])}
+    columns |= {"label": [f"k{t}" for t in held.target[order]], "split": _halves(len(order))}
+    pq.write_table(pa.table(columns), place)
+    return place
+
+
+def runs(kind: Kind, labels: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Name of an arm -> how `headstart.adapt` is asked."""
+    few = {"per_class": labels} if labels else {}
+    plain = {**few, "seeds": 1, "learning_curve": False, "checks": ["accuracy", "verdict"]}
+    for place, strategy in enumerate(kind.strategies):
+        trained = strategy not in ("linear_probe", "in_context")
+        told = {"source": kind.source, "strategy": strategy, "scratch": trained}
+        yield strategy, {**plain, **told, "champion": place == 0}
+    for other in kind.others:
+        told = {"source": other, "strategy": "linear_probe", "scratch": False, "champion": False}
+        name = other.rpartition("/")[2].partition("?")[0].partition(".")[0]
+        yield f"{name} frozen", {**plain, **told}
+
+
+def scores(data: Path, columns: Mapping[str, Any], asked: dict[str, Any], seed: int) -> Any:
+    """Arm -> score and its sampling error over the test rows, of one run; a string where it was refused."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            run = headstart.adapt(data, columns=dict(columns), seed=seed, output=folder, **asked)
+        except headstart.errors.UserError as error:
+            return str(error)
+        found = run.record.finding("verdict")
+        every = found.measures if found is not None else ()
+        told = {
+            m.group: (m.value, (m.high - m.low) / 2 / Z)
+            for m in every
+            if m.group and m.value is not None
+        }
+        seconds = float(run.record.facts["seconds_model"])
+        return {"scores": told, "n": every[0].n if every else 0, "seconds": seconds}
+
+
+def interval(differences: list[float], errors: list[float]) -> tuple[float, float, float]:
+    """Mean difference and its 95 % interval, over draws and test rows."""
+    mean, count = float(np.mean(differences)), len(differences)
+    drawn = float(np.var(differences, ddof=1)) / count if count > 1 else 0.0
+    spread = float(np.sqrt(drawn + np.mean(np.square(errors))))
+    reach = float(stats.t.ppf(0.975, max(count - 1, 1))) * spread
+    return mean, mean - reach, mean + reach
+
+
+def collected(kind: Kind, name: str, labels: int, draws: int, kept: Path | None) -> dict[str, Any]:
+    """Arm -> scores of every draw; runs that `kept` has are not repeated."""
+    known = json.loads(kept.read_text("utf-8")) if kept is not None and kept.is_file() else {}
+    file, columns = kind.sets[name]
+    arms: dict[str, list[tuple[float, float]]] = {}
+    count, seconds = 0, dict[str, float]()
+    with tempfile.TemporaryDirectory() as folder:
+        data = placed(file, Path(folder))
+        for seed in range(draws):
+            for arm, asked in runs(kind, labels):
+                key = f"{name} {labels} {seed} {arm} {asked['source'].rpartition('/')[2]}"
+                if key not in known:
+                    known[key] = scores(data, columns, asked, seed)
+                    if kept is not None:
+                        beside = kept.with_suffix(".tmp")
+                        beside.write_text(json.dumps(known, indent=1), "utf-8")
+                        os.replace(beside, kept)
+                if isinstance(known[key], str):
+                    print(f"{name:14} {labels or 'all':>6} {arm}: {known[key]}")
+                    continue
+                count = known[key]["n"]
+                seconds[arm] = seconds.get(arm, 0.0) + known[key]["seconds"] / draws
+                for group, value in known[key]["scores"].items():
+                    arms.setdefault(arm if group == "transfer" else group, []).append(tuple(value))
+    return {"arms": arms, "n": count, "seconds": seconds}
+
+
+def lines(name: str, labels: int, told: Mapping[str, Any], first: tuple[str, ...]) -> Iterator[str]:
+    """A line an arm, with the difference of the source's arms to it."""
+    arms = told["arms"]
+    own = [arm for arm in first if arm in arms]
+    for arm, values in arms.items():
+        plain = [v for v, _ in values]
+        apart = []
+        for one in own:
+            if arm in own or len(arms[one]) != len(values):
+                continue
+            pairs = list(zip(arms[one], values, strict=True))
+            errors = [float(np.hypot(a[1], b[1])) for a, b in pairs]  # as if not paired: wider
+            mean, low, high = interval(
+                [100 * (a[0] - b[0]) for a, b in pairs], [100 * e for e in errors]
+            )
+            apart.append(f"{one} {mean:+.1f} [{low:+.1f}, {high:+.1f}]")
+        seconds = told["seconds"].get(arm)
+        took = f"{seconds:7.1f}" if seconds is not None else " " * 7
+        yield (
+            f"{name:14} {labels or 'all':>6} {told['n']:5} {len(values):2} {np.mean(plain):6.3f} "
+            f"{took}  {arm[:46]:46} {'; '.join(apart)}"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("kind", choices=("image", "table", "series", "audio"))
+    parser.add_argument("--source", help="instead of the built-in one")
+    parser.add_argument("--sets", nargs="*")
+    parser.add_argument("--labels", nargs="*", type=int, help="a class; 0: all")
+    parser.add_argument("--draws", type=int, default=5)
+    parser.add_argument("--keep", type=Path)
+    asked = parser.parse_args()
+    kind = kinds()[asked.kind]
+    if asked.source:
+        kind = Kind(asked.source, kind.sets, kind.strategies, kind.others, kind.labels)
+    os.environ["HEADSTART_TRACKING"] = "off"
+    print(
+        f"{'set':14} {'labels':>6} {'test':>5} {'d':>2} {'score':>6} {'model s':>7}  {'arm':46} differences "
+        "in points"
+    )
+    for name in asked.sets or kind.sets:
+        for labels in asked.labels or kind.labels:
+            told = collected(kind, name, labels, asked.draws, asked.keep)
+            print("\n".join(lines(name, labels, told, kind.strategies)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
