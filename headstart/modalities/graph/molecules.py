@@ -162,12 +162,18 @@ def fingerprints(smiles: Sequence[str]) -> np.ndarray:
 
 def descriptors(smiles: Sequence[str]) -> np.ndarray:
     """(N, len(DESCRIPTORS)) float64: size, solubility, surface, rings and the like."""
+    rows = np.array([_described(s) for s in smiles], float)
+    return np.nan_to_num(rows.reshape(-1, len(DESCRIPTORS)), nan=0.0, posinf=0.0, neginf=0.0)
+
+
+@lru_cache(maxsize=KEPT)
+def _described(smiles: str) -> tuple[float, ...]:
+    """Of one molecule; kept, as several targets and folds ask for the same."""
     _rdkit()
     from rdkit.Chem import Descriptors
 
-    asked = [getattr(Descriptors, name) for name in DESCRIPTORS]
-    rows = np.array([[f(parse(s)) for f in asked] for s in smiles], float)
-    return np.nan_to_num(rows.reshape(-1, len(asked)), nan=0.0, posinf=0.0, neginf=0.0)
+    molecule = parse(smiles)
+    return tuple(float(getattr(Descriptors, name)(molecule)) for name in DESCRIPTORS)
 
 
 def picture(smiles: str) -> bytes:
