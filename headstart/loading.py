@@ -32,13 +32,19 @@ def choose_uri(
 ) -> tuple[str, dict[str, Any] | None]:
     """The URI that was asked for, or the best default, one made for the outcome before others; with its
     catalogue entry, where the package has one. A name that a person has added stands for its URI."""
+    return _meant(uri, catalogue.find(uri), modality, outcome)
+
+
+def _meant(
+    uri: str, kept: Mapping[str, Any] | None, modality: plugins.Modality, outcome: str
+) -> tuple[str, dict[str, Any] | None]:
+    """`choose_uri`, once it is known what was added under that name (`kept`)."""
     entries = {str(e["uri"]): e for e in modality.catalogue()}
     if uri == "auto":
         made = [u for u, e in entries.items() if outcome in e.get("outcomes", ())]
         rest = [u for u, e in entries.items() if "outcomes" not in e]
         first = next(iter(made or rest or entries))
         return first, entries[first]
-    kept = catalogue.find(uri)
     uri = str(kept["uri"]) if kept else uri
     return uri, entries.get(uri.partition("?")[0])
 
@@ -52,7 +58,7 @@ def load(uri: str, modality: plugins.Modality, outcome: str = "", *, offline: bo
         DamagedError: it is not what it was when it was added under its name.
     """
     kept = catalogue.find(uri)
-    uri, entry = choose_uri(uri, modality, outcome)
+    uri, entry = _meant(uri, kept, modality, outcome)
     scheme, colon, rest = uri.partition(":")
     schemes = plugins.names("provider")
     if not colon or scheme not in schemes:
