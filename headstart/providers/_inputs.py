@@ -13,7 +13,7 @@ from torch import nn
 
 from headstart.core import digest
 from headstart.core.source import UNKNOWN, Loaded, Source
-from headstart.errors import DamagedError, PlanError, SourceError
+from headstart.errors import DamagedError, PlanError, SourceError, nearest
 
 SIZE = "input_size"
 NUMBERS = ("mean", "std")
@@ -115,10 +115,26 @@ def no_pickle(path: Path) -> None:
         )
 
 
+def handed(path: Path, expected: str, suffix: str = "") -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The document beside a file that a person hands over, and what was compared, in words.
+
+    Args:
+        expected: said where it is a folder, or ends in something else.
+        suffix: what its name must end in; "": anything.
+
+    Raises:
+        SourceError: it is no such file, or a pickle.
+        DamagedError: it is another file than its document describes.
+    """
+    no_pickle(path)
+    if path.is_dir() or (suffix and path.suffix != suffix):
+        raise SourceError(expected)
+    told = card(path)
+    return told, intact(path, str(told.get("sha256", "")), path.with_suffix(".json").name)
+
+
 def known(settings: Mapping[str, str], names: tuple[str, ...]) -> None:
     """Raises PlanError for a setting that nothing reads."""
-    from headstart.errors import nearest
-
     for key in settings:
         if key not in names:
             raise PlanError(f"Unknown setting '{key}' of the source. {nearest(key, names)}")

@@ -99,9 +99,8 @@ def _application(name: str, settings: Mapping[str, str], *, offline: bool) -> Lo
         model, checked = _published(name, arguments, offline=offline)
         facts = {"trained_on": "ImageNet-1k", "revision": f"keras.applications {keras.__version__}"}
     else:
-        _weight_file(name, path)
-        facts = card = inputs.card(path)
-        checked = inputs.intact(path, str(card.get("sha256", "")), path.with_suffix(".json").name)
+        card, checked = _weight_file(name, path)
+        facts = card
         model = _build(name, {**card.get("arguments", {}), **arguments})
         _read(model, path)
     mode = settings.get("mode", str(card.get("mode", _own_mode(name))))
@@ -119,16 +118,13 @@ def _application(name: str, settings: Mapping[str, str], *, offline: bool) -> Lo
 
 def _saved(reference: str, path: Path, settings: Mapping[str, str]) -> Loaded:
     """A `.keras` archive."""
-    inputs.no_pickle(path)
     inputs.known(settings, READ)
-    if path.suffix != ".keras" or path.is_dir():
-        raise SourceError(
-            f"{path.name} is no Keras model that can be opened safely. Expected a file that ends in .keras "
-            "(model.save('model.keras')), or the name of a network with its weights: "
-            "keras:ResNet50?weights=FILE.weights.h5. Networks of torch come as safetensors (file:PATH)."
-        )
-    card = inputs.card(path)
-    checked = inputs.intact(path, str(card.get("sha256", "")), path.with_suffix(".json").name)
+    expected = (
+        f"{path.name} is no Keras model that can be opened safely. Expected a file that ends in .keras "
+        "(model.save('model.keras')), or the name of a network with its weights: "
+        "keras:ResNet50?weights=FILE.weights.h5. Networks of torch come as safetensors (file:PATH)."
+    )
+    card, checked = inputs.handed(path, expected, ".keras")
     _harmless(path)
     with _refused(path), _on_processor():
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
@@ -231,16 +227,15 @@ def _as_published(place: Path, declared: str) -> tuple[str, ...]:
     return (f"{place.name}: MD5 as in Keras",)
 
 
-def _weight_file(name: str, path: Path) -> None:
-    """Refuses what is no file of weights alone."""
+def _weight_file(name: str, path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """`inputs.handed` of a file of weights alone."""
     if not path.exists():
         raise SourceError(f"There is no file {path}. Expected weights of {name}: FILE.weights.h5.")
-    inputs.no_pickle(path)
-    if path.is_dir() or path.suffix != ".h5":
-        raise SourceError(
-            f"{path.name} holds no weights that Keras reads. Expected FILE.weights.h5, as "
-            "model.save_weights writes it (for networks of torch .safetensors, see torchvision: and file:)."
-        )
+    expected = (
+        f"{path.name} holds no weights that Keras reads. Expected FILE.weights.h5, as "
+        "model.save_weights writes it (for networks of torch .safetensors, see torchvision: and file:)."
+    )
+    return inputs.handed(path, expected, ".h5")
 
 
 def _read(model: Any, path: Path) -> None:

@@ -67,14 +67,11 @@ def open(
 
 
 def _of_file(name: str, path: Path, settings: Mapping[str, str]) -> Loaded:
-    inputs.no_pickle(path)
-    if path.is_dir() or path.suffix != ".safetensors":
-        raise SourceError(
-            f"{path} is no weight file that can be read. Expected a .safetensors file with the tensors of "
-            f"OpenCLIP's {name}."
-        )
-    card = inputs.card(path)
-    checked = inputs.intact(path, str(card.get("sha256", "")), path.with_suffix(".json").name)
+    expected = (
+        f"{path} is no weight file that can be read. Expected a .safetensors file with the tensors of "
+        f"OpenCLIP's {name}."
+    )
+    card, checked = inputs.handed(path, expected, ".safetensors")
     facts = {**card, "name": f"{name} {path.stem}"}
     return _loaded(name, file.weights(path), path.name, facts, settings, card, checked)
 

@@ -76,15 +76,11 @@ def _of_file(
     name: str, path: Path, like: Any, settings: Mapping[str, str], arguments: dict[str, Any]
 ) -> Loaded:
     """A network whose weights a person hands over; prepared as the library's own, unless told."""
-    inputs.no_pickle(path)
-    if path.is_dir() or path.suffix != ".safetensors":
-        raise SourceError(
-            f"{path} is no weight file that can be read. Expected a .safetensors file with the tensors of "
-            f"torchvision's {name}."
-        )
-    card = inputs.card(path)
-    beside = path.with_suffix(".json").name
-    checked = inputs.intact(path, str(card.get("sha256", "")), beside)
+    expected = (
+        f"{path} is no weight file that can be read. Expected a .safetensors file with the tensors of "
+        f"torchvision's {name}."
+    )
+    card, checked = inputs.handed(path, expected, ".safetensors")
     tensors = file.weights(path)
     arguments = {**card.get("arguments", {}), **_classes(name, tensors), **arguments}
     module = _create(name, arguments)
