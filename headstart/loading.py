@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from urllib.parse import parse_qsl
 import torch
 
 from headstart import catalogue
-from headstart.core import digest, plugins
+from headstart.core import digest, machine, plugins
 from headstart.core.plan import SourceChoice
 from headstart.core.run import Record
 from headstart.core.source import Loaded, configured
@@ -24,7 +23,7 @@ from headstart.registry import document, packs, runs
 
 def offline(choice: SourceChoice) -> bool:
     """Whether plan or environment forbids the network."""
-    return choice.offline or os.environ.get("HEADSTART_OFFLINE", "") not in ("", "0")
+    return bool(machine.forbidden(choice.offline))
 
 
 def choose_uri(

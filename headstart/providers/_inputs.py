@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -60,13 +59,6 @@ def sealed(config: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, An
         "crop_pct": float(inputs.get("crop_pct", config.get("crop_pct", 1.0))),
     }
     return {**made, **({"augment": inputs["augment"]} if "augment" in inputs else {})}
-
-
-def forbidden(offline: bool) -> str:
-    """Who forbids the network, in words, or ""."""
-    if os.environ.get("HEADSTART_OFFLINE", "") not in ("", "0"):
-        return "the environment variable HEADSTART_OFFLINE"
-    return "the plan (source.offline)" if offline else ""
 
 
 def card(path: Path) -> dict[str, Any]:

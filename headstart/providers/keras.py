@@ -34,6 +34,7 @@ import torch
 from keras.src.utils import file_utils
 from torch import nn
 
+from headstart.core import machine
 from headstart.core.source import Loaded
 from headstart.errors import DamagedError, OfflineError, PlanError, SourceError, nearest
 from headstart.providers import _inputs as inputs
@@ -181,7 +182,7 @@ def _published(
         if place.is_file():
             checked.extend(_as_published(place, declared))
             return str(place)
-        who = inputs.forbidden(offline)
+        who = machine.forbidden(offline)
         if who:
             raise OfflineError(
                 f"The weights of 'keras:{name}' are not on this computer ({fname}), and {who} forbids the "

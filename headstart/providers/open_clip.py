@@ -23,6 +23,7 @@ from open_clip import factory, pretrained
 from open_clip.model import _build_vision_tower
 from torch import Tensor, nn
 
+from headstart.core import machine
 from headstart.core.source import UNKNOWN, Loaded
 from headstart.errors import DamagedError, OfflineError, SourceError, nearest
 from headstart.providers import _inputs as inputs
@@ -78,7 +79,7 @@ def _of_file(name: str, path: Path, settings: Mapping[str, str]) -> Loaded:
 
 def _published(name: str, tag: str, settings: Mapping[str, str], *, offline: bool) -> Loaded:
     told = open_clip.get_pretrained_cfg(name, tag)
-    who = inputs.forbidden(offline)
+    who = machine.forbidden(offline)
     with _cache_only(bool(who)):
         try:
             place = Path(pretrained.download_pretrained(told))

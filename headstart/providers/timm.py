@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from headstart.core import digest
+from headstart.core import digest, machine
 from headstart.core.source import UNKNOWN, Loaded, Source
 from headstart.errors import OfflineError, SourceError, nearest
 from headstart.providers._inputs import sealed as sealed
@@ -45,13 +45,14 @@ def open(
     if not timm.is_model(architecture):
         raise SourceError(f"timm knows no '{reference}'. {nearest(reference, known)}")
     inputs, arguments = separate(settings)
+    who = machine.forbidden(offline)
     try:
-        with torch.random.fork_rng(devices=[]), _cache_only(reference, offline):
+        with torch.random.fork_rng(devices=[]), _cache_only(reference, bool(who)):
             module = timm.create_model(reference, pretrained=True, **arguments).eval()
     except (OSError, ConnectionError) as error:
         raise OfflineError(
             f"The weights of 'timm:{reference}' are not on this computer and "
-            f"{'the network is forbidden' if offline else 'could not be fetched'} "
+            f"{f'{who} forbids the network' if who else 'could not be fetched'} "
             f"({type(error).__name__}). Fetch them once while online, use a local file with "
             f"file:PATH?architecture={architecture}, or a built-in source (headstart sources)."
         ) from error

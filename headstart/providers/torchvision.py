@@ -22,6 +22,7 @@ import torch
 from torch import nn
 from torchvision import models
 
+from headstart.core import machine
 from headstart.core.source import UNKNOWN, Loaded
 from headstart.errors import DamagedError, OfflineError, SourceError, nearest
 from headstart.providers import _inputs as inputs
@@ -110,7 +111,7 @@ def _published(
     if name in _SLOW:
         arguments = {"aux_logits": True, "transform_input": True, **arguments}
     place = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(weights.url).path).name
-    who = inputs.forbidden(offline)
+    who = machine.forbidden(offline)
     if who and not place.is_file():
         raise OfflineError(
             f"The weights {weights.name} of 'torchvision:{name}' are not on this computer "
