@@ -31,6 +31,7 @@ os.environ.setdefault("KERAS_BACKEND", "torch")
 import keras
 import numpy as np
 import torch
+from keras.src.backend.config import keras_home
 from keras.src.utils import file_utils
 from torch import nn
 
@@ -177,7 +178,7 @@ def _published(
     original = file_utils.get_file
 
     def get(fname: str, origin: str, **given: Any) -> str:
-        place = Path(keras.config.keras_home()) / given.get("cache_subdir", "datasets") / fname
+        place = Path(keras_home()) / given.get("cache_subdir", "datasets") / fname
         declared = str(given.get("file_hash") or given.get("md5_hash") or "")
         if place.is_file():
             checked.extend(_as_published(place, declared))
