@@ -105,9 +105,8 @@ class Sources:
         source, checked = found.loaded.source, found.loaded.checked
         if not checked:
             sentence = (
-                f"It can be read, but nobody has declared a digest for {uri}, so whether it is "
-                "what it was cannot be "
-                "told. Add it under a name to pin what it is now: headstart sources add"
+                f"It can be read, but nobody has declared a digest for {uri}, so whether it is what it was "
+                "cannot be told. Add it under a name to pin what it is now: headstart sources add"
             )
             return _verified(uri, UNKNOWN, sentence, source.sha256, ())
         sentence = f"{uri} is what was declared: {'; '.join(checked)}."

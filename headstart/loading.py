@@ -92,11 +92,9 @@ def _as_added(loaded: Loaded, kept: Mapping[str, Any]) -> Loaded:
     source = loaded.source
     if source.sha256 != kept["digest"]:
         raise DamagedError(
-            f"The source '{kept['name']}' is not what was added on "
-            f"{kept.get('added', 'an earlier day')}: the "
-            f"digest of its tensors begins with {source.sha256[:12]}, not with "
-            f"{kept['digest'][:12]}. Bring the "
-            f"old file back, or add it anew: headstart sources remove {kept['name']}"
+            f"The source '{kept['name']}' is not what was added on {kept.get('added', 'an earlier day')}: "
+            f"the digest of its tensors begins with {source.sha256[:12]}, not with {kept['digest'][:12]}. "
+            f"Bring the old file back, or add it anew: headstart sources remove {kept['name']}"
         )
     facts = {key: str(kept[key]) for key in kept.get("stated", ()) if key in catalogue.FACTS}
     checked = (*loaded.checked, f"tensors: digest as when it was added on {kept.get('added', '?')}")
@@ -143,8 +141,7 @@ def reopen(reference: str, output: str, *, modality: plugins.Modality, offline: 
     if pack.modality != modality.name:
         raise SourceError(
             f"The run {record.id} learned from {pack.modality} data, so its network reads no "
-            f"{modality.name} data."
-            " Choose a run of the same kind of data (headstart runs)."
+            f"{modality.name} data. Choose a run of the same kind of data (headstart runs)."
         )
     base = load(str(pack.base.source["uri"]), modality, offline=offline)
     backbone = modality.backbones.stage(base, modality.batch.restore(pack.transform))
@@ -165,9 +162,8 @@ def _put(base: Loaded, backbone: torch.nn.Module, told: Mapping[str, Any], run: 
     strange = [n for n in told if n not in every or id(every[n]) not in own]
     if strange:
         raise SourceError(
-            f"The run {run} trained '{strange[0]}', which is no part of {base.source.uri} itself, "
-            "so it cannot be "
-            "handed on. Use the run's own source, or predict with the run."
+            f"The run {run} trained '{strange[0]}', which is no part of {base.source.uri} itself, so it "
+            "cannot be handed on. Use the run's own source, or predict with the run."
         )
     with torch.no_grad():
         for name, tensor in told.items():

@@ -187,9 +187,8 @@ def _published(
         if who:
             raise OfflineError(
                 f"The weights of 'keras:{name}' are not on this computer ({fname}), and {who} forbids the "
-                "network. Fetch them once while online, name a file with "
-                f"keras:{name}?weights=FILE, or use a "
-                "built-in source (headstart sources)."
+                f"network. Fetch them once while online, name a file with keras:{name}?weights=FILE, or "
+                "use a built-in source (headstart sources)."
             )
         return str(original(fname, origin, **given))
 
@@ -200,9 +199,8 @@ def _published(
         raise
     except OSError as error:
         raise OfflineError(
-            f"The weights of 'keras:{name}' could not be fetched ({type(error).__name__}). Check "
-            "the network, or "
-            "use a built-in source (headstart sources)."
+            f"The weights of 'keras:{name}' could not be fetched ({type(error).__name__}). Check the "
+            "network, or use a built-in source (headstart sources)."
         ) from error
     except SourceError:
         raise
@@ -257,9 +255,8 @@ def _refused(path: Path) -> Iterator[None]:
         ) from error
     except Exception as error:  # Keras raises of all kinds
         raise SourceError(
-            f"{path.name} could not be loaded by Keras {keras.__version__}: {_short(error)}. Save "
-            "it again with "
-            "a model of the same architecture, or export it to ONNX (onnx:PATH)."
+            f"{path.name} could not be loaded by Keras {keras.__version__}: {_short(error)}. Save it again "
+            "with a model of the same architecture, or export it to ONNX (onnx:PATH)."
         ) from error
 
 
@@ -288,9 +285,8 @@ def _harmless(path: Path) -> None:
         if kind in RUNS_CODE or kind == "__lambda__" or foreign:
             what = f"of {module}, a package of its own" if foreign else "which can run any code"
             raise SourceError(
-                f"{path.name} holds a layer or function '{kind}' {what}, so it is refused. Build "
-                "the model from "
-                "Keras' own layers, or export it to ONNX where you trust it (onnx:PATH)."
+                f"{path.name} holds a layer or function '{kind}' {what}, so it is refused. Build the model "
+                "from Keras' own layers, or export it to ONNX where you trust it (onnx:PATH)."
             )
 
 
@@ -337,9 +333,8 @@ def _guessed_mode(path: Path, model: Any, told: Mapping[str, Any]) -> str:
     if type(first).__name__ in SCALERS or {"mean", "std"} <= set(told):
         return "raw"
     raise PlanError(
-        f"{path.name} does not say how it wants its pixels. Say it: keras:{path.name}?mode=caffe, "
-        "tf, torch or "
-        "raw (0 to 255), as the model was trained, or give mean= and std=."
+        f"{path.name} does not say how it wants its pixels. Say it: keras:{path.name}?mode=caffe, tf, "
+        "torch or raw (0 to 255), as the model was trained, or give mean= and std=."
     )
 
 

@@ -101,9 +101,8 @@ class Session:
         except Exception as error:  # the runtime's errors share no public base
             text = " ".join(str(error).split())[:300]
             raise SourceError(
-                f"ONNX Runtime {onnxruntime.__version__} cannot run {name}: {text}. Export it "
-                "again with standard "
-                "operators."
+                f"ONNX Runtime {onnxruntime.__version__} cannot run {name}: {text}. Export it again with "
+                "standard operators."
             ) from error
         self.given, self.output = given, output
 

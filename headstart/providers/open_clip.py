@@ -60,9 +60,8 @@ def open(
     path = Path(asked).expanduser()
     if not asked or not path.exists():
         raise SourceError(
-            f"'{asked}' is neither a file nor weights of {reference}. {nearest(asked, tags)} A "
-            "file has to be "
-            ".safetensors."
+            f"'{asked}' is neither a file nor weights of {reference}. {nearest(asked, tags)} A file has to "
+            "be .safetensors."
         )
     return _of_file(reference, path, settings)
 
@@ -86,11 +85,9 @@ def _published(name: str, tag: str, settings: Mapping[str, str], *, offline: boo
         except Exception as error:  # the library and the hub raise of all kinds
             why = f"{who} forbids the network" if who else f"could not be fetched ({error})"
             raise OfflineError(
-                f"The weights '{tag}' of 'open_clip:{name}' are not on this computer, and {why}. "
-                "Fetch them once "
-                f"while online, name a file with open_clip:{name}?pretrained=FILE.safetensors, or "
-                "use a built-in "
-                "source (headstart sources)."
+                f"The weights '{tag}' of 'open_clip:{name}' are not on this computer, and {why}. Fetch "
+                f"them once while online, name a file with open_clip:{name}?pretrained=FILE.safetensors, "
+                "or use a built-in source (headstart sources)."
             ) from error
     if place.suffix == ".safetensors":
         tensors = file.weights(place)
@@ -99,9 +96,8 @@ def _published(name: str, tag: str, settings: Mapping[str, str], *, offline: boo
             tensors = factory.load_state_dict(str(place), weights_only=True)
         except Exception as error:
             raise DamagedError(
-                f"{place.name} cannot be read as tensors alone ({type(error).__name__}). Remove "
-                f"{place} and fetch "
-                "it anew, or choose a tag that is published as safetensors."
+                f"{place.name} cannot be read as tensors alone ({type(error).__name__}). Remove {place} "
+                "and fetch it anew, or choose a tag that is published as safetensors."
             ) from error
     facts = {"revision": tag, "trained_on": UNKNOWN, "name": f"{name} {tag}"}
     return _loaded(name, tensors, place.name, facts, settings, told, ())
@@ -161,9 +157,9 @@ def _usual(
     way = str(settings.get("resize", told.get("resize_mode", usual.resize_mode)))
     if way != "shortest":
         raise SourceError(
-            f"The weights of {name} want whole pictures ('{way}'), which would be cropped to a "
-            "square here. Accept "
-            f"that with open_clip:{name}?resize=shortest, or choose weights that were trained on crops."
+            f"The weights of {name} want whole pictures ('{way}'), which would be cropped to a square "
+            f"here. Accept that with open_clip:{name}?resize=shortest, or choose weights that were trained "
+            "on crops."
         )
     return {
         "input_size": [3, int(high), int(wide)],

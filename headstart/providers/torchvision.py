@@ -114,9 +114,8 @@ def _published(
     who = machine.forbidden(offline)
     if who and not place.is_file():
         raise OfflineError(
-            f"The weights {weights.name} of 'torchvision:{name}' are not on this computer "
-            f"({place.name}), and "
-            f"{who} forbids the network. Fetch them once while online, name a file with "
+            f"The weights {weights.name} of 'torchvision:{name}' are not on this computer ({place.name}), "
+            f"and {who} forbids the network. Fetch them once while online, name a file with "
             f"torchvision:{name}?weights=FILE.safetensors, or use a built-in source (headstart sources)."
         )
     found = _HASH.search(place.name)
