@@ -17,8 +17,8 @@ import numpy as np
 from headstart import adaptation, select
 from headstart import job as jobs
 from headstart import replay as replaying
+from headstart.core import machine, plugins
 from headstart.core import plan as plans
-from headstart.core import plugins
 from headstart.core.plan import Plan
 from headstart.core.run import Record, Watcher
 from headstart.core.task import Columns, TaskCard
@@ -428,8 +428,8 @@ def _folders() -> list[Mapping[str, str]]:
 
 
 def _network() -> Mapping[str, str]:
-    off = os.environ.get("HEADSTART_OFFLINE", "") not in ("", "0")
-    detail = "forbidden by HEADSTART_OFFLINE" if off else "used only when a hub name is asked for"
+    off = f"forbidden by {machine.OFFLINE}" if machine.forbidden() else ""
+    detail = off or "used only when a hub name is asked for"
     return _told("network", "ok", detail, "")
 
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from headstart.core import plugins
 from headstart.core.evidence import Arm
+from headstart.core.head import Head
 from headstart.core.network import Network
 from headstart.core.problem import Solution
 from headstart.core.ragged import Ragged, joined
@@ -127,21 +128,21 @@ def solve_head(
     return found
 
 
-def solution(head: Any, features: Features, labels: np.ndarray, parts: Sequence[Any]) -> Solution:
+def solution(head: Head, features: Features, labels: np.ndarray, parts: Sequence[Any]) -> Solution:
     """The solution of a head on stored features. For classes the columns keep their proportions (what
     a source spreads widely it holds for important; measured on six sets of photos and texts, two
     tables), for numbers each is standardised (measured on two tables)."""
     if isinstance(features, Ragged):
         return _each(head, features, labels, parts)
-    if hasattr(head, "solve"):
-        return head.solve(features, labels, parts)  # type: ignore[no-any-return]
+    if head.solves_itself:
+        return head.solve(features, labels, parts)
     problem = head.problem(len(labels))
     how: Any = "each" if problem.loss == "squares" else "whole"
     wanted = head.wanted(labels)
     return solve(problem, features, wanted, folds=parts, standardise=how, scoring="tempered")
 
 
-def _each(head: Any, features: Ragged, labels: np.ndarray, parts: Sequence[Any]) -> Solution:
+def _each(head: Head, features: Ragged, labels: np.ndarray, parts: Sequence[Any]) -> Solution:
     """`solution` on all labelled positions; those of one row share a fold."""
     labels = head.each(labels)
     longest = int(features.lengths.max(initial=1))

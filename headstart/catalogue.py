@@ -38,9 +38,8 @@ def added() -> list[dict[str, Any]]:
             raise ValueError("an entry lacks its name, uri or digest")
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise StorageError(
-            f"The list of added sources {place} cannot be read ({error}). Mend it, or move it away "
-            "and add the "
-            "sources again."
+            f"The list of added sources {place} cannot be read ({error}). Mend it, or move it away and add "
+            "the sources again."
         ) from error
     return listed
 

@@ -105,9 +105,8 @@ class Sources:
         source, checked = found.loaded.source, found.loaded.checked
         if not checked:
             sentence = (
-                f"It can be read, but nobody has declared a digest for {uri}, so whether it is "
-                "what it was cannot be "
-                "told. Add it under a name to pin what it is now: headstart sources add"
+                f"It can be read, but nobody has declared a digest for {uri}, so whether it is what it was "
+                "cannot be told. Add it under a name to pin what it is now: headstart sources add"
             )
             return _verified(uri, UNKNOWN, sentence, source.sha256, ())
         sentence = f"{uri} is what was declared: {'; '.join(checked)}."
@@ -184,13 +183,15 @@ def opened(uri: str, modality: str = "", *, offline: bool, staged: bool = True) 
         UserError: nobody can open it.
     """
     names = (modality,) if modality else _known(uri) or plugins.names("modality")
-    loaded, reasons = _any(uri, names, offline)
+    first, found, reasons = _any(uri, names, offline)
     if not staged:
-        return Opened(loaded, "", None)
-    for name in sorted(names, key=lambda n: -_shared(n, loaded) if len(names) > 1 else 0):
+        return Opened(found, "", None)
+    loaded = found
+    left = names[names.index(first) :]  # those before it could not open it
+    for name in sorted(left, key=lambda n: -_shared(n, found) if len(left) > 1 else 0):
         try:
             parts = plugins.Modality(name)
-            loaded = loading.load(uri, parts, offline=offline)
+            loaded = found if name == first else loading.load(uri, parts, offline=offline)
             return Opened(loaded, name, _staged(parts, loaded))
         except (SourceError, MissingExtra) as error:
             reasons.append(str(error))
@@ -215,13 +216,13 @@ def _known(uri: str) -> tuple[str, ...]:
     )
 
 
-def _any(uri: str, names: Sequence[str], offline: bool) -> tuple[Loaded, list[str]]:
-    """The source as the first kind of data that can opens it, and why others could not."""
+def _any(uri: str, names: Sequence[str], offline: bool) -> tuple[str, Loaded, list[str]]:
+    """The first kind of data that can open the source, the source, and why those before it could not."""
     first: Wrong | None = None
     reasons: list[str] = []
     for name in names:
         try:
-            return loading.load(uri, plugins.Modality(name), offline=offline), reasons
+            return name, loading.load(uri, plugins.Modality(name), offline=offline), reasons
         except (DamagedError, OfflineError, PlanError):
             raise
         except (SourceError, MissingExtra) as error:

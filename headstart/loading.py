@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from urllib.parse import parse_qsl
 import torch
 
 from headstart import catalogue
-from headstart.core import digest, plugins
+from headstart.core import digest, machine, plugins
 from headstart.core.plan import SourceChoice
 from headstart.core.run import Record
 from headstart.core.source import Loaded, configured
@@ -24,7 +23,7 @@ from headstart.registry import document, packs, runs
 
 def offline(choice: SourceChoice) -> bool:
     """Whether plan or environment forbids the network."""
-    return choice.offline or os.environ.get("HEADSTART_OFFLINE", "") not in ("", "0")
+    return bool(machine.forbidden(choice.offline))
 
 
 def choose_uri(
@@ -32,13 +31,19 @@ def choose_uri(
 ) -> tuple[str, dict[str, Any] | None]:
     """The URI that was asked for, or the best default, one made for the outcome before others; with its
     catalogue entry, where the package has one. A name that a person has added stands for its URI."""
+    return _meant(uri, catalogue.find(uri), modality, outcome)
+
+
+def _meant(
+    uri: str, kept: Mapping[str, Any] | None, modality: plugins.Modality, outcome: str
+) -> tuple[str, dict[str, Any] | None]:
+    """`choose_uri`, once it is known what was added under that name (`kept`)."""
     entries = {str(e["uri"]): e for e in modality.catalogue()}
     if uri == "auto":
         made = [u for u, e in entries.items() if outcome in e.get("outcomes", ())]
         rest = [u for u, e in entries.items() if "outcomes" not in e]
         first = next(iter(made or rest or entries))
         return first, entries[first]
-    kept = catalogue.find(uri)
     uri = str(kept["uri"]) if kept else uri
     return uri, entries.get(uri.partition("?")[0])
 
@@ -52,7 +57,7 @@ def load(uri: str, modality: plugins.Modality, outcome: str = "", *, offline: bo
         DamagedError: it is not what it was when it was added under its name.
     """
     kept = catalogue.find(uri)
-    uri, entry = choose_uri(uri, modality, outcome)
+    uri, entry = _meant(uri, kept, modality, outcome)
     scheme, colon, rest = uri.partition(":")
     schemes = plugins.names("provider")
     if not colon or scheme not in schemes:
@@ -87,11 +92,9 @@ def _as_added(loaded: Loaded, kept: Mapping[str, Any]) -> Loaded:
     source = loaded.source
     if source.sha256 != kept["digest"]:
         raise DamagedError(
-            f"The source '{kept['name']}' is not what was added on "
-            f"{kept.get('added', 'an earlier day')}: the "
-            f"digest of its tensors begins with {source.sha256[:12]}, not with "
-            f"{kept['digest'][:12]}. Bring the "
-            f"old file back, or add it anew: headstart sources remove {kept['name']}"
+            f"The source '{kept['name']}' is not what was added on {kept.get('added', 'an earlier day')}: "
+            f"the digest of its tensors begins with {source.sha256[:12]}, not with {kept['digest'][:12]}. "
+            f"Bring the old file back, or add it anew: headstart sources remove {kept['name']}"
         )
     facts = {key: str(kept[key]) for key in kept.get("stated", ()) if key in catalogue.FACTS}
     checked = (*loaded.checked, f"tensors: digest as when it was added on {kept.get('added', '?')}")
@@ -138,8 +141,7 @@ def reopen(reference: str, output: str, *, modality: plugins.Modality, offline: 
     if pack.modality != modality.name:
         raise SourceError(
             f"The run {record.id} learned from {pack.modality} data, so its network reads no "
-            f"{modality.name} data."
-            " Choose a run of the same kind of data (headstart runs)."
+            f"{modality.name} data. Choose a run of the same kind of data (headstart runs)."
         )
     base = load(str(pack.base.source["uri"]), modality, offline=offline)
     backbone = modality.backbones.stage(base, modality.batch.restore(pack.transform))
@@ -160,9 +162,8 @@ def _put(base: Loaded, backbone: torch.nn.Module, told: Mapping[str, Any], run: 
     strange = [n for n in told if n not in every or id(every[n]) not in own]
     if strange:
         raise SourceError(
-            f"The run {run} trained '{strange[0]}', which is no part of {base.source.uri} itself, "
-            "so it cannot be "
-            "handed on. Use the run's own source, or predict with the run."
+            f"The run {run} trained '{strange[0]}', which is no part of {base.source.uri} itself, so it "
+            "cannot be handed on. Use the run's own source, or predict with the run."
         )
     with torch.no_grad():
         for name, tensor in told.items():

@@ -61,7 +61,7 @@ def named(job: Job, name: str, settings: Any) -> Strategy:
 def _not_settled(job: Job, name: str) -> str:
     """Why a head that only one strategy can settle cannot be had by this one, or ""."""
     head: Any = job.network(job.backbone).heads[job.outcome]
-    if not hasattr(head, "solve") or name == head.settled_by:
+    if not head.solves_itself or name == head.settled_by:
         return ""
     return (
         f"this source predicts by itself from labelled rows, and nothing of it is trained; choose "
@@ -125,7 +125,7 @@ def transfer(job: Job, features: Features, seconds: float) -> tuple[Fitted, str]
 def _probed(job: Job, features: Features, seconds: float) -> Fitted:
     """The solved head; what it keeps is told."""
     made = probe(job, features, seconds)
-    if hasattr(made.networks[0].heads[job.outcome], "solve"):
+    if made.networks[0].heads[job.outcome].solves_itself:
         job.say(
             "This model is shown the training rows whenever it predicts, so its pack holds them, as numbers: "
             "share it as you would share them."
@@ -136,7 +136,7 @@ def _probed(job: Job, features: Features, seconds: float) -> Fitted:
 def trainable(job: Job) -> bool:
     """Whether the source has weights that a strategy can train on for the task."""
     head = job.network(job.backbone).heads[job.outcome]
-    return job.loaded.rebuild is not None and not hasattr(head, "solve")
+    return job.loaded.rebuild is not None and not head.solves_itself
 
 
 def solved(job: Job, strategy: Strategy) -> bool:

@@ -312,6 +312,7 @@ def check_offline_is_obeyed(name: str) -> None:
     with _forbidden():
         error = _refused(name, reference, offline=False)
     expect(isinstance(error, OfflineError), "HEADSTART_OFFLINE=1 forbids the network")
+    expect("HEADSTART_OFFLINE forbids" in str(error), "the error says who forbids it")
 
 
 def _real_name(name: str) -> str:

@@ -104,6 +104,27 @@ def test_what_was_added_is_listed_used_and_pinned(
         job.load("mine", modality, offline=True)
 
 
+def test_nothing_is_read_twice(mine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    hs.sources.add(mine, "mine", KIND)
+    read: list[str] = []
+
+    def counted(owner: object, name: str) -> None:
+        own = getattr(owner, name)
+
+        def call(*given: object, **more: object) -> object:
+            read.append(name)
+            return own(*given, **more)
+
+        monkeypatch.setattr(owner, name, call)
+
+    counted(catalogue, "added")
+    job.load("mine", plugins.Modality(KIND), offline=True)
+    assert read == ["added"]
+    counted(plugins.load("provider", "onnx"), "open")
+    hs.sources.show(mine, KIND)
+    assert read.count("open") == 1
+
+
 def test_names_are_free_once_and_can_be_taken_back(mine: str) -> None:
     hs.sources.add(mine, "mine", KIND)
     with pytest.raises(PlanError, match="There is a source 'mine' already"):

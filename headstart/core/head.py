@@ -46,14 +46,15 @@ class Head(nn.Module):
     Attributes:
         reads: "pooled" features of whole samples, or those of "positions".
         asks: name of what a modality's reader must offer for this outcome ("UNITS"); "": nothing.
-        settled_by: the strategy that settles it without training. A head that no other strategy can train
-            has a `solve(features, labels, parts)` of its own in place of a `problem`; what that gives has
-            `strength` and `held_out` as a `Solution` has them, and `settle` takes it.
+        settled_by: the strategy that settles it without training.
+        solves_itself: whether it has a `solve` of its own in place of a `problem`; then no other strategy
+            than `settled_by` can train it.
     """
 
     reads: Literal["pooled", "positions"] = "pooled"
     asks: str = ""
     settled_by: str = "linear_probe"
+    solves_itself: bool = False
     width: int
     outputs: int
 
@@ -74,8 +75,20 @@ class Head(nn.Module):
         """The convex problem on stored features; `engine/solve.py` solves it."""
         raise TypeError(f"{type(self).__name__} describes no convex problem.")
 
+    def solve(self, features: np.ndarray, labels: np.ndarray, parts: Sequence[Any]) -> Solution:
+        """The solution of a head that solves itself, from labelled rows; what `settle` takes needs
+        `strength` and `held_out` as a `Solution` has them.
+
+        Args:
+            features: (N, width).
+            labels: (N,) or (N, columns), as `Targets.encode` gave them.
+            parts: pairs of places, to learn from and held out; a row that none holds out is NaN in
+                `held_out`.
+        """
+        raise TypeError(f"{type(self).__name__} does not solve itself.")
+
     def settle(self, solution: Solution) -> None:
-        """Takes over a solution of `problem`."""
+        """Takes over a solution of `problem` or `solve`."""
         raise TypeError(f"{type(self).__name__} takes no solution.")
 
     def predict(self, outputs: np.ndarray) -> np.ndarray:

@@ -1,8 +1,11 @@
-"""What this process may use of the machine."""
+"""What this process may use of the machine: its processor cores, and the network."""
 
 from __future__ import annotations
 
 import os
+
+OFFLINE = "HEADSTART_OFFLINE"
+_NO = ("", "0", "false", "no", "off")
 
 
 def cores() -> int:
@@ -10,3 +13,17 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def forbidden(planned: bool = False, *more: str) -> str:
+    """Who forbids the network, in words, or "".
+
+    Args:
+        planned: whether the plan does (`source.offline`).
+        more: environment variables that do so too, beside HEADSTART_OFFLINE; of each any value counts
+            but "0", "false", "no" and "off".
+    """
+    for name in (OFFLINE, *more):
+        if os.environ.get(name, "").strip().lower() not in _NO:
+            return f"the environment variable {name}"
+    return "the plan (source.offline)" if planned else ""

@@ -20,12 +20,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from headstart.core import machine
 from headstart.data.layout import PARTS
 from headstart.data.tables import Table, join, open_table
 from headstart.errors import DataError, MissingExtra, OfflineError, nearest
 
 PREFIX = "hf:"
-OFFLINE = ("HEADSTART_OFFLINE", "HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
+OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
 CONVERTED = "refs/convert/parquet"
 DEFAULT = "default"
 _NAME = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
@@ -88,14 +89,6 @@ def _parts(text: str) -> list[str]:
 # --- where it lies
 
 
-def _forbidden(offline: bool) -> str:
-    """Who forbids the network, in words, or ""."""
-    for name in OFFLINE:
-        if os.environ.get(name, "").strip().lower() in ("1", "true", "yes", "on"):
-            return f"the environment variable {name}"
-    return "the plan (source.offline)" if offline else ""
-
-
 def _local(folder: Path) -> Set:
     """A folder with a copy of a data set."""
     found = _listed(folder, sorted(p.relative_to(folder).as_posix() for p in _files(folder)))
@@ -121,7 +114,7 @@ def _fetched(name: str, asked: Sequence[str], offline: bool) -> Set:
             ":SPLIT behind it where there are several, or hf:FOLDER."
         )
     hub = _hub()
-    if reason := _forbidden(offline):
+    if reason := machine.forbidden(offline, *OFFLINE):
         return _cached(hub, name, reason)
     try:
         revision = None

@@ -27,7 +27,7 @@ from headstart.engine import device as devices
 from headstart.engine import seed as seeds
 from headstart.engine.checkpoint import Checkpoint
 from headstart.engine.freeze import evaluating, frozen
-from headstart.engine.streams import Stream
+from headstart.engine.streams import Stream, plain
 from headstart.engine.training import Trained as Trained
 from headstart.engine.training import Training as Training
 from headstart.engine.training import always as always
@@ -433,12 +433,10 @@ def features(
     network: Network, stream: Stream, places: np.ndarray, *, batch: int = 64
 ) -> np.ndarray:
     """Pooled features (len(places), width) of plain rows of a stream, in eval mode."""
-    made, where = [], next(network.parameters()).device
+    made = []
     with evaluating(network), torch.no_grad():
-        for begin in range(0, len(places), batch):
-            read = stream.batch(places[begin : begin + batch], -1)
-            inputs = {name: t.to(where) for name, t in read.inputs.items()}
-            found = network(inputs, start=read.start, want="features")
+        for read in plain(stream, network, batch, places):
+            found = network(read.inputs, start=read.start, want="features")
             made.append(found.float().cpu().numpy())
     return np.concatenate(made)
 
@@ -453,11 +451,7 @@ def outputs(network: Network, stream: Stream, *, head: str, batch: int = 64) -> 
     made = []
     exact = copy.deepcopy(network.heads[head]).double().eval()
     with evaluating(network), torch.inference_mode():
-        where = next(network.parameters()).device
-        for begin in range(0, len(stream), batch):
-            places = np.arange(begin, min(begin + batch, len(stream)))
-            read = stream.batch(places, -1)
-            inputs = {name: t.to(where) for name, t in read.inputs.items()}
-            features = network(inputs, start=read.start, want="features")
+        for read in plain(stream, network, batch):
+            features = network(read.inputs, start=read.start, want="features")
             made.append(exact(features.double()).cpu().numpy())
     return joined(made)

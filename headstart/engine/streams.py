@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from headstart.core.dataset import Dataset
 from headstart.core.modality import Arrays, Transform
-from headstart.core.network import FEATURES, MASK
+from headstart.core.network import FEATURES, MASK, Network
 from headstart.core.ragged import Ragged
 from headstart.core.strategy import Batch
 from headstart.engine import seed as seeds
@@ -34,6 +34,18 @@ class Stream(Protocol):
     def batch(self, places: np.ndarray, epoch: int) -> Batch:
         """Inputs and targets of some places; `epoch` seeds the augmentation, negative: none."""
         ...
+
+
+def plain(
+    stream: Stream, network: Network, size: int, places: np.ndarray | None = None
+) -> Iterator[Batch]:
+    """Inputs of some places (None: all) in their order, `size` rows at once, without augmentation, where
+    the network is; without targets."""
+    where = next(network.parameters()).device
+    order = np.arange(len(stream)) if places is None else places
+    for begin in range(0, len(order), size):
+        read = stream.batch(order[begin : begin + size], -1)
+        yield Batch({name: t.to(where) for name, t in read.inputs.items()}, {}, read.start)
 
 
 def _targets(named: Mapping[str, np.ndarray], places: np.ndarray) -> dict[str, Tensor]:

@@ -43,8 +43,8 @@ def check(case: Case) -> Finding:
         len(case.targets),
         "parts",
         "",
-        "counted; "
-        f"intervals of parts at level {level:.4f} (Bonferroni), so that all hold together with 95 %",
+        f"counted; intervals of parts at level {level:.4f} (Bonferroni), so that all hold together "
+        "with 95 %",
     )
     measures: list[Measure] = [count]
     rows: list[list[Any]] = []

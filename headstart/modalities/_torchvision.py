@@ -30,15 +30,13 @@ _STAGES: dict[str, str] = {
     "features.denseblock3 features.transition3 features.denseblock4+features.norm5",
     "RegNet": "stem trunk_output.**",
     "ShuffleNetV2": "conv1+maxpool stage2.* stage3.* stage4.* conv5",
-    "MNASNet": "layers.0+layers.1+layers.2+layers.3+layers.4+layers.5+layers.6+layers.7 "
-    "layers.8.* layers.9.* "
-    "layers.10.* layers.11.* layers.12.* layers.13.* layers.14+layers.15+layers.16",
+    "MNASNet": "layers.0+layers.1+layers.2+layers.3+layers.4+layers.5+layers.6+layers.7 layers.8.* "
+    "layers.9.* layers.10.* layers.11.* layers.12.* layers.13.* layers.14+layers.15+layers.16",
     "SqueezeNet": "features.*",
     "Inception3": "Conv2d_1a_3x3 Conv2d_2a_3x3 Conv2d_2b_3x3+maxpool1 Conv2d_3b_1x1 Conv2d_4a_3x3+maxpool2 "
     "Mixed_5b Mixed_5c Mixed_5d Mixed_6a Mixed_6b Mixed_6c Mixed_6d Mixed_6e Mixed_7a Mixed_7b Mixed_7c",
-    "GoogLeNet": "conv1+maxpool1 conv2 conv3+maxpool2 inception3a inception3b+maxpool3 "
-    "inception4a inception4b "
-    "inception4c inception4d inception4e+maxpool4 inception5a inception5b",
+    "GoogLeNet": "conv1+maxpool1 conv2 conv3+maxpool2 inception3a inception3b+maxpool3 inception4a "
+    "inception4b inception4c inception4d inception4e+maxpool4 inception5a inception5b",
     "SwinTransformer": "features.** norm+permute",
 }
 
@@ -72,8 +70,7 @@ def _head(net: nn.Module) -> str:
     if not isinstance(last[1], (nn.Linear, nn.Identity)):
         raise SourceError(
             f"torchvision's {type(net).__name__} ends in a {type(last[1]).__name__}. Expected a "
-            "classification "
-            "network, which ends in a linear layer."
+            "classification network, which ends in a linear layer."
         )
     return last[0]
 

@@ -10,14 +10,16 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from headstart import job as jobs
-from headstart.core import digest, plugins
+from headstart.core import plugins
 from headstart.core.network import Backbone
 from headstart.core.plan import SourceChoice
-from headstart.core.source import UNKNOWN, Loaded, Source
+from headstart.core.source import Loaded
 from headstart.errors import PlanError, nearest
 from headstart.pretraining.ask import Ask
+from headstart.providers import _inputs as inputs
 
 SEALED = ("input_size", "mean", "std", "interpolation", "crop_pct")
+DRAWN = {"trained_on": "nothing: random weights drawn from a seed", "data_licence": "CC0-1.0"}
 
 
 @dataclass(frozen=True)
@@ -60,28 +62,19 @@ def _new(ask: Ask, modality: plugins.Modality) -> Origin:
     own = build(card) if build is not None else None
     if own is not None:
         rebuild, preprocessing = own
-        module = rebuild(ask.seed)
-        source = _source(str(card["architecture"]), module, preprocessing, ask.seed)
-        config = {"library": "headstart", **card, "seed": ask.seed}
-        return Origin(Loaded(source, module, config, rebuild), card)
+        name = str(card["architecture"])
+        loaded = inputs.document(
+            f"new:{name}",
+            rebuild(ask.seed),
+            library="headstart",
+            family=name.partition(",")[0],
+            facts={"name": name, "revision": f"seed {ask.seed}", **DRAWN},
+            preprocessing=preprocessing,
+            rebuild=rebuild,
+            config={**card, "seed": ask.seed},
+        )
+        return Origin(loaded, card)
     return _of_timm(ask, card, tuple(getattr(modality.backbones, "ARCHITECTURES", ())))
-
-
-def _source(name: str, module: Any, preprocessing: Mapping[str, Any], seed: int) -> Source:
-    return Source(
-        uri=f"new:{name}",
-        name=name,
-        family=name.partition(",")[0],
-        revision=f"seed {seed}",
-        sha256=digest.tensors(module.state_dict().items()),
-        licence=UNKNOWN,
-        trained_on="nothing: random weights drawn from a seed",
-        data_licence="CC0-1.0",
-        parents=(),
-        paper=UNKNOWN,
-        parameters=sum(p.numel() for p in module.parameters()),
-        preprocessing=preprocessing,
-    )
 
 
 def _of_timm(ask: Ask, card: Mapping[str, Any], own: tuple[str, ...]) -> Origin:
@@ -94,17 +87,23 @@ def _of_timm(ask: Ask, card: Mapping[str, Any], own: tuple[str, ...]) -> Origin:
         offer = nearest(name, own or timm.list_models())
         raise PlanError(f"There is no architecture '{name}'. {offer}")
     given = {k: v for k, v in card.items() if k not in ("architecture", "arguments", *SEALED[:3])}
-    inputs, arguments = provider.separate({k: v for k, v in given.items() if k != "num_classes"})
+    changed, arguments = inputs.separate({k: v for k, v in given.items() if k != "num_classes"})
     if "input_size" in card and isinstance(card["input_size"], str):
-        inputs = {**inputs, **provider.separate({"input_size": card["input_size"]})[0]}
+        changed = {**changed, **inputs.separate({"input_size": card["input_size"]})[0]}
     arguments = {**card.get("arguments", {}), **arguments, "num_classes": 0}
     rebuild = provider.rebuilder(name, arguments)
     module = rebuild(ask.seed)
     known = {**module.pretrained_cfg}
     known.update({k: card[k] for k in SEALED if k in card and not isinstance(card[k], str)})
-    sealed = provider.sealed(known, inputs)
-    facts = {"trained_on": "nothing: random weights drawn from a seed", "data_licence": "CC0-1.0"}
-    loaded = provider.document(f"new:{name}", module, facts, sealed, rebuild)
+    loaded = inputs.document(
+        f"new:{name}",
+        module,
+        library="timm",
+        family=type(module).__name__,
+        facts=DRAWN,
+        preprocessing=inputs.sealed(known, changed),
+        rebuild=rebuild,
+    )
     return Origin(loaded, {"architecture": name, "arguments": arguments})
 
 
@@ -123,8 +122,7 @@ def _card(uri: str, modality: plugins.Modality) -> dict[str, Any]:
     uri, entry = jobs.choose_uri(uri, modality)
     scheme, _, rest = uri.partition(":")
     reference, _, query = rest.partition("?")
-    provider: Any = plugins.load("provider", "timm")
-    arguments = provider.separate(
+    arguments = inputs.separate(
         {k: v for k, v in parse_qsl(query) if k not in ("architecture", "num_classes")}
     )[1]
     if scheme == "timm":

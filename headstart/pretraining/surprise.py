@@ -5,14 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from headstart.core.network import Network
 from headstart.core.objective import Objective
-from headstart.core.strategy import Batch
 from headstart.engine import seed as seeds
 from headstart.engine.freeze import evaluating
-from headstart.engine.streams import Pieces
+from headstart.engine.streams import Pieces, plain
 
 BATCH = 32
 
@@ -33,13 +30,9 @@ class Surprise:
     def __call__(self, network: Network, strategy: Objective | None = None) -> float:
         """Of the strategy as it is trained, or of another state of it."""
         asked = strategy or self.strategy
-        where = next(network.parameters()).device
         total, count = 0.0, 0
         with evaluating(network), seeds.seeded(self.seed, "held out"):
-            for begin in range(0, len(self.stream), BATCH):
-                places = np.arange(begin, min(begin + BATCH, len(self.stream)))
-                read = self.stream.batch(places, -1)
-                inputs = {name: t.to(where) for name, t in read.inputs.items()}
-                said = asked.surprise(network, Batch(inputs, {}, read.start))
+            for read in plain(self.stream, network, BATCH):
+                said = asked.surprise(network, read)
                 total, count = total + said[0], count + said[1]
         return math.exp(min(total / max(1, count), 50.0))

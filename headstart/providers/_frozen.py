@@ -56,12 +56,15 @@ class Frozen(nn.Module):
     Args:
         run: array in the door's layout and type -> array (N, ...).
         fingerprint: SHA-256 of what is run, hexadecimal: the digest of the source follows from it.
-        last: where the channels of a result of four axes stand: "nchw" or "nhwc".
+        door: where pictures enter; a result of four axes has its channels where the door's layout has them.
+        frozen: why nothing in it can be trained, as the end of a sentence.
+        parameters: how many numbers it learned.
 
     Attributes:
-        frozen: why nothing in it can be trained.
-        frozen_parameters: how many numbers it learned.
+        frozen: as it was given.
+        frozen_parameters: `parameters`, as it was given; torch counts none.
         operations: for one row, where they could be counted.
+        width: features; 0 until `measured` has told.
     """
 
     fingerprint: Tensor
@@ -202,8 +205,8 @@ def scales(
     raise PlanError(
         f"{name} does not say how it wants its pixels. Say it, in values of 0 to 1: "
         "?mean=0.485,0.456,0.406&std=0.229,0.224,0.225 (most networks of torch), "
-        "?mean=0.5&std=0.5 (-1 to 1), "
-        "?mean=0&std=1 (0 to 1), ?mean=0&std=0.00392157 (0 to 255), or in a .json document beside it."
+        "?mean=0.5&std=0.5 (-1 to 1), ?mean=0&std=1 (0 to 1), ?mean=0&std=0.00392157 (0 to 255), or in a "
+        ".json document beside it."
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from torch import nn
 
 from headstart.core import digest
 from headstart.core.source import UNKNOWN, Loaded, Source
-from headstart.errors import DamagedError, PlanError, SourceError
+from headstart.errors import DamagedError, PlanError, SourceError, nearest
 
 SIZE = "input_size"
 NUMBERS = ("mean", "std")
@@ -62,13 +61,6 @@ def sealed(config: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, An
     return {**made, **({"augment": inputs["augment"]} if "augment" in inputs else {})}
 
 
-def forbidden(offline: bool) -> str:
-    """Who forbids the network, in words, or ""."""
-    if os.environ.get("HEADSTART_OFFLINE", "") not in ("", "0"):
-        return "the environment variable HEADSTART_OFFLINE"
-    return "the plan (source.offline)" if offline else ""
-
-
 def card(path: Path) -> dict[str, Any]:
     """The JSON document beside a file (`x.json` for `x.onnx`, `x.json` in its parent for a folder `x`); {}
     where there is none. Raises SourceError."""
@@ -115,10 +107,26 @@ def no_pickle(path: Path) -> None:
         )
 
 
+def handed(path: Path, expected: str, suffix: str = "") -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The document beside a file that a person hands over, and what was compared, in words.
+
+    Args:
+        expected: said where it is a folder, or ends in something else.
+        suffix: what its name must end in; "": anything.
+
+    Raises:
+        SourceError: it is no such file, or a pickle.
+        DamagedError: it is another file than its document describes.
+    """
+    no_pickle(path)
+    if path.is_dir() or (suffix and path.suffix != suffix):
+        raise SourceError(expected)
+    told = card(path)
+    return told, intact(path, str(told.get("sha256", "")), path.with_suffix(".json").name)
+
+
 def known(settings: Mapping[str, str], names: tuple[str, ...]) -> None:
     """Raises PlanError for a setting that nothing reads."""
-    from headstart.errors import nearest
-
     for key in settings:
         if key not in names:
             raise PlanError(f"Unknown setting '{key}' of the source. {nearest(key, names)}")

@@ -14,7 +14,6 @@ then checked. Settings in the URI win.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -24,15 +23,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from headstart.core import digest
-from headstart.core.source import UNKNOWN, Loaded, Source
+from headstart.core.source import UNKNOWN, Loaded
 from headstart.errors import DamagedError, SourceError, nearest
-from headstart.providers._inputs import card as beside
-from headstart.providers._inputs import intact
+from headstart.providers import _inputs as inputs
 
 NEEDS = ("build",)
-Build = Callable[[Mapping[str, Any]], tuple[Callable[[int], nn.Module], Mapping[str, Any]] | None]
-_PICKLES = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt", ".joblib")
+Rebuild = Callable[[int], nn.Module]
+Build = Callable[[Mapping[str, Any]], tuple[Rebuild, Mapping[str, Any]] | None]
 
 
 def open(
@@ -58,40 +55,27 @@ def open(
         )
     if path.is_dir():
         return _folder(path, settings, offline=offline)
-    if path.suffix.lower() in _PICKLES:
-        raise SourceError(
-            f"{path.name} is a pickle, which can run any code when opened, so it is refused. Convert "
-            "it where you trust it: safetensors.torch.save_file(torch.load(path, "
-            "weights_only=True), 'weights.safetensors')."
-        )
+    inputs.no_pickle(path)
     if _of_transformers(path):
         return _folder(path.parent, settings, offline=offline)
-    card = beside(path)
+    card = inputs.card(path)
     declared = entry or card
     by = "the catalogue" if entry else path.with_suffix(".json").name
-    checked = intact(path, str(declared.get("sha256", "")), by)
+    checked = inputs.intact(path, str(declared.get("sha256", "")), by)
     own = build({**card, **settings}) if build is not None else None
     if own is not None:
-        rebuild, preprocessing = own
-        module = rebuild(0)
-        fill(module, weights(path), path.name)
-        made = _own(f"file:{reference}", module, card, preprocessing, rebuild)
-        return dataclasses.replace(made, checked=checked)
-    from headstart.providers.timm import document, rebuilder, sealed, separate
-
-    inputs, arguments = separate({k: v for k, v in settings.items() if k != "architecture"})
-    architecture = settings.get("architecture") or str(card.get("architecture", ""))
-    arguments = {**_arguments(card), **arguments}
-    module = _create(architecture, arguments)
-    fill(module, weights(path), path.name)
-    made = document(
+        return _own(f"file:{reference}", path, card, own, checked)
+    changed, arguments = inputs.separate({k: v for k, v in settings.items() if k != "architecture"})
+    return _of_timm(
         f"file:{reference}",
-        module,
-        _facts(card),
-        sealed(_config(card), inputs),
-        rebuilder(architecture, arguments),
+        path,
+        settings.get("architecture") or str(card.get("architecture", "")),
+        {**_arguments(card), **arguments},
+        told=path.name,
+        facts=_facts(card),
+        preprocessing=inputs.sealed(_config(card), changed),
+        checked=checked,
     )
-    return dataclasses.replace(made, checked=checked)
 
 
 def _of_transformers(path: Path) -> bool:
@@ -107,23 +91,51 @@ def _of_transformers(path: Path) -> bool:
 
 def _own(
     uri: str,
-    module: nn.Module,
+    path: Path,
     card: Mapping[str, Any],
-    preprocessing: Mapping[str, Any],
-    rebuild: Callable[[int], nn.Module],
+    own: tuple[Rebuild, Mapping[str, Any]],
+    checked: tuple[str, ...],
 ) -> Loaded:
-    """A network that the modality built."""
-    architecture = str(card.get("architecture", "")).partition(",")[0]
-    source = Source(
-        uri=uri,
-        name=Path(uri.partition(":")[2]).stem,
-        family=architecture,
-        sha256=digest.tensors(module.state_dict().items()),
-        parameters=sum(p.numel() for p in module.parameters()),
+    """A network that the modality builds."""
+    rebuild, preprocessing = own
+    module = rebuild(0)
+    fill(module, weights(path), path.name)
+    return inputs.document(
+        uri,
+        module,
+        library="headstart",
+        family=str(card.get("architecture", "")).partition(",")[0],
+        facts={"name": path.stem, **_facts(card)},
         preprocessing=preprocessing,
-        **_facts(card),
+        rebuild=rebuild,
+        checked=checked,
     )
-    return Loaded(source, module, {"library": "headstart", "architecture": architecture}, rebuild)
+
+
+def _of_timm(
+    uri: str,
+    path: Path,
+    architecture: str,
+    arguments: Mapping[str, Any],
+    *,
+    told: str,
+    facts: Mapping[str, Any],
+    preprocessing: Mapping[str, Any],
+    checked: tuple[str, ...] = (),
+) -> Loaded:
+    """A network of timm with the weights in a file; `told` is what errors call that."""
+    module, rebuild = _create(architecture, arguments)
+    fill(module, weights(path), told)
+    return inputs.document(
+        uri,
+        module,
+        library="timm",
+        family=type(module).__name__,
+        facts=facts,
+        preprocessing=preprocessing,
+        rebuild=rebuild,
+        checked=checked,
+    )
 
 
 def _folder(path: Path, settings: Mapping[str, str], *, offline: bool) -> Loaded:
@@ -138,17 +150,17 @@ def _folder(path: Path, settings: Mapping[str, str], *, offline: bool) -> Loaded
         from headstart.providers import hf
 
         return hf.open(str(path), settings, offline=offline)
-    from headstart.providers.timm import document, rebuilder, sealed, separate
-
-    inputs, arguments = separate(settings)
-    architecture = str(known.get("architecture", ""))
-    arguments = {"num_classes": known.get("num_classes", 1000), **arguments}
-    module = _create(architecture, arguments)
-    fill(module, weights(path / "model.safetensors"), path.name)
+    changed, arguments = inputs.separate(settings)
     cfg = dict(known.get("pretrained_cfg", {}))
-    facts = {"licence": cfg.get("license") or UNKNOWN, "revision": cfg.get("tag") or UNKNOWN}
-    rebuild = rebuilder(architecture, arguments)
-    return document(f"file:{path}", module, facts, sealed(cfg, inputs), rebuild)
+    return _of_timm(
+        f"file:{path}",
+        path / "model.safetensors",
+        str(known.get("architecture", "")),
+        {"num_classes": known.get("num_classes", 1000), **arguments},
+        told=path.name,
+        facts={"licence": cfg.get("license"), "revision": cfg.get("tag")},
+        preprocessing=inputs.sealed(cfg, changed),
+    )
 
 
 def weights(path: Path) -> dict[str, Tensor]:
@@ -178,7 +190,8 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None:
     module.eval()
 
 
-def _create(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
+def _create(architecture: str, arguments: Mapping[str, Any]) -> tuple[nn.Module, Rebuild]:
+    """The network, its weights to be filled, and how it is drawn anew. Raises SourceError."""
     if not architecture:
         raise SourceError(
             "The weights come without an architecture. Name it: file:PATH?architecture=resnet18, or "
@@ -191,8 +204,9 @@ def _create(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
     if not timm.is_model(architecture):
         offer = nearest(architecture, timm.list_models())
         raise SourceError(f"timm knows no architecture '{architecture}'. {offer}")
+    rebuild = rebuilder(architecture, arguments)
     try:
-        return rebuilder(architecture, arguments)(0)
+        return rebuild(0), rebuild
     except TypeError as error:
         raise SourceError(f"{architecture} does not take these arguments: {error}.") from error
 
@@ -217,9 +231,7 @@ def _config(card: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _facts(card: Mapping[str, Any]) -> dict[str, Any]:
-    said = ("licence", "revision", "trained_on", "data_licence", "paper")
-    made: dict[str, Any] = {k: str(card.get(k, UNKNOWN)) for k in said}
-    made["parents"] = tuple(card.get("parents", ()))
-    if made["trained_on"] == UNKNOWN and "source" in card:
+    made = {k: card[k] for k in (*inputs.FACTS, "parents") if k in card}
+    if made.get("trained_on", UNKNOWN) == UNKNOWN and "source" in card:
         made["trained_on"] = f"{UNKNOWN}; weights from {card['source']}"
     return made

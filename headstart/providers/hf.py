@@ -34,7 +34,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_MAPPING
 from transformers.utils import logging
 
-from headstart.core import digest
+from headstart.core import digest, machine
 from headstart.core.source import UNKNOWN, Loaded, Source
 from headstart.errors import DamagedError, OfflineError, PlanError, SourceError, nearest
 from headstart.providers import _cards as cards
@@ -64,7 +64,7 @@ UNREAD = ("masked_spec_embed",)
 VOCABULARIES = ("vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model")
 NUMBERS = ("past_values",)
 """Inputs, as the library names them, that need no tokenizer."""
-OFFLINE = ("HEADSTART_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 
 _HUB_NAME = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
 _POOLINGS = {
@@ -133,14 +133,6 @@ def open(
 # --- where it lies
 
 
-def _forbidden(offline: bool) -> str:
-    """Who forbids the network, in words, or ""."""
-    for name in OFFLINE:
-        if os.environ.get(name, "").strip().lower() in ("1", "true", "yes", "on"):
-            return f"the environment variable {name}"
-    return "the plan (source.offline)" if offline else ""
-
-
 def _folder(reference: str, revision: str, *, offline: bool) -> tuple[Path, str]:
     """Folder of the model's files, and the hub's commit ("" for a local folder)."""
     local = Path(reference).expanduser()
@@ -151,7 +143,7 @@ def _folder(reference: str, revision: str, *, offline: bool) -> tuple[Path, str]
             f"There is no folder '{reference}'. Give a folder with config.json and model.safetensors, "
             "or a hub name such as hf:sentence-transformers/all-MiniLM-L6-v2."
         )
-    forbidden = _forbidden(offline)
+    forbidden = machine.forbidden(offline, *OFFLINE)
     with _quiet():
         try:
             path = snapshot_download(

@@ -31,9 +31,11 @@ os.environ.setdefault("KERAS_BACKEND", "torch")
 import keras
 import numpy as np
 import torch
+from keras.src.backend.config import keras_home
 from keras.src.utils import file_utils
 from torch import nn
 
+from headstart.core import machine
 from headstart.core.source import Loaded
 from headstart.errors import DamagedError, OfflineError, PlanError, SourceError, nearest
 from headstart.providers import _inputs as inputs
@@ -99,9 +101,8 @@ def _application(name: str, settings: Mapping[str, str], *, offline: bool) -> Lo
         model, checked = _published(name, arguments, offline=offline)
         facts = {"trained_on": "ImageNet-1k", "revision": f"keras.applications {keras.__version__}"}
     else:
-        _weight_file(name, path)
-        facts = card = inputs.card(path)
-        checked = inputs.intact(path, str(card.get("sha256", "")), path.with_suffix(".json").name)
+        card, checked = _weight_file(name, path)
+        facts = card
         model = _build(name, {**card.get("arguments", {}), **arguments})
         _read(model, path)
     mode = settings.get("mode", str(card.get("mode", _own_mode(name))))
@@ -119,16 +120,13 @@ def _application(name: str, settings: Mapping[str, str], *, offline: bool) -> Lo
 
 def _saved(reference: str, path: Path, settings: Mapping[str, str]) -> Loaded:
     """A `.keras` archive."""
-    inputs.no_pickle(path)
     inputs.known(settings, READ)
-    if path.suffix != ".keras" or path.is_dir():
-        raise SourceError(
-            f"{path.name} is no Keras model that can be opened safely. Expected a file that ends in .keras "
-            "(model.save('model.keras')), or the name of a network with its weights: "
-            "keras:ResNet50?weights=FILE.weights.h5. Networks of torch come as safetensors (file:PATH)."
-        )
-    card = inputs.card(path)
-    checked = inputs.intact(path, str(card.get("sha256", "")), path.with_suffix(".json").name)
+    expected = (
+        f"{path.name} is no Keras model that can be opened safely. Expected a file that ends in .keras "
+        "(model.save('model.keras')), or the name of a network with its weights: "
+        "keras:ResNet50?weights=FILE.weights.h5. Networks of torch come as safetensors (file:PATH)."
+    )
+    card, checked = inputs.handed(path, expected, ".keras")
     _harmless(path)
     with _refused(path), _on_processor():
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
@@ -180,18 +178,17 @@ def _published(
     original = file_utils.get_file
 
     def get(fname: str, origin: str, **given: Any) -> str:
-        place = Path(keras.config.keras_home()) / given.get("cache_subdir", "datasets") / fname
+        place = Path(keras_home()) / given.get("cache_subdir", "datasets") / fname
         declared = str(given.get("file_hash") or given.get("md5_hash") or "")
         if place.is_file():
             checked.extend(_as_published(place, declared))
             return str(place)
-        who = inputs.forbidden(offline)
+        who = machine.forbidden(offline)
         if who:
             raise OfflineError(
                 f"The weights of 'keras:{name}' are not on this computer ({fname}), and {who} forbids the "
-                "network. Fetch them once while online, name a file with "
-                f"keras:{name}?weights=FILE, or use a "
-                "built-in source (headstart sources)."
+                f"network. Fetch them once while online, name a file with keras:{name}?weights=FILE, or "
+                "use a built-in source (headstart sources)."
             )
         return str(original(fname, origin, **given))
 
@@ -202,9 +199,8 @@ def _published(
         raise
     except OSError as error:
         raise OfflineError(
-            f"The weights of 'keras:{name}' could not be fetched ({type(error).__name__}). Check "
-            "the network, or "
-            "use a built-in source (headstart sources)."
+            f"The weights of 'keras:{name}' could not be fetched ({type(error).__name__}). Check the "
+            "network, or use a built-in source (headstart sources)."
         ) from error
     except SourceError:
         raise
@@ -231,16 +227,15 @@ def _as_published(place: Path, declared: str) -> tuple[str, ...]:
     return (f"{place.name}: MD5 as in Keras",)
 
 
-def _weight_file(name: str, path: Path) -> None:
-    """Refuses what is no file of weights alone."""
+def _weight_file(name: str, path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """`inputs.handed` of a file of weights alone."""
     if not path.exists():
         raise SourceError(f"There is no file {path}. Expected weights of {name}: FILE.weights.h5.")
-    inputs.no_pickle(path)
-    if path.is_dir() or path.suffix != ".h5":
-        raise SourceError(
-            f"{path.name} holds no weights that Keras reads. Expected FILE.weights.h5, as "
-            "model.save_weights writes it (for networks of torch .safetensors, see torchvision: and file:)."
-        )
+    expected = (
+        f"{path.name} holds no weights that Keras reads. Expected FILE.weights.h5, as "
+        "model.save_weights writes it (for networks of torch .safetensors, see torchvision: and file:)."
+    )
+    return inputs.handed(path, expected, ".h5")
 
 
 def _read(model: Any, path: Path) -> None:
@@ -260,9 +255,8 @@ def _refused(path: Path) -> Iterator[None]:
         ) from error
     except Exception as error:  # Keras raises of all kinds
         raise SourceError(
-            f"{path.name} could not be loaded by Keras {keras.__version__}: {_short(error)}. Save "
-            "it again with "
-            "a model of the same architecture, or export it to ONNX (onnx:PATH)."
+            f"{path.name} could not be loaded by Keras {keras.__version__}: {_short(error)}. Save it again "
+            "with a model of the same architecture, or export it to ONNX (onnx:PATH)."
         ) from error
 
 
@@ -291,9 +285,8 @@ def _harmless(path: Path) -> None:
         if kind in RUNS_CODE or kind == "__lambda__" or foreign:
             what = f"of {module}, a package of its own" if foreign else "which can run any code"
             raise SourceError(
-                f"{path.name} holds a layer or function '{kind}' {what}, so it is refused. Build "
-                "the model from "
-                "Keras' own layers, or export it to ONNX where you trust it (onnx:PATH)."
+                f"{path.name} holds a layer or function '{kind}' {what}, so it is refused. Build the model "
+                "from Keras' own layers, or export it to ONNX where you trust it (onnx:PATH)."
             )
 
 
@@ -340,9 +333,8 @@ def _guessed_mode(path: Path, model: Any, told: Mapping[str, Any]) -> str:
     if type(first).__name__ in SCALERS or {"mean", "std"} <= set(told):
         return "raw"
     raise PlanError(
-        f"{path.name} does not say how it wants its pixels. Say it: keras:{path.name}?mode=caffe, "
-        "tf, torch or "
-        "raw (0 to 255), as the model was trained, or give mean= and std=."
+        f"{path.name} does not say how it wants its pixels. Say it: keras:{path.name}?mode=caffe, tf, "
+        "torch or raw (0 to 255), as the model was trained, or give mean= and std=."
     )
 
 

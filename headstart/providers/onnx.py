@@ -50,14 +50,9 @@ def open(
     path = Path(reference).expanduser()
     if not path.exists():
         raise SourceError(f"There is no file {path}. Expected a model in the ONNX format (.onnx).")
-    inputs.no_pickle(path)
-    if path.is_dir():
-        raise SourceError(
-            f"{path} is a folder. Expected one .onnx file, or safetensors by file:PATH."
-        )
     inputs.known(settings, frozen.SETTINGS)
-    card = inputs.card(path)
-    checked = inputs.intact(path, str(card.get("sha256", "")), path.with_suffix(".json").name)
+    expected = f"{path} is a folder. Expected one .onnx file, or safetensors by file:PATH."
+    card, checked = inputs.handed(path, expected)
     model = _model(path)
     weights = {i.name for i in model.graph.initializer}
     ports = [_port(i) for i in model.graph.input if i.name not in weights]
@@ -106,9 +101,8 @@ class Session:
         except Exception as error:  # the runtime's errors share no public base
             text = " ".join(str(error).split())[:300]
             raise SourceError(
-                f"ONNX Runtime {onnxruntime.__version__} cannot run {name}: {text}. Export it "
-                "again with standard "
-                "operators."
+                f"ONNX Runtime {onnxruntime.__version__} cannot run {name}: {text}. Export it again with "
+                "standard operators."
             ) from error
         self.given, self.output = given, output
 

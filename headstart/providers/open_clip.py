@@ -23,6 +23,7 @@ from open_clip import factory, pretrained
 from open_clip.model import _build_vision_tower
 from torch import Tensor, nn
 
+from headstart.core import machine
 from headstart.core.source import UNKNOWN, Loaded
 from headstart.errors import DamagedError, OfflineError, SourceError, nearest
 from headstart.providers import _inputs as inputs
@@ -59,40 +60,34 @@ def open(
     path = Path(asked).expanduser()
     if not asked or not path.exists():
         raise SourceError(
-            f"'{asked}' is neither a file nor weights of {reference}. {nearest(asked, tags)} A "
-            "file has to be "
-            ".safetensors."
+            f"'{asked}' is neither a file nor weights of {reference}. {nearest(asked, tags)} A file has to "
+            "be .safetensors."
         )
     return _of_file(reference, path, settings)
 
 
 def _of_file(name: str, path: Path, settings: Mapping[str, str]) -> Loaded:
-    inputs.no_pickle(path)
-    if path.is_dir() or path.suffix != ".safetensors":
-        raise SourceError(
-            f"{path} is no weight file that can be read. Expected a .safetensors file with the tensors of "
-            f"OpenCLIP's {name}."
-        )
-    card = inputs.card(path)
-    checked = inputs.intact(path, str(card.get("sha256", "")), path.with_suffix(".json").name)
+    expected = (
+        f"{path} is no weight file that can be read. Expected a .safetensors file with the tensors of "
+        f"OpenCLIP's {name}."
+    )
+    card, checked = inputs.handed(path, expected, ".safetensors")
     facts = {**card, "name": f"{name} {path.stem}"}
     return _loaded(name, file.weights(path), path.name, facts, settings, card, checked)
 
 
 def _published(name: str, tag: str, settings: Mapping[str, str], *, offline: bool) -> Loaded:
     told = open_clip.get_pretrained_cfg(name, tag)
-    who = inputs.forbidden(offline)
+    who = machine.forbidden(offline)
     with _cache_only(bool(who)):
         try:
             place = Path(pretrained.download_pretrained(told))
         except Exception as error:  # the library and the hub raise of all kinds
             why = f"{who} forbids the network" if who else f"could not be fetched ({error})"
             raise OfflineError(
-                f"The weights '{tag}' of 'open_clip:{name}' are not on this computer, and {why}. "
-                "Fetch them once "
-                f"while online, name a file with open_clip:{name}?pretrained=FILE.safetensors, or "
-                "use a built-in "
-                "source (headstart sources)."
+                f"The weights '{tag}' of 'open_clip:{name}' are not on this computer, and {why}. Fetch "
+                f"them once while online, name a file with open_clip:{name}?pretrained=FILE.safetensors, "
+                "or use a built-in source (headstart sources)."
             ) from error
     if place.suffix == ".safetensors":
         tensors = file.weights(place)
@@ -101,9 +96,8 @@ def _published(name: str, tag: str, settings: Mapping[str, str], *, offline: boo
             tensors = factory.load_state_dict(str(place), weights_only=True)
         except Exception as error:
             raise DamagedError(
-                f"{place.name} cannot be read as tensors alone ({type(error).__name__}). Remove "
-                f"{place} and fetch "
-                "it anew, or choose a tag that is published as safetensors."
+                f"{place.name} cannot be read as tensors alone ({type(error).__name__}). Remove {place} "
+                "and fetch it anew, or choose a tag that is published as safetensors."
             ) from error
     facts = {"revision": tag, "trained_on": UNKNOWN, "name": f"{name} {tag}"}
     return _loaded(name, tensors, place.name, facts, settings, told, ())
@@ -163,9 +157,9 @@ def _usual(
     way = str(settings.get("resize", told.get("resize_mode", usual.resize_mode)))
     if way != "shortest":
         raise SourceError(
-            f"The weights of {name} want whole pictures ('{way}'), which would be cropped to a "
-            "square here. Accept "
-            f"that with open_clip:{name}?resize=shortest, or choose weights that were trained on crops."
+            f"The weights of {name} want whole pictures ('{way}'), which would be cropped to a square "
+            f"here. Accept that with open_clip:{name}?resize=shortest, or choose weights that were trained "
+            "on crops."
         )
     return {
         "input_size": [3, int(high), int(wide)],

@@ -128,9 +128,8 @@ def _harmless(path: Path) -> None:
         found = sorted(RUNS_CODE & set(nodes))
         if found:
             raise SourceError(
-                f"{path.name} holds the operation {found[0]}, which reaches outside the graph, so "
-                "it is refused. "
-                "Export it without, or to ONNX where you trust it (onnx:PATH)."
+                f"{path.name} holds the operation {found[0]}, which reaches outside the graph, so it is "
+                "refused. Export it without, or to ONNX where you trust it (onnx:PATH)."
             )
 
 
@@ -144,9 +143,8 @@ def _signature(
     except Exception as error:  # TensorFlow raises of all kinds
         text = " ".join(str(error).split())[:300]
         raise DamagedError(
-            f"{path.name} could not be loaded by TensorFlow {tf.__version__}: {text}. Copy the "
-            "folder again, or "
-            "save it anew."
+            f"{path.name} could not be loaded by TensorFlow {tf.__version__}: {text}. Copy the folder "
+            "again, or save it anew."
         ) from error
     names = sorted(n for n in model.signatures if not n.startswith("__"))
     asked = str(settings.get("signature", card.get("signature", "")))

@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from headstart.core import digest
-from headstart.core.source import UNKNOWN, Loaded, Source
+from headstart.core import machine
+from headstart.core.source import Loaded
 from headstart.errors import OfflineError, SourceError, nearest
-from headstart.providers._inputs import sealed as sealed
-from headstart.providers._inputs import separate as separate
+from headstart.providers import _inputs as inputs
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -44,14 +43,15 @@ def open(
     architecture = reference.partition(".")[0]
     if not timm.is_model(architecture):
         raise SourceError(f"timm knows no '{reference}'. {nearest(reference, known)}")
-    inputs, arguments = separate(settings)
+    changed, arguments = inputs.separate(settings)
+    who = machine.forbidden(offline)
     try:
-        with torch.random.fork_rng(devices=[]), _cache_only(reference, offline):
+        with torch.random.fork_rng(devices=[]), _cache_only(reference, bool(who)):
             module = timm.create_model(reference, pretrained=True, **arguments).eval()
     except (OSError, ConnectionError) as error:
         raise OfflineError(
             f"The weights of 'timm:{reference}' are not on this computer and "
-            f"{'the network is forbidden' if offline else 'could not be fetched'} "
+            f"{f'{who} forbids the network' if who else 'could not be fetched'} "
             f"({type(error).__name__}). Fetch them once while online, use a local file with "
             f"file:PATH?architecture={architecture}, or a built-in source (headstart sources)."
         ) from error
@@ -59,13 +59,20 @@ def open(
         raise SourceError(f"'timm:{reference}' could not be loaded: {error}") from error
     config = dict(module.pretrained_cfg)
     facts = {
-        "licence": config.get("license") or UNKNOWN,
-        "revision": config.get("tag") or UNKNOWN,
-        "trained_on": config.get("hf_hub_id") or config.get("tag") or UNKNOWN,
-        "paper": config.get("paper_ids") or UNKNOWN,
+        "licence": config.get("license"),
+        "revision": config.get("tag"),
+        "trained_on": config.get("hf_hub_id") or config.get("tag"),
+        "paper": config.get("paper_ids"),
     }
-    rebuild = rebuilder(architecture, arguments)
-    return document(f"timm:{reference}", module, facts, sealed(config, inputs), rebuild)
+    return inputs.document(
+        f"timm:{reference}",
+        module,
+        library="timm",
+        family=type(module).__name__,
+        facts=facts,
+        preprocessing=inputs.sealed(config, changed),
+        rebuild=rebuilder(architecture, arguments),
+    )
 
 
 @contextlib.contextmanager
@@ -98,29 +105,3 @@ def rebuilder(architecture: str, arguments: Mapping[str, Any]) -> Callable[[int]
             return timm.create_model(architecture, pretrained=False, **arguments).eval()
 
     return rebuild
-
-
-def document(
-    uri: str,
-    module: nn.Module,
-    facts: Mapping[str, Any],
-    preprocessing: Mapping[str, Any],
-    rebuild: Callable[[int], nn.Module],
-) -> Loaded:
-    """The source document and the network together."""
-    source = Source(
-        uri=uri,
-        name=uri.partition(":")[2].rpartition("/")[2].partition("?")[0],
-        family=type(module).__name__,
-        revision=str(facts.get("revision", UNKNOWN)),
-        sha256=digest.tensors(module.state_dict().items()),
-        licence=str(facts.get("licence", UNKNOWN)),
-        trained_on=str(facts.get("trained_on", UNKNOWN)),
-        data_licence=str(facts.get("data_licence", UNKNOWN)),
-        parents=tuple(facts.get("parents", ())),
-        paper=str(facts.get("paper", UNKNOWN)),
-        parameters=sum(p.numel() for p in module.parameters()),
-        preprocessing=preprocessing,
-    )
-    config = {"library": "timm", "architecture": type(module).__name__}
-    return Loaded(source, module, config, rebuild)

@@ -22,6 +22,7 @@ import torch
 from torch import nn
 from torchvision import models
 
+from headstart.core import machine
 from headstart.core.source import UNKNOWN, Loaded
 from headstart.errors import DamagedError, OfflineError, SourceError, nearest
 from headstart.providers import _inputs as inputs
@@ -76,15 +77,11 @@ def _of_file(
     name: str, path: Path, like: Any, settings: Mapping[str, str], arguments: dict[str, Any]
 ) -> Loaded:
     """A network whose weights a person hands over; prepared as the library's own, unless told."""
-    inputs.no_pickle(path)
-    if path.is_dir() or path.suffix != ".safetensors":
-        raise SourceError(
-            f"{path} is no weight file that can be read. Expected a .safetensors file with the tensors of "
-            f"torchvision's {name}."
-        )
-    card = inputs.card(path)
-    beside = path.with_suffix(".json").name
-    checked = inputs.intact(path, str(card.get("sha256", "")), beside)
+    expected = (
+        f"{path} is no weight file that can be read. Expected a .safetensors file with the tensors of "
+        f"torchvision's {name}."
+    )
+    card, checked = inputs.handed(path, expected, ".safetensors")
     tensors = file.weights(path)
     arguments = {**card.get("arguments", {}), **_classes(name, tensors), **arguments}
     module = _create(name, arguments)
@@ -114,12 +111,11 @@ def _published(
     if name in _SLOW:
         arguments = {"aux_logits": True, "transform_input": True, **arguments}
     place = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(weights.url).path).name
-    who = inputs.forbidden(offline)
+    who = machine.forbidden(offline)
     if who and not place.is_file():
         raise OfflineError(
-            f"The weights {weights.name} of 'torchvision:{name}' are not on this computer "
-            f"({place.name}), and "
-            f"{who} forbids the network. Fetch them once while online, name a file with "
+            f"The weights {weights.name} of 'torchvision:{name}' are not on this computer ({place.name}), "
+            f"and {who} forbids the network. Fetch them once while online, name a file with "
             f"torchvision:{name}?weights=FILE.safetensors, or use a built-in source (headstart sources)."
         )
     found = _HASH.search(place.name)

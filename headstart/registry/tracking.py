@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from headstart.core import machine
 from headstart.core.plan import differences
 from headstart.core.run import Record
 from headstart.errors import HeadstartError
@@ -153,7 +154,7 @@ def _where(output: Path) -> tuple[str, str]:
             "Install it with: pip install 'headstart[track]'"
         )
     local = urlsplit(uri).scheme in ("sqlite", "file", "")
-    if not local and os.environ.get("HEADSTART_OFFLINE", "") not in ("", "0"):
+    if not local and machine.forbidden():
         return uri, (
             f"The run was not mirrored: {_shown(uri)} is on the network, and HEADSTART_OFFLINE forbids "
             "its use. Unset MLFLOW_TRACKING_URI to mirror into a file."

@@ -20,7 +20,7 @@ class Strategy(Base):
     """One solved phase over the source's own head."""
 
     def refuse(self, network: Network) -> str:
-        if all(hasattr(head, "solve") for head in network.heads.values()):
+        if all(head.solves_itself for head in network.heads.values()):
             return ""
         return (
             "the source predicts nothing by itself from labelled rows; choose a prior-fitted source, or "

@@ -455,6 +455,28 @@ def test_a_pickle_in_a_setting_is_refused(tmp_path: Path) -> None:
         suite.opened("torchvision", f"{suite.SMALL}?weights={place}")
 
 
+@pytest.mark.parametrize(
+    ("name", "reference", "words"),
+    [
+        ("torchvision", f"{suite.SMALL}?weights={{}}", "with the tensors of torchvision's shuffle"),
+        ("open_clip", "RN50?pretrained={}", "with the tensors of OpenCLIP's RN50"),
+        ("keras", "MobileNet?weights={}", r"Expected FILE\.weights\.h5"),
+        ("keras", "{}", r"Expected a file that ends in \.keras"),
+        ("onnx", "{}", r"Expected one \.onnx file"),
+    ],
+)
+def test_a_file_of_another_kind_is_told_what_was_expected(
+    name: str, reference: str, words: str, tmp_path: Path
+) -> None:
+    (tmp_path / "folder.safetensors").mkdir()
+    with pytest.raises(SourceError, match=words):
+        suite.opened(name, reference.format(tmp_path / "folder.safetensors"))
+    if name != "onnx":
+        (tmp_path / "weights.txt").write_text("", "utf-8")
+        with pytest.raises(SourceError, match=words):
+            suite.opened(name, reference.format(tmp_path / "weights.txt"))
+
+
 def test_settings_that_nothing_reads_are_named() -> None:
     reference, _ = suite.EXAMPLES["onnx"]()
     with pytest.raises(PlanError, match="Did you mean 'layout'"):

@@ -59,6 +59,7 @@ class InContext(Head):
     """
 
     settled_by = "in_context"
+    solves_itself = True
     rows: Tensor
     labels: Tensor
 

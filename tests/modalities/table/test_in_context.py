@@ -74,6 +74,14 @@ def test_labels_of_the_context_matter_and_their_names_do_not() -> None:
     assert not torch.allclose(made(asked), other(asked), atol=1e-4)
 
 
+def test_it_says_that_it_solves_itself_and_others_say_that_they_do_not() -> None:
+    assert head(4, 3).solves_itself
+    linear = classify.Head(4, classify.learn(["a", "b"]))
+    assert not linear.solves_itself
+    with pytest.raises(TypeError, match="Head does not solve itself"):
+        linear.solve(rows(2, 4), np.array([0, 1]), [])
+
+
 def test_held_out_rows_do_not_see_their_own_label() -> None:
     made, data, labels = head(4, 3), rows(40, 4), np.arange(40) % 3
     parts = [(np.arange(20, 40), np.arange(20)), (np.arange(20), np.arange(20, 40))]
