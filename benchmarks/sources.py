@@ -54,7 +54,11 @@ PICTURE = {"inputs": ["image"], "target": "label", "split": "split"}
 UCR = ("GunPoint", "ArrowHead", "ItalyPowerDemand", "ACSF1", "BasicMotions", "JapaneseVowels")
 HEART = {"target": "label", "split": "split", "drop": ["severity", "site"]}
 GIVEN_AWAY = ["id", "two_year_recid", "is_recid", "decile_score", "score_text", "v_decile_score"]
-COMPAS = {"target": "label", "split": "split", "drop": [*GIVEN_AWAY, "standard_filter", "c_charge_desc"]}
+COMPAS = {
+    "target": "label",
+    "split": "split",
+    "drop": [*GIVEN_AWAY, "standard_filter", "c_charge_desc"],
+}
 
 
 def kinds() -> dict[str, Kind]:

@@ -36,6 +36,7 @@ from headstart.engine.extract import Extraction, How, extract
 from headstart.errors import BadRow, DataError, MissingExtra, PlanError, SourceError, nearest
 from headstart.features import key
 from headstart.features.store import LmdbStore, MemoryStore
+from headstart.loading import Need
 from headstart.loading import choose_uri as choose_uri
 from headstart.loading import load as load
 from headstart.loading import offline as offline
@@ -380,7 +381,8 @@ def open_job(
     split, outside = apart(dataset, make_split(dataset, plan), plan.task.out_of_scope, outcome)
     seal = Seal(split, cache_root() / "openings.jsonl")
     targets = heads.learn(dataset.targets(split.train), **ordered(dataset))
-    loaded = load(plan.source.uri, modality, outcome, offline=offline(plan.source))
+    need = Need(outcome, len(split.train), len(targets.classes))
+    loaded = load(plan.source.uri, modality, need, offline=offline(plan.source))
     if sealed is not None:
         transform, kept = modality.batch.restore(sealed), ""
     else:

@@ -26,21 +26,45 @@ def offline(choice: SourceChoice) -> bool:
     return bool(machine.forbidden(choice.offline))
 
 
+@dataclass(frozen=True)
+class Need:
+    """What a default source is to serve.
+
+    Attributes:
+        rows: to learn from; `classes` among them, 0 where there are none.
+    """
+
+    outcome: str = ""
+    rows: int = 0
+    classes: int = 0
+
+    def met(self, entry: Mapping[str, Any]) -> bool:
+        """Whether the source is made for the outcome, and for no less than these rows and classes."""
+        fits = self.outcome in entry.get("outcomes", ())
+        return fits and all(
+            getattr(self, name) <= int(entry.get(f"most_{name}", getattr(self, name)))
+            for name in ("rows", "classes")
+        )
+
+
+NONE = Need()
+
+
 def choose_uri(
-    uri: str, modality: plugins.Modality, outcome: str = ""
+    uri: str, modality: plugins.Modality, need: Need = NONE
 ) -> tuple[str, dict[str, Any] | None]:
-    """The URI that was asked for, or the best default, one made for the outcome before others; with its
+    """The URI that was asked for, or the best default, one made for the need before others; with its
     catalogue entry, where the package has one. A name that a person has added stands for its URI."""
-    return _meant(uri, catalogue.find(uri), modality, outcome)
+    return _meant(uri, catalogue.find(uri), modality, need)
 
 
 def _meant(
-    uri: str, kept: Mapping[str, Any] | None, modality: plugins.Modality, outcome: str
+    uri: str, kept: Mapping[str, Any] | None, modality: plugins.Modality, need: Need
 ) -> tuple[str, dict[str, Any] | None]:
     """`choose_uri`, once it is known what was added under that name (`kept`)."""
     entries = {str(e["uri"]): e for e in modality.catalogue()}
     if uri == "auto":
-        made = [u for u, e in entries.items() if outcome in e.get("outcomes", ())]
+        made = [u for u, e in entries.items() if need.met(e)]
         rest = [u for u, e in entries.items() if "outcomes" not in e]
         first = next(iter(made or rest or entries))
         return first, entries[first]
@@ -48,16 +72,16 @@ def _meant(
     return uri, entries.get(uri.partition("?")[0])
 
 
-def load(uri: str, modality: plugins.Modality, outcome: str = "", *, offline: bool) -> Loaded:
+def load(uri: str, modality: plugins.Modality, need: Need = NONE, *, offline: bool) -> Loaded:
     """Opens a source by its URI, SCHEME:REFERENCE[?setting=value&...], by the name that a person gave it, or
-    the best for the outcome.
+    the best for the need.
 
     Raises:
         SourceError: no such scheme or source; the nearest names are offered.
         DamagedError: it is not what it was when it was added under its name.
     """
     kept = catalogue.find(uri)
-    uri, entry = _meant(uri, kept, modality, outcome)
+    uri, entry = _meant(uri, kept, modality, need)
     scheme, colon, rest = uri.partition(":")
     schemes = plugins.names("provider")
     if not colon or scheme not in schemes:

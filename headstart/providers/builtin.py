@@ -20,6 +20,7 @@ from headstart.core import plugins
 from headstart.core.source import Loaded, Source
 from headstart.errors import MissingExtra, PlanError, SourceError, nearest
 
+NEEDS = ("build",)
 FACTS = ("licence", "trained_on", "data_licence", "paper", "revision")
 
 
@@ -29,8 +30,12 @@ def open(
     *,
     offline: bool,
     entry: Mapping[str, Any] | None = None,
+    build: Any = None,
 ) -> Loaded:
     """Opens the source that `entry` describes.
+
+    Args:
+        build: the modality's own `build`, handed on to the provider of files.
 
     Raises:
         SourceError: there is no such entry for this kind of data.
@@ -46,8 +51,9 @@ def open(
     if kind == "formula":
         return _formula(entry, place, settings)
     path = _shipped(place) if kind == "weights" else _package(place)
-    provider = plugins.load("provider", str(entry["opens"]))
-    loaded: Loaded = provider.open(str(path), settings, offline=True, entry=entry)
+    provider: Any = plugins.load("provider", str(entry["opens"]))
+    own = {"build": build} if "build" in getattr(provider, "NEEDS", ()) else {}
+    loaded: Loaded = provider.open(str(path), settings, offline=True, entry=entry, **own)
     facts = {k: str(entry[k]) for k in FACTS}
     source = dataclasses.replace(loaded.source, uri=entry["uri"], name=entry["name"], **facts)
     return dataclasses.replace(loaded, source=source)
