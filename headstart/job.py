@@ -381,7 +381,7 @@ def open_job(
     split, outside = apart(dataset, make_split(dataset, plan), plan.task.out_of_scope, outcome)
     seal = Seal(split, cache_root() / "openings.jsonl")
     targets = heads.learn(dataset.targets(split.train), **ordered(dataset))
-    need = Need(outcome, len(split.train), len(targets.classes))
+    need = Need(outcome, len(split.train), len(targets.classes), plan.strategy.name)
     loaded = load(plan.source.uri, modality, need, offline=offline(plan.source))
     if sealed is not None:
         transform, kept = modality.batch.restore(sealed), ""

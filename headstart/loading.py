@@ -32,15 +32,18 @@ class Need:
 
     Attributes:
         rows: to learn from; `classes` among them, 0 where there are none.
+        strategy: that was asked for, or "auto".
     """
 
     outcome: str = ""
     rows: int = 0
     classes: int = 0
+    strategy: str = "auto"
 
     def met(self, entry: Mapping[str, Any]) -> bool:
         """Whether the source is made for the outcome, and for no less than these rows and classes."""
         fits = self.outcome in entry.get("outcomes", ())
+        fits = fits and self.strategy in ("auto", *entry.get("strategies", (self.strategy,)))
         return fits and all(
             getattr(self, name) <= int(entry.get(f"most_{name}", getattr(self, name)))
             for name in ("rows", "classes")
