@@ -182,13 +182,11 @@ def adapt(
     Raises:
         UserError: with what came, what was expected and what to do; nothing was written.
     """
-    in_memory = targets is not None
+    given = Given(data, targets) if targets is not None else None
     if plan is None:
-        task: dict[str, Any] = {"columns": columns or {}, "card": card or {}}
-        if data is not None and not in_memory:
-            task["data"] = os.fspath(data)
+        named = {} if data is None or given is not None else {"data": os.fspath(data)}
         values: dict[str, Any] = {
-            "task": task,
+            "task": {"columns": columns or {}, "card": card or {}, **named},
             "source": {"uri": source},
             "strategy": {"name": strategy, "settings": dict(settings or {})},
             "engine": {},
@@ -199,7 +197,6 @@ def adapt(
         }
         place(values, options)
         plan = plans.build(Plan, values)
-    given = Given(data, targets) if targets is not None else None
     return _finish(adaptation.adapt(plan, given, watcher), given, watcher)
 
 
