@@ -6,6 +6,7 @@ import dataclasses
 import importlib.metadata
 import importlib.util
 import os
+import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -182,13 +183,11 @@ def adapt(
     Raises:
         UserError: with what came, what was expected and what to do; nothing was written.
     """
-    in_memory = targets is not None
+    given = Given(data, targets) if targets is not None else None
     if plan is None:
-        task: dict[str, Any] = {"columns": columns or {}, "card": card or {}}
-        if data is not None and not in_memory:
-            task["data"] = os.fspath(data)
+        named = {} if data is None or given is not None else {"data": os.fspath(data)}
         values: dict[str, Any] = {
-            "task": task,
+            "task": {"columns": columns or {}, "card": card or {}, **named},
             "source": {"uri": source},
             "strategy": {"name": strategy, "settings": dict(settings or {})},
             "engine": {},
@@ -199,7 +198,6 @@ def adapt(
         }
         place(values, options)
         plan = plans.build(Plan, values)
-    given = Given(data, targets) if targets is not None else None
     return _finish(adaptation.adapt(plan, given, watcher), given, watcher)
 
 
@@ -385,32 +383,42 @@ def doctor() -> list[Mapping[str, str]]:
     version = sys.version.split()[0]
     fits = (3, 11) <= sys.version_info[:2] < (3, 14)
     told = [_told("Python", "ok" if fits else "warn", version, "Python 3.11 to 3.13 is tested")]
-    for library, extra in (
-        ("torch", ""),
-        ("timm", "image"),
-        ("transformers", "text"),
-        ("soundfile", "audio"),
-        ("rdkit", "graph"),
-        ("onnxruntime", "onnx"),
-        ("keras", "keras"),
-        ("open_clip", "open_clip"),
-        ("tensorflow", "savedmodel"),
-        ("mlflow", "track"),
-    ):
-        found = importlib.util.find_spec(library) is not None
-        detail = _version(library) if found else "not installed"
-        target = f"headstart[{extra}]" if extra else "headstart"
-        told.append(_told(library, "ok" if found else "warn", detail, f"pip install '{target}'"))
+    told.append(_told("torch", *_found(["torch"]), "pip install headstart"))
+    for extra, libraries in _extras().items():
+        what = f"headstart[{extra}]"
+        told.append(_told(what, *_found(libraries), f"pip install '{what}'"))
     return [*told, *_folders(), _network()]
 
 
+def _extras() -> dict[str, list[str]]:
+    """What each extra brings, as the installed package says; those that gather others are left out."""
+    brought: dict[str, list[str]] = {}
+    try:
+        lines = importlib.metadata.requires("headstart") or []
+    except importlib.metadata.PackageNotFoundError:  # run from a folder
+        lines = []
+    for line in lines:
+        extra = re.search(r"extra == ['\"]([^'\"]+)", line)
+        if extra and extra[1] not in ("all", "dev"):
+            brought.setdefault(extra[1], []).append(re.split(r"[^\w.-]", line)[0])
+    return brought
+
+
+def _found(libraries: Sequence[str]) -> tuple[str, str]:
+    """ "ok" and the versions, or "warn" and what lacks."""
+    versions = {library: _version(library) for library in libraries}
+    lacking = [library for library, version in versions.items() if not version]
+    if lacking:
+        return "warn", f"not installed: {', '.join(lacking)}"
+    return "ok", ", ".join(f"{library} {version}" for library, version in versions.items())
+
+
 def _version(library: str) -> str:
-    for name in (library, f"{library}-skinny"):
-        try:
-            return importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return "installed"
+    """Of a distribution; "?" where another one brings its module; "" where nothing does."""
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return "?" if importlib.util.find_spec(library.replace("-", "_")) else ""
 
 
 def _folders() -> list[Mapping[str, str]]:

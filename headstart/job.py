@@ -78,7 +78,7 @@ class Lazy(Sequence[Sample]):
 
 @dataclass
 class Job:
-    """Everything that training and evidence need, opened once.
+    """Everything that training and evidence need, opened once; what follows from it is filled in.
 
     Attributes:
         train: row numbers to learn from; rows that the transform refused are out.
@@ -93,30 +93,40 @@ class Job:
 
     plan: Plan
     watcher: Watcher | None
-    cache: Path
     modality: plugins.Modality
     dataset: ArrowDataset
     split: MadeSplit
-    seal: Seal
     heads: HeadFile
     targets: Targets
     loaded: Loaded
     backbone: Backbone
     transform: Transform
-    store: Store
-    weights: str
     costs: tuple[float, ...]
-    device: str
-    train: np.ndarray
-    labels: np.ndarray
-    groups: np.ndarray
+    outside: np.ndarray
+    began: float
+    cache: Path = field(init=False)
+    seal: Seal = field(init=False)
+    store: Store = field(init=False)
+    weights: str = field(init=False)
+    device: str = field(init=False)
+    train: np.ndarray = field(init=False)
+    labels: np.ndarray = field(init=False)
+    groups: np.ndarray = field(init=False)
+    set_aside: list[SetAside] = field(init=False)
+    trained: Path | None = field(init=False)
     notes: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
-    set_aside: list[SetAside] = field(default_factory=list)
-    began: float = field(default_factory=time.perf_counter)
-    trained: Path | None = None
-    outside: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.cache, self.store = cache_root(), open_store(self.plan)
+        self.seal = Seal(self.split, self.cache / "openings.jsonl")
+        self.weights = digest.tensors(self.backbone.state_dict().items())
+        self.device = devices.resolve(self.plan.engine.device)
+        self.train, self.groups = self.split.train, self.split.groups
+        self.labels = self.targets.encode(self.dataset.targets(self.train))
+        self.set_aside = [*self.dataset.set_aside, *self.split.set_aside]
+        self.trained = None if self.plan.engine.store == MEMORY else self.cache / "trained"
 
     @property
     def outcome(self) -> str:
@@ -379,7 +389,6 @@ def open_job(
     outcome = dataset.outcome if plan.task.outcome == "auto" else plan.task.outcome
     heads: Any = plugins.load("head", outcome)
     split, outside = apart(dataset, make_split(dataset, plan), plan.task.out_of_scope, outcome)
-    seal = Seal(split, cache_root() / "openings.jsonl")
     targets = heads.learn(dataset.targets(split.train), **ordered(dataset))
     need = Need(outcome, len(split.train), len(targets.classes), plan.strategy.name)
     loaded = load(plan.source.uri, modality, need, offline=offline(plan.source))
@@ -392,27 +401,17 @@ def open_job(
     job = Job(
         plan=plan,
         watcher=watcher,
-        cache=cache_root(),
         modality=modality,
         dataset=dataset,
         split=split,
-        seal=seal,
         heads=heads,
         targets=targets,
         loaded=loaded,
         backbone=backbone,
         transform=transform,
-        store=open_store(plan),
-        weights=digest.tensors(backbone.state_dict().items()),
         costs=stage_costs(backbone, inputs),
-        device=devices.resolve(plan.engine.device),
-        train=split.train,
-        labels=targets.encode(dataset.targets(split.train)),
-        groups=split.groups,
-        set_aside=[*dataset.set_aside, *split.set_aside],
-        began=began,
-        trained=None if plan.engine.store == MEMORY else cache_root() / "trained",
         outside=outside,
+        began=began,
     )
     _tell(job, kept)
     return job

@@ -112,26 +112,33 @@ def champion(
         form=pack.recipe.get("form"),
         watcher=watcher,
     )
-    kept, samples, bad = [], [], list(rows.set_aside)
+    places, samples, bad = _readable(made, rows)
+    fitted, targets = baseline.again(made, name)
+    said = fitted(samples) if samples else np.empty((0, 1))
+    return Predictions(
+        names=rows.names(places),
+        labels=targets.decode(said) if samples else [],
+        probabilities=said if targets.classes else None,
+        classes=targets.classes,
+        bad=[*rows.set_aside, *bad],
+        notes=(*rows.notes, f"Predicted by the simple model '{name}', fitted again."),
+        table=stepped(rows, places, said, targets) if samples else None,
+    )
+
+
+def _readable(made: Job, rows: Any) -> tuple[np.ndarray, list[Any], list[SetAside]]:
+    """Places and samples of the rows that the run's transform takes, and the others: what the run's own
+    model cannot read, no test row was either."""
+    kept, samples, bad = [], [], []
     for place, sample in enumerate(job.Lazy(rows, np.arange(len(rows)))):
-        try:  # what the run's own model cannot read, no test row was either
+        try:
             made.transform(sample)
         except BadRow as error:
             bad.append(SetAside(rows.names(np.array([place]))[0], error.reason, error.remedy))
             continue
         kept.append(place)
         samples.append(sample)
-    fitted, targets = baseline.again(made, name)
-    said, places = fitted(samples) if samples else np.empty((0, 1)), np.array(kept, np.int64)
-    return Predictions(
-        names=rows.names(places),
-        labels=targets.decode(said) if samples else [],
-        probabilities=said if targets.classes else None,
-        classes=targets.classes,
-        bad=bad,
-        notes=(*rows.notes, f"Predicted by the simple model '{name}', fitted again."),
-        table=stepped(rows, places, said, targets) if samples else None,
-    )
+    return np.array(kept, np.int64), samples, bad
 
 
 def champion_of(record: Record) -> str:

@@ -80,7 +80,12 @@ WORDS = {
 }
 
 FILE_LINES = 500
-FUNCTION_LINES = 60
+FUNCTION_LINES = 50
+
+# (module, function) -> why it is longer.
+LONG = {
+    ("headstart.pretraining.call", "pretrain"): "a public door: its arguments, and what they mean",
+}
 
 Rule = Callable[[Module], Iterator[str]]
 
@@ -186,12 +191,12 @@ def _excused(name: str, word: str) -> bool:
 
 
 def small(module: Module) -> Iterator[str]:
-    """Files under 500 lines, functions under 60."""
+    """Files under 500 lines, functions under 50, but for those with a reason."""
     lines = module.path.read_text("utf-8").count("\n") if module.path.exists() else 0
     if lines >= FILE_LINES:
         yield f"{module.name} has {lines} lines; fewer than {FILE_LINES} are allowed"
     for name, line, length in functions(module):
-        if length >= FUNCTION_LINES:
+        if length >= FUNCTION_LINES and (module.name, name) not in LONG:
             yield f"{module.name}:{line} {name} has {length} lines; under {FUNCTION_LINES} are allowed"
 
 
@@ -228,6 +233,13 @@ def test_every_excuse_is_needed():
         and (module.name == key[0] or module.name.startswith(key[0].rstrip("*")))
     }
     assert used == set(WORDS)
+    long = {
+        (module.name, name)
+        for module in modules()
+        for name, _, length in functions(module)
+        if length >= FUNCTION_LINES
+    }
+    assert long == set(LONG)
 
 
 PLANTED = [
@@ -253,7 +265,7 @@ PLANTED = [
     (no_pickles, "headstart.engine.x", "np.load(path, allow_pickle=True)"),
     (no_pickles, "headstart.providers.x", "A.from_pretrained(n, trust_remote_code=True)"),
     (no_modality_named, "headstart.engine.x", "if kind == 'image': pass"),
-    (small, "headstart.engine.x", "def f():\n" + "    pass\n" * 60),
+    (small, "headstart.engine.x", "def f():\n" + "    pass\n" * 49),
 ]
 
 CLEAN = [
@@ -269,7 +281,8 @@ CLEAN = [
     (no_pickles, "headstart.providers.x", "A.from_pretrained(n, trust_remote_code=False)"),
     (no_modality_named, "headstart.engine.x", '"""image"""\nx = "imagery"'),
     (no_modality_named, "headstart.modalities.image.x", "x = 'image'"),
-    (small, "headstart.engine.x", "def f():\n" + "    pass\n" * 58),
+    (small, "headstart.engine.x", "def f():\n" + "    pass\n" * 48),
+    (small, "headstart.pretraining.call", "def pretrain():\n" + "    pass\n" * 60),
 ]
 
 

@@ -87,8 +87,6 @@ def verb(
     measure how far the features have come. The folder holds model.safetensors, model.json and a card,
     README.md.
     """
-    if objective != "auto":
-        o.one_of("objective", objective, plugins.names("objective"))
     asked: dict[str, Any] = {
         "objective": objective,
         "architecture": architecture,
@@ -107,6 +105,13 @@ def verb(
         "device": device,
         "offline": offline,
     }
+    _carry_out(data, asked, dry_run=dry_run, json=json, quiet=quiet)
+
+
+def _carry_out(data: str, asked: dict[str, Any], *, dry_run: bool, json: bool, quiet: bool) -> None:
+    """Trains, or rehearses it, and shows what came of it. Raises PlanError."""
+    if asked["objective"] != "auto":
+        o.one_of("objective", asked["objective"], plugins.names("objective"))
     if dry_run:
         _rehearsed(api.rehearse_pretraining(data, **asked), json)
         return

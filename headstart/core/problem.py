@@ -16,6 +16,10 @@ from headstart.errors import PlanError
 
 Loss = Literal["softmax", "squares", "sigmoids"]
 Scoring = Literal["log_loss", "tempered", "accuracy", "squares"]
+"""How a strength is scored on the rows that a fold holds out, the mean over them, unweighted: ``log_loss``
+(nats, negated), ``tempered`` (the same after each strength's out-of-fold probabilities have got the
+temperature that suits them, which the solution keeps: how strong the penalty should be and how sure the
+head may be are two questions), ``accuracy``, or ``squares`` (mean squared error, negated)."""
 
 
 @dataclass(frozen=True)

@@ -74,12 +74,8 @@ def arrange(
     _check_names(table, replace(asked, group="") if derived else asked)
     head = table.head()
     target = find_target(table, head, asked, notes) if labelled else ""
-    told = find_split(head, target, asked, notes if labelled and not asked.split else [])
-    split = asked.split or told
-    hidden = {*asked.drop, table.naming}
-    if told and told != split:
-        notes.append(f"The column '{told}' holds names of parts and is no input.")
-        hidden.add(told)
+    split, named = _split(head, target, asked, notes, labelled=labelled)
+    hidden = {*asked.drop, *named, table.naming}
     special = {target, split, asked.group, asked.time, asked.sample, table.origin}
     special = (special | {*asked.sensitive, *hidden}) - {""}
     if fields:
@@ -101,14 +97,35 @@ def arrange(
         metadata=tuple(metadata),
         derived=derived,
     )
-    order = levels.asked(task, table.orders.get(target, ())) if target else ()
-    outcome = _outcome(table, target, task.outcome, order, notes) if target else ""
-    if target and outcome in ("tag", positions.OUTCOME):
-        outcome, chosen = _of_positions(head, layout, task, readers[modality], notes)
+    if target:
+        layout = _labelled(table, head, layout, task, readers[modality], notes)
+    return replace(layout, notes=tuple(notes))
+
+
+def _split(
+    head: pa.Table, target: str, asked: Columns, notes: list[str], *, labelled: bool
+) -> tuple[str, list[str]]:
+    """The column that fixes the split, or "", and others that hold names of parts, which are no input."""
+    told = find_split(head, target, asked, notes if labelled and not asked.split else [])
+    split = asked.split or told
+    if not told or told == split:
+        return split, []
+    notes.append(f"The column '{told}' holds names of parts and is no input.")
+    return split, [told]
+
+
+def _labelled(
+    table: Table, head: pa.Table, layout: Layout, task: Task, reader: Read, notes: list[str]
+) -> Layout:
+    """The layout with the outcome that its target has."""
+    order = levels.asked(task, table.orders.get(layout.target, ()))
+    outcome = _outcome(table, layout.target, task.outcome, order, notes)
+    if outcome in ("tag", positions.OUTCOME):
+        outcome, chosen = _of_positions(head, layout, task, reader, notes)
         layout = replace(layout, fields=chosen)
-    if target and outcome == answers.OUTCOME:
-        layout = _of_answers(layout, readers[modality])
-    return replace(layout, outcome=outcome, notes=tuple(notes), levels=order)
+    if outcome == answers.OUTCOME:
+        layout = _of_answers(layout, reader)
+    return replace(layout, outcome=outcome, levels=order)
 
 
 def _of_answers(layout: Layout, reader: Read) -> Layout:
@@ -229,14 +246,9 @@ def _inputs(
     notes: list[str],
 ) -> tuple[str, tuple[Field, ...]]:
     """The first modality that claims a column, and its fields."""
-    if task.modality != "auto" and task.modality not in readers:
-        raise DataError(
-            f"There is no modality '{task.modality}'. {nearest(task.modality, readers)}"
-        )
-    wanted = task.columns.inputs
+    names, wanted = _tried(task, readers), task.columns.inputs
     free = list(wanted) or [n for n in table.columns if n not in special]
     cells = {name: head.column(name).drop_null().slice(0, CELLS).to_pylist() for name in free}
-    names = list(readers) if task.modality == "auto" else [task.modality]
     for modality in names:
         reader = readers[modality]
         claimed = {n: kind for n in free if (kind := reader.claim(n, cells[n], root)) is not None}
@@ -248,9 +260,8 @@ def _inputs(
         claimed = {n: kind for n, kind in claimed.items() if n not in ids}
         if not claimed:
             continue
-        chosen = (
-            list(claimed) if wanted or reader.MANY else [_best(modality, claimed, cells, notes)]
-        )
+        several = wanted or reader.MANY
+        chosen = list(claimed) if several else [_best(modality, claimed, cells, notes)]
         fields = tuple(Field(n, claimed[n], table.folded.get(n, ())) for n in chosen)
         rest = [n for n in free if n not in claimed and n not in ids]
         if reader.MANY and rest:
@@ -263,16 +274,30 @@ def _inputs(
                 schema, modality, readers, rest, lambda r, n: r.claim(n, cells[n], root) is not None
             )
         return modality, fields
-    named = f"the columns {', '.join(map(repr, free))}" if free else "no column beside the target"
     if free and all(_blank(cells[n]) for n in free):
         raise DataError(
-            f"{table.name}: {named} hold no value in the first {head.num_rows} rows. Expected something "
-            "to learn from beside the target; fill them, or name another input column."
+            f"{table.name}: {_quoted(free)} hold no value in the first {head.num_rows} rows. Expected "
+            "something to learn from beside the target; fill them, or name another input column."
         )
     raise DataError(
-        f"{table.name}: nothing can read {named} as an input (tried: {', '.join(names)}; paths are "
-        f"looked for from {root}). Name the input columns, or the modality."
+        f"{table.name}: nothing can read {_quoted(free)} as an input (tried: {', '.join(names)}; paths "
+        f"are looked for from {root}). Name the input columns, or the modality."
     )
+
+
+def _tried(task: Task, readers: Mapping[str, Read]) -> list[str]:
+    """Modalities that are asked for their columns, in their order. Raises DataError for an unknown one."""
+    if task.modality == "auto":
+        return list(readers)
+    if task.modality not in readers:
+        raise DataError(
+            f"There is no modality '{task.modality}'. {nearest(task.modality, readers)}"
+        )
+    return [task.modality]
+
+
+def _quoted(free: Sequence[str]) -> str:
+    return f"the columns {', '.join(map(repr, free))}" if free else "no column beside the target"
 
 
 def _refused(modality: str, reader: Read, cells: Mapping[str, list[Any]]) -> list[str]:

@@ -67,9 +67,7 @@ def open_data(
     if windows.asked(task):
         return _windows(path, task, readers, cache, watcher)
     order = _order(_found(path, task, readers, offline), task, readers, cache, watcher)
-    made = _again(order) or build(order)
-    check_classes(made)
-    made.notes += quality.gap_note(made) + quality.conflict_note(made)
+    made = _judged(_again(order) or build(order))
     if watcher:
         for note in made.notes:
             watcher.say(note)
@@ -166,33 +164,51 @@ def from_arrays(
             "Arrays came with the outcome forecast. Expected the path of a table with a column of "
             "values, and one of time; write them to one."
         )
+    table, known, readers = _tabled(inputs, targets, readers, task, fields, metadata or {})
+    labelled, hidden = targets is not None or bool(task.columns.target), set(metadata or {})
+    if labelled and not hidden and not fields:
+        table, known = reshape.reshaped(table, known, readers.get(known.modality))
+    layout = _shown(table, known, readers, hidden, labelled=labelled, fields=fields)
+    order = Order(
+        table,
+        layout,
+        readers[layout.modality],
+        Path(),
+        task.tolerate,
+        task.near_duplicates,
+        cache=cache,
+        watcher=watcher,
+    )
+    return _judged(build(order))
+
+
+def _tabled(
+    inputs: Inputs,
+    targets: Sequence[Any] | None,
+    readers: Mapping[str, Read],
+    task: Task,
+    fields: Sequence[Field],
+    metadata: Mapping[str, Sequence[Any]],
+) -> tuple[Table, Task, Mapping[str, Read]]:
+    """What came in memory as one table, the task with its columns, and who may read it. Raises DataError."""
     own = containers.gather(inputs, readers, task.columns)
     if own is not None:
         readers = {own[0]: readers[own[0]]}
         inputs = {n: own[1].head(own[1].rows).column(n).to_pylist() for n in own[1].columns}
     arrays = [name for name, reader in readers.items() if getattr(reader, "ARRAYS", False)]
     whole = task.modality in arrays or (bool(arrays) and uneven(inputs))
-    columns, asked = _gathered(inputs, targets, metadata or {}, task, fields, whole=whole)
-    known = replace(task, columns=asked)
-    if fields and known.modality not in readers:
+    columns, asked = _gathered(inputs, targets, metadata, task, fields, whole=whole)
+    if fields and task.modality not in readers:
         raise DataError(
-            f"Fields were given for '{known.modality}'. {nearest(known.modality, readers)}"
+            f"Fields were given for '{task.modality}'. {nearest(task.modality, readers)}"
         )
-    table, known = tags.gathered(from_columns(columns), known)
+    table, known = tags.gathered(from_columns(columns), replace(task, columns=asked))
     table, known = answers.gathered(table, known, readers)
-    if own is not None:
-        table = containers.carried(own[1], table)
-    hidden = set(metadata or {})
-    if asked.target and not hidden and not fields:
-        table, known = reshape.reshaped(table, known, readers.get(known.modality))
-    layout = _shown(table, known, readers, hidden, labelled=bool(asked.target), fields=fields)
-    reader = readers[layout.modality]
-    signatures = task.near_duplicates
-    made = build(
-        Order(
-            table, layout, reader, Path(), task.tolerate, signatures, cache=cache, watcher=watcher
-        )
-    )
+    return table if own is None else containers.carried(own[1], table), known, readers
+
+
+def _judged(made: ArrowDataset) -> ArrowDataset:
+    """The dataset with what is to be said of its quality. Raises DataError for classes of too few rows."""
     check_classes(made)
     made.notes += quality.gap_note(made) + quality.conflict_note(made)
     return made

@@ -87,23 +87,18 @@ def make_split(
             f"No training row is left: all {len(aside)} repeat a test row or share its group. Expected "
             "parts that differ; draw the split anew (no split column), or name another group column."
         )
-    several = int((np.bincount(linked) > 1).sum())
     if gone.any():
         told = " and ".join(f"'{v}'" for v in task.columns.leave_out)
         how += f"; {int(gone.sum())} rows of {told} left out"
         notes.append(f"{int(gone.sum())} rows of {told} are neither learned from nor tested on.")
-    if len(aside):
-        how += f"; {len(aside)} training rows left out that repeat test rows or share their group"
-    elif several:
-        how += f"; {several} groups of rows that belong together kept whole"
+    how += _kept_together(linked, aside)
     learned = _drawn_rows(dataset, task, seed, train, targets, notes)
     if dataset.outcome == "classify":
         inside = np.array([str(t) != task.out_of_scope for t in targets], bool)
         _missing_classes(targets, learned[inside[learned]], np.flatnonzero(test & inside), notes)
-    made = _made(dataset, learned, np.flatnonzero(test), how)
     names = dataset.names(aside)
     return replace(
-        made,
+        _made(dataset, learned, np.flatnonzero(test), how),
         groups=near.renumber(linked[learned]),
         unused=np.setdiff1d(train, learned),
         set_aside=tuple(
@@ -112,6 +107,14 @@ def make_split(
         ),
         notes=tuple(notes),
     )
+
+
+def _kept_together(linked: np.ndarray, aside: np.ndarray) -> str:
+    """What was done about rows that belong together, as the end of a sentence, or ""."""
+    several = int((np.bincount(linked) > 1).sum())
+    if len(aside):
+        return f"; {len(aside)} training rows left out that repeat test rows or share their group"
+    return f"; {several} groups of rows that belong together kept whole" if several else ""
 
 
 def left_out(dataset: ArrowDataset, task: Task) -> np.ndarray:

@@ -94,11 +94,7 @@ def train(
         ContractError: a stream that the strategy needs is missing, or a loss is not finite.
         FrozenDrift: something that a phase does not name has changed.
     """
-    missing = [name for name in strategy.streams if name not in streams]
-    if missing:
-        raise ContractError(
-            f"The strategy needs the stream '{missing[0]}', which was not supplied."
-        )
+    _supplied(strategy, streams)
     began = time.perf_counter()
     with seeds.seeded(training.seed, "prepare"):  # what a strategy draws for itself
         strategy.prepare(network, streams)
@@ -111,13 +107,7 @@ def train(
             continue
         faults.point("phase.before")
         if phase.solved:
-            if solve is None:
-                raise ContractError(
-                    f"The phase '{phase.name}' is solved, but no solver was supplied."
-                )
-            if not (number == first and progress is not None):
-                with frozen(network, phase):
-                    solve(network, phase)
+            _settle(network, phase, solve, done=number == first and progress is not None)
         else:
             with frozen(network, phase), _threads(training):
                 worker.run(number, phase, done, validation, progress if number == first else None)
@@ -129,6 +119,24 @@ def train(
     network.requires_grad_(False).eval()
     done.seconds += time.perf_counter() - began
     return done
+
+
+def _supplied(strategy: Strategy, streams: Mapping[str, Stream]) -> None:
+    """Raises ContractError where a stream that the strategy needs is missing."""
+    missing = [name for name in strategy.streams if name not in streams]
+    if missing:
+        raise ContractError(
+            f"The strategy needs the stream '{missing[0]}', which was not supplied."
+        )
+
+
+def _settle(network: Network, phase: Phase, solve: Solve | None, *, done: bool) -> None:
+    """A solved phase; `done`: it was, before the training was killed. Raises ContractError."""
+    if solve is None:
+        raise ContractError(f"The phase '{phase.name}' is solved, but no solver was supplied.")
+    if not done:
+        with frozen(network, phase):
+            solve(network, phase)
 
 
 @contextmanager

@@ -34,15 +34,7 @@ def solve(
     Raises:
         DataError: shapes or values that cannot be used.
     """
-    features, targets = np.asarray(features), np.asarray(targets)
-    if targets.shape != (len(features), problem.outputs):
-        raise DataError(
-            f"Tags must be ({len(features)}, {problem.outputs}); {targets.shape} came. Give one value "
-            "for each row and tag."
-        )
-    known = np.isfinite(targets)
-    if not np.isin(targets[known], (0, 1)).all():
-        raise DataError("Tags must be 0, 1, or NaN where they are not known.")
+    features, targets, known = _checked(features, targets, problem.outputs)
     binary = Problem("softmax", 2, problem.strengths)
     weight = np.zeros((problem.outputs, features.shape[1]), np.float32)
     bias = np.zeros(problem.outputs, np.float32)
@@ -54,9 +46,7 @@ def solve(
         classes = targets[places, tag].astype(np.intp)
         cut = None if folds is None else _inside(folds, places, classes)
         if not classes.any() or classes.all() or cut == []:
-            share = (classes.sum() + 0.5) / (len(classes) + 1)
-            bias[tag] = math.log(share / (1 - share))
-            held[:, tag] = share
+            bias[tag], held[:, tag] = _constant(classes)
             continue
         own = None if weights is None else weights[places]
         found = one(binary, features[places], classes, folds=cut, weights=own)
@@ -74,6 +64,26 @@ def solve(
         )
     strength = float(np.exp(np.mean(np.log(strengths))))
     return Solution(weight, bias, strength, np.mean(scores, axis=0), held)
+
+
+def _checked(features: Array, targets: Array, outputs: int) -> tuple[Array, Array, Array]:
+    """Features, targets, and where these are known, (rows, outputs). Raises DataError."""
+    features, targets = np.asarray(features), np.asarray(targets)
+    if targets.shape != (len(features), outputs):
+        raise DataError(
+            f"Tags must be ({len(features)}, {outputs}); {targets.shape} came. Give one value for each "
+            "row and tag."
+        )
+    known = np.isfinite(targets)
+    if not np.isin(targets[known], (0, 1)).all():
+        raise DataError("Tags must be 0, 1, or NaN where they are not known.")
+    return features, targets, known
+
+
+def _constant(classes: Array) -> tuple[float, float]:
+    """Intercept and probability of a tag about which the rows tell only how frequent it is."""
+    share = (classes.sum() + 0.5) / (len(classes) + 1)
+    return math.log(share / (1 - share)), share
 
 
 def _inside(folds: Sequence[Fold], places: Array, classes: Array) -> list[Fold]:

@@ -13,6 +13,12 @@ Choosing the strength by cross-validation should cost about as much as one fit. 
   the result does not depend on the number of cores.
 
 Ridge takes one eigendecomposition per fold for all strengths.
+
+Memory beyond the features, in bytes, with parts = width, or rows where they are fewer than
+0.6 width: ``8 * width^2 + min(1 GiB, 4 * folds * rows * parts) + 4 * folds * strengths *
+outputs * parts``, and for each fold at work (at most one per core)
+``12 * rows * width + 32 * rows * outputs``. 5,000 rows of 2,048, 150 classes, 10 strengths and 5
+folds on two cores: 0.6 GB.
 """
 
 from __future__ import annotations
@@ -74,12 +80,8 @@ def solve(
         standardise: divide by the standard deviation over the fold's training part, of "each" column
             (constant ones by one) or the root mean square over the "whole"; "none". The mean needs no
             choice: the intercept is free.
-        scoring: ``log_loss`` (nats, negated), ``tempered`` (the same after each strength's
-            out-of-fold probabilities have got the temperature that suits them, which the solution
-            keeps: how strong the penalty should be and how sure the head may be are two questions),
-            ``accuracy``, or ``squares`` (mean squared error, negated). Ridge is always scored by
-            squares. Scores are means over the rows of the validation part, unweighted. Where several
-            strengths tie in the mean over folds, the strongest regularisation wins.
+        scoring: of a strength, see `core.problem.Scoring`; ridge is always scored by squares. Where
+            several strengths tie in the mean over folds, the strongest regularisation wins.
         weights: (rows,) positive row weights, multiplied by the class weights where balanced.
 
     Returns:
@@ -88,12 +90,6 @@ def solve(
         predictions (1e-8). Scores of strengths out of contention are read from solutions within 3e-4 nats
         of training loss per row of the minimum: their order among themselves is not certain at weak
         regularisation. The same input gives the same bits.
-
-    Memory beyond the features, in bytes, with parts = width, or rows where they are fewer than
-    0.6 width: ``8 * width^2 + min(1 GiB, 4 * folds * rows * parts) + 4 * folds * strengths *
-    outputs * parts``, and for each fold at work (at most one per core)
-    ``12 * rows * width + 32 * rows * outputs``. 5,000 rows of 2,048, 150 classes, 10 strengths and 5
-    folds on two cores: 0.6 GB.
 
     Raises:
         DataError: values, shapes or rows that cannot be used.

@@ -10,6 +10,7 @@ the longest sample that it reads, counts as told nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -110,6 +111,19 @@ def _pairs(first: Any, second: np.ndarray, size: int) -> np.ndarray:
     return np.bincount(codes.ravel(), minlength=(size + 1) ** 2).reshape(size + 1, size + 1) * 1.0
 
 
+def _of_counts(sums: np.ndarray, seeds: int, kinds: int) -> np.ndarray:
+    """Precision, recall and F1 (N, seeds, 3 * (1 + kinds)), of all kinds together first, from N draws' sums
+    of counts (N, (1 + 2 * seeds) * kinds): true ones, then told and right ones of each seed."""
+    blocks = sums.reshape(len(sums), 1 + 2 * seeds, kinds)
+    blocks = np.concatenate([blocks.sum(axis=2, keepdims=True), blocks], axis=2)
+    true, told, right = blocks[:, :1], blocks[:, 1::2], blocks[:, 2::2]
+    present = np.where(true > 0, 1.0, np.nan)
+    precision = right / np.maximum(told, 1) * present
+    recall = right / np.maximum(true, 1) * present
+    f1 = 2 * right / np.maximum(told + true, 1) * present
+    return np.concatenate([precision, recall, f1], axis=2)
+
+
 def _scores(case: Case, counted: _Counted) -> tuple[list[Measure], list[tuple[str, str]], Exhibit]:
     """Micro scores, then those of each kind."""
     seeds, rows, kinds = counted.right.shape
@@ -117,16 +131,7 @@ def _scores(case: Case, counted: _Counted) -> tuple[list[Measure], list[tuple[st
     parts = [counted.true, *(p for s in range(seeds) for p in (counted.told[s], counted.right[s]))]
     columns = sparse.hstack([sparse.csr_matrix(p.astype(np.float32)) for p in parts], format="csr")
 
-    def score(sums: np.ndarray) -> np.ndarray:
-        blocks = sums.reshape(len(sums), 1 + 2 * seeds, kinds)
-        blocks = np.concatenate([blocks.sum(axis=2, keepdims=True), blocks], axis=2)
-        true, told, right = blocks[:, :1], blocks[:, 1::2], blocks[:, 2::2]
-        present = np.where(true > 0, 1.0, np.nan)
-        precision = right / np.maximum(told, 1) * present
-        recall = right / np.maximum(true, 1) * present
-        f1 = 2 * right / np.maximum(told + true, 1) * present
-        return np.concatenate([precision, recall, f1], axis=2)
-
+    score = partial(_of_counts, seeds=seeds, kinds=kinds)
     values, errors, freedoms = _resample.spreads(columns, score, groups=groups, seed=case.seed)
     over = "rows" if groups is None else "groups of rows"
     method = f"mean of {seeds} seed(s); bootstrap over {over}" + (

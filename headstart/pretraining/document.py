@@ -78,7 +78,6 @@ def write(
 
 def card(facts: Mapping[str, Any]) -> str:
     """The card as Markdown, with the front matter that model hubs read."""
-    curve = [h for h in facts["history"] if "probe" in h]
     lines = ["---", f"license: {facts['licence']}", "---", "", f"# {facts['name']}", ""]
     lines += [
         f"Pre-trained by headstart {facts['headstart']} with the objective `{facts['objective']}` on "
@@ -87,7 +86,20 @@ def card(facts: Mapping[str, Any]) -> str:
         "| | |",
         "|---|---|",
     ]
-    rows = {
+    lines += [f"| {name} | {value} |" for name, value in _rows(facts).items()]
+    lines += ["", "## Made from", ""]
+    lines += [
+        f"- {p['uri']} (licence {p['licence']}, sha256 {p['sha256']})" for p in facts["parents"]
+    ] or ["Nothing: random weights drawn from the seed."]
+    lines += _curves(facts)
+    if facts["notes"]:
+        lines += ["", "## Notes", "", *(f"- {note}" for note in facts["notes"])]
+    return "\n".join([*lines, ""])
+
+
+def _rows(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The card's table: name and value."""
+    rows: dict[str, Any] = {
         "architecture": facts["architecture"],
         "parameters": f"{facts['parameters']:,}",
         "settings": ", ".join(f"{k} {v}" for k, v in facts["settings"].items()),
@@ -108,12 +120,13 @@ def card(facts: Mapping[str, Any]) -> str:
             f"{surprise['before']:,.1f} before, {surprise['after']:,.1f} after, of {surprise['samples']:,} "
             f"samples; {surprise['how']}"
         )
-    lines += [f"| {name} | {value} |" for name, value in rows.items()]
-    lines += ["", "## Made from", ""]
-    lines += [
-        f"- {p['uri']} (licence {p['licence']}, sha256 {p['sha256']})" for p in facts["parents"]
-    ] or ["Nothing: random weights drawn from the seed."]
-    if curve:
+    return rows
+
+
+def _curves(facts: Mapping[str, Any]) -> list[str]:
+    """Lines on what was measured while the network learned."""
+    lines: list[str] = []
+    if curve := [h for h in facts["history"] if "probe" in h]:
         lines += [
             "",
             "## Linear probe",
@@ -123,13 +136,11 @@ def card(facts: Mapping[str, Any]) -> str:
         ]
         lines += ["| epoch | accuracy |", "|---|---|"]
         lines += [f"| {h['epoch']} | {h['probe']:.3f} |" for h in curve]
-    if surprise:
+    if facts.get("perplexity"):
         lines += ["", "## Perplexity", "", "Of samples that were never learned from.", ""]
         lines += ["| phase | epoch | perplexity |", "|---|---|---|"]
         lines += [
             f"| {h.get('phase', '')} | {h['epoch']} | {h['perplexity']:,.1f} |"
             for h in facts["history"]
         ]
-    if facts["notes"]:
-        lines += ["", "## Notes", "", *(f"- {note}" for note in facts["notes"])]
-    return "\n".join([*lines, ""])
+    return lines

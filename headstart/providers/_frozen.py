@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from headstart.errors import PlanError, SourceError, nearest
+from headstart.providers import _inputs as inputs
 
 LAYOUTS = ("nchw", "nhwc")
 SETTINGS = (
@@ -222,6 +223,21 @@ def chosen(names: Sequence[str], inner: Sequence[str], name: str, asked: str) ->
             f"?output={names[-1] if names else 'NAME'}"
         )
     return names[0]
+
+
+def prepared(
+    found: Door, name: str, settings: Mapping[str, str], card: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Sealed preprocessing of the pictures that enter there. Raises PlanError where nothing tells it."""
+    default = {
+        "input_size": size(found, name, settings, card),
+        "interpolation": "bilinear",
+        "crop_pct": 1.0,
+        **scales(found, name, settings, card),
+    }
+    plain = {k: v for k, v in settings.items() if k != "input_size"}
+    said = {k: v for k, v in card.items() if k != "input_size"}
+    return inputs.prepared(default, said, plain)
 
 
 def measured(module: Frozen, name: str, picture: Sequence[int]) -> Frozen:

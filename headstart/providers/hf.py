@@ -35,9 +35,10 @@ from transformers.models.auto.modeling_auto import MODEL_MAPPING
 from transformers.utils import logging
 
 from headstart.core import digest, machine
-from headstart.core.source import UNKNOWN, Loaded, Source
-from headstart.errors import DamagedError, OfflineError, PlanError, SourceError, nearest
+from headstart.core.source import Loaded
+from headstart.errors import DamagedError, OfflineError, PlanError, SourceError
 from headstart.providers import _cards as cards
+from headstart.providers import _inputs as inputs
 
 SETTINGS = ("max_length", "normalise", "pooling", "revision", "seconds")
 WANTED = ["*.json", "*.txt", "*.model", "*.safetensors", "README.md"]
@@ -97,37 +98,24 @@ def open(
         SourceError: no such model, damaged weights, pickles only, or a model that needs its own code.
         PlanError: an unknown setting.
     """
-    for key in settings:
-        if key not in SETTINGS:
-            raise PlanError(f"Unknown setting '{key}' of the source. {nearest(key, SETTINGS)}")
+    inputs.known(settings, SETTINGS)
     folder, revision = _folder(reference, settings.get("revision", ""), offline=offline)
     entry = {**cards.document(folder), **(entry or {})}
     checked = _check_weights(folder, str(entry.get("sha256", "")))
     config = _config(folder)
     module = _load(folder, config)
-    card = cards.read(folder)
-    source = Source(
-        uri=str(entry.get("uri", f"hf:{reference}")),
-        name=str(
-            entry.get("name", folder.name if folder.exists() and revision == "" else reference)
-        ),
+    name = folder.name if folder.exists() and revision == "" else reference
+    return inputs.document(
+        str(entry.get("uri", f"hf:{reference}")),
+        module,
+        library="transformers",
         family=str(config.model_type),
-        revision=str(entry.get("revision", revision or UNKNOWN)),
-        sha256=digest.tensors(module.state_dict().items()),
-        licence=str(entry.get("licence", card["licence"])),
-        trained_on=str(entry.get("trained_on", card["trained_on"])),
-        data_licence=str(entry.get("data_licence", UNKNOWN)),
-        parents=tuple(entry.get("parents", ())),
-        paper=str(entry.get("paper", card["paper"])),
-        parameters=sum(p.numel() for p in module.parameters()),
+        facts={"name": name, "revision": revision, **cards.read(folder), **entry},
         preprocessing=_preprocessing(folder, config, settings),
+        rebuild=_rebuilder(module),
+        config={"configuration": json.loads(config.to_json_string(use_diff=False))},
+        checked=checked,
     )
-    facts = {
-        "library": "transformers",
-        "architecture": str(config.model_type),
-        "configuration": json.loads(config.to_json_string(use_diff=False)),
-    }
-    return Loaded(source, module, facts, _rebuilder(module), checked)
 
 
 # --- where it lies

@@ -57,11 +57,10 @@ def open(
     weights = {i.name for i in model.graph.initializer}
     ports = [_port(i) for i in model.graph.input if i.name not in weights]
     door = frozen.door(ports, path.name, settings, card)
-    size = frozen.size(door, path.name, settings, card)
-    scales = frozen.scales(door, path.name, settings, card)
+    prepared = frozen.prepared(door, path.name, settings, card)
     output = _output(model, path.name, str(settings.get("output", card.get("output", ""))))
     count = sum(math.prod(i.dims) for i in model.graph.initializer)
-    operations = _operations(model, door, size)
+    operations = _operations(model, door, prepared["input_size"])
     data = model.SerializeToString(deterministic=True)
     told = hashlib.sha256(data + output.encode()).hexdigest()
     module = Frozen(
@@ -72,16 +71,13 @@ def open(
         parameters=count,
     )
     module.operations = operations
-    default = {"input_size": size, "interpolation": "bilinear", "crop_pct": 1.0, **scales}
-    plain = {k: v for k, v in settings.items() if k != "input_size"}
-    said = {k: v for k, v in card.items() if k != "input_size"}
     return inputs.document(
         f"onnx:{reference}",
-        frozen.measured(module, path.name, size).eval(),
+        frozen.measured(module, path.name, prepared["input_size"]).eval(),
         library="onnx",
         family=str(model.producer_name or "onnx"),
         facts={"name": path.stem, **card},
-        preprocessing=inputs.prepared(default, said, plain),
+        preprocessing=prepared,
         rebuild=None,
         checked=checked,
     )

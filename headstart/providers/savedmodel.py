@@ -52,14 +52,7 @@ def open(
         DamagedError: a file of it is cut short, or it is not what its document says.
         PlanError: a setting is wrong, or one is needed that the signature does not tell.
     """
-    path = Path(reference).expanduser()
-    if not (path / GRAPH).is_file():
-        if path.exists():
-            inputs.no_pickle(path)
-        raise SourceError(
-            f"{path} is no SavedModel: there is no {GRAPH} in it. Expected a folder that TensorFlow wrote "
-            "(tf.saved_model.save), or safetensors by file:PATH."
-        )
+    path = _folder(reference)
     inputs.known(settings, (*frozen.SETTINGS, "signature"))
     card = inputs.card(path)
     told = fingerprint(path)
@@ -67,8 +60,7 @@ def open(
     _harmless(path)
     call, ports, outputs = _signature(path, settings, card)
     door = frozen.door(ports, path.name, settings, card)
-    size = frozen.size(door, path.name, settings, card)
-    scales = frozen.scales(door, path.name, settings, card)
+    prepared = frozen.prepared(door, path.name, settings, card)
     asked = str(settings.get("output", card.get("output", "")))
     output = frozen.chosen(sorted(outputs), (), path.name, asked)
 
@@ -82,19 +74,29 @@ def open(
         frozen=FROZEN,
         parameters=_count(path),
     )
-    default = {"input_size": size, "interpolation": "bilinear", "crop_pct": 1.0, **scales}
-    plain = {k: v for k, v in settings.items() if k != "input_size"}
-    said = {k: v for k, v in card.items() if k != "input_size"}
     return inputs.document(
         f"savedmodel:{reference}",
-        frozen.measured(module, path.name, size).eval(),
+        frozen.measured(module, path.name, prepared["input_size"]).eval(),
         library="savedmodel",
         family="SavedModel",
         facts={"name": path.name, **card},
-        preprocessing=inputs.prepared(default, said, plain),
+        preprocessing=prepared,
         rebuild=None,
         checked=checked,
     )
+
+
+def _folder(reference: str) -> Path:
+    """The folder of a SavedModel. Raises SourceError."""
+    path = Path(reference).expanduser()
+    if not (path / GRAPH).is_file():
+        if path.exists():
+            inputs.no_pickle(path)
+        raise SourceError(
+            f"{path} is no SavedModel: there is no {GRAPH} in it. Expected a folder that TensorFlow wrote "
+            "(tf.saved_model.save), or safetensors by file:PATH."
+        )
+    return path
 
 
 def fingerprint(path: Path) -> str:

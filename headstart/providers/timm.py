@@ -44,19 +44,7 @@ def open(
     if not timm.is_model(architecture):
         raise SourceError(f"timm knows no '{reference}'. {nearest(reference, known)}")
     changed, arguments = inputs.separate(settings)
-    who = machine.forbidden(offline)
-    try:
-        with torch.random.fork_rng(devices=[]), _cache_only(reference, bool(who)):
-            module = timm.create_model(reference, pretrained=True, **arguments).eval()
-    except (OSError, ConnectionError) as error:
-        raise OfflineError(
-            f"The weights of 'timm:{reference}' are not on this computer and "
-            f"{f'{who} forbids the network' if who else 'could not be fetched'} "
-            f"({type(error).__name__}). Fetch them once while online, use a local file with "
-            f"file:PATH?architecture={architecture}, or a built-in source (headstart sources)."
-        ) from error
-    except (RuntimeError, ValueError) as error:
-        raise SourceError(f"'timm:{reference}' could not be loaded: {error}") from error
+    module = _published(reference, arguments, machine.forbidden(offline))
     config = dict(module.pretrained_cfg)
     facts = {
         "licence": config.get("license"),
@@ -73,6 +61,23 @@ def open(
         preprocessing=inputs.sealed(config, changed),
         rebuild=rebuilder(architecture, arguments),
     )
+
+
+def _published(reference: str, arguments: Mapping[str, Any], forbidden: str) -> Any:
+    """The network with its weights; `forbidden` by whom, if by anyone. Raises OfflineError, SourceError."""
+    try:
+        with torch.random.fork_rng(devices=[]), _cache_only(reference, bool(forbidden)):
+            return timm.create_model(reference, pretrained=True, **arguments).eval()
+    except (OSError, ConnectionError) as error:
+        why = f"{forbidden} forbids the network" if forbidden else "could not be fetched"
+        raise OfflineError(
+            f"The weights of 'timm:{reference}' are not on this computer and {why} "
+            f"({type(error).__name__}). Fetch them once while online, use a local file with "
+            f"file:PATH?architecture={reference.partition('.')[0]}, or a built-in source (headstart "
+            "sources)."
+        ) from error
+    except (RuntimeError, ValueError) as error:
+        raise SourceError(f"'timm:{reference}' could not be loaded: {error}") from error
 
 
 @contextlib.contextmanager

@@ -123,19 +123,7 @@ def _published(
     by = "the name that torchvision gave it"
     checked = inputs.intact(place, declared, by) if place.is_file() else ()
     module = _create(name, arguments)
-    try:  # tensors only: weights_only refuses whatever else a pickle may hold
-        tensors = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
-    except OSError as error:
-        raise OfflineError(
-            f"The weights of 'torchvision:{name}' could not be fetched ({type(error).__name__}). Check the "
-            "network, or use a built-in source (headstart sources)."
-        ) from error
-    except Exception as error:  # the reader of damaged archives raises of all kinds
-        raise DamagedError(
-            f"{place.name} cannot be read as tensors ({type(error).__name__}). Remove {place} and "
-            "fetch it anew."
-        ) from error
-    file.fill(module, tensors, place.name)
+    file.fill(module, _fetched(name, weights, place), place.name)
     facts = {
         "revision": weights.name,
         "trained_on": ", ".join(weights.meta.get("_metrics", {})) or UNKNOWN,
@@ -152,6 +140,25 @@ def _published(
         rebuild=rebuilder(name, arguments),
         checked=checked or inputs.intact(place, declared, by),
     )
+
+
+def _fetched(name: str, weights: Any, place: Path) -> Mapping[str, Any]:
+    """Published tensors, fetched where they are not yet in `place`. Raises OfflineError, DamagedError."""
+    try:  # tensors only: weights_only refuses whatever else a pickle may hold
+        tensors: Mapping[str, Any] = weights.get_state_dict(
+            progress=False, check_hash=True, weights_only=True
+        )
+    except OSError as error:
+        raise OfflineError(
+            f"The weights of 'torchvision:{name}' could not be fetched ({type(error).__name__}). Check the "
+            "network, or use a built-in source (headstart sources)."
+        ) from error
+    except Exception as error:  # the reader of damaged archives raises of all kinds
+        raise DamagedError(
+            f"{place.name} cannot be read as tensors ({type(error).__name__}). Remove {place} and "
+            "fetch it anew."
+        ) from error
+    return tensors
 
 
 def preprocessing(weights: Any) -> dict[str, Any]:
