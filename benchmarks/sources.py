@@ -5,8 +5,8 @@
 Needs HEADSTART_DATA. A draw takes so many labels a class from a set's training part; on it learn a linear
 head on frozen features, fine-tuning, the same network from random weights under the budget of a verdict, the
 simple models, and other sources where the table names them. All are scored on the same test rows. The
-interval of a difference is Student's over draws, widened by the mean sampling error of the test rows, as
-those stay the same. --keep is a file of finished runs, with which a stopped table goes on.
+interval of a difference, in points of accuracy, is Student's over draws, widened by the mean error of the
+paired differences over test rows, as those stay the same. --keep is a file of finished runs, with which a stopped table goes on.
 """
 
 from __future__ import annotations
@@ -163,82 +163,105 @@ def runs(kind: Kind, labels: int) -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"{name} frozen", {**plain, **told}
 
 
-def scores(data: Path, columns: Mapping[str, Any], asked: dict[str, Any], seed: int) -> Any:
-    """Arm -> score and its sampling error over the test rows, of one run; a string where it was refused."""
+def scored(data: Path, columns: Mapping[str, Any], asked: dict[str, Any], seed: int) -> Any:
+    """One run: the score of every arm, the transfer's gain over the others with its error over test rows, and
+    which test rows the transfer told rightly; a string where it was refused."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             run = headstart.adapt(data, columns=dict(columns), seed=seed, output=folder, **asked)
         except headstart.errors.UserError as error:
             return str(error)
         found = run.record.finding("verdict")
-        every = found.measures if found is not None else ()
-        told = {
-            m.group: (m.value, (m.high - m.low) / 2 / Z)
-            for m in every
-            if m.group and m.value is not None
-        }
-        seconds = float(run.record.facts["seconds_model"])
-        return {"scores": told, "n": every[0].n if every else 0, "seconds": seconds}
+        told = run.record.predictions
+    every = found.measures if found is not None else ()
+    gains = {m.baseline: m for m in every if m.name.startswith(("transfer gain", "gain over"))}
+    right = np.asarray(told["outputs"]).argmax(1) == np.asarray(told["targets"])
+    return {
+        "scores": {_plain(m.group): m.value for m in every if m.group},
+        "gains": {_plain(g): (m.value, (m.high - m.low) / 2 / Z) for g, m in gains.items()},
+        "right": right.astype(int).tolist(),
+        "seconds": float(run.record.facts["seconds_model"]),
+    }
 
 
-def interval(differences: list[float], errors: list[float]) -> tuple[float, float, float]:
-    """Mean difference and its 95 % interval, over draws and test rows."""
-    mean, count = float(np.mean(differences)), len(differences)
-    drawn = float(np.var(differences, ddof=1)) / count if count > 1 else 0.0
-    spread = float(np.sqrt(drawn + np.mean(np.square(errors))))
+def _plain(arm: str) -> str:
+    """The arm's name without its role, which may be another in another draw."""
+    return arm.partition(": ")[2] or arm
+
+
+def interval(gains: list[tuple[float, float]]) -> tuple[float, float, float]:
+    """Mean of differences and its 95 % interval, over draws and test rows."""
+    values, count = [g for g, _ in gains], len(gains)
+    drawn = float(np.var(values, ddof=1)) / count if count > 1 else 0.0
+    spread = float(np.sqrt(drawn + np.mean([e**2 for _, e in gains])))
     reach = float(stats.t.ppf(0.975, max(count - 1, 1))) * spread
+    mean = float(np.mean(values))
     return mean, mean - reach, mean + reach
 
 
-def collected(kind: Kind, name: str, labels: int, draws: int, kept: Path | None) -> dict[str, Any]:
-    """Arm -> scores of every draw; runs that `kept` has are not repeated."""
+def paired(one: list[int], other: list[int]) -> tuple[float, float]:
+    """Points between two arms on the same test rows, and the error of that."""
+    apart = 100 * (np.array(one) - np.array(other))
+    return float(apart.mean()), float(apart.std(ddof=1) / np.sqrt(len(apart)))
+
+
+def collected(
+    kind: Kind, name: str, labels: int, draws: int, kept: Path | None
+) -> dict[str, list[Any]]:
+    """Arm -> what `scored` gave for every draw; runs that `kept` has are not repeated."""
     known = json.loads(kept.read_text("utf-8")) if kept is not None and kept.is_file() else {}
     file, columns = kind.sets[name]
-    arms: dict[str, list[tuple[float, float]]] = {}
-    count, seconds = 0, dict[str, float]()
+    made: dict[str, list[Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
         data = placed(file, Path(folder))
         for seed in range(draws):
             for arm, asked in runs(kind, labels):
                 key = f"{name} {labels} {seed} {arm} {asked['source'].rpartition('/')[2]}"
                 if key not in known:
-                    known[key] = scores(data, columns, asked, seed)
-                    if kept is not None:
-                        beside = kept.with_suffix(".tmp")
-                        beside.write_text(json.dumps(known, indent=1), "utf-8")
-                        os.replace(beside, kept)
+                    known[key] = scored(data, columns, asked, seed)
+                    _keep(known, kept)
                 if isinstance(known[key], str):
                     print(f"{name:14} {labels or 'all':>6} {arm}: {known[key]}")
-                    continue
-                count = known[key]["n"]
-                seconds[arm] = seconds.get(arm, 0.0) + known[key]["seconds"] / draws
-                for group, value in known[key]["scores"].items():
-                    arms.setdefault(arm if group == "transfer" else group, []).append(tuple(value))
-    return {"arms": arms, "n": count, "seconds": seconds}
+                else:
+                    made.setdefault(arm, []).append(known[key])
+    return made
 
 
-def lines(name: str, labels: int, told: Mapping[str, Any], first: tuple[str, ...]) -> Iterator[str]:
-    """A line an arm, with the difference of the source's arms to it."""
-    arms = told["arms"]
-    own = [arm for arm in first if arm in arms]
-    for arm, values in arms.items():
-        plain = [v for v, _ in values]
-        apart = []
-        for one in own:
-            if arm in own or len(arms[one]) != len(values):
-                continue
-            pairs = list(zip(arms[one], values, strict=True))
-            errors = [float(np.hypot(a[1], b[1])) for a, b in pairs]  # as if not paired: wider
-            mean, low, high = interval(
-                [100 * (a[0] - b[0]) for a, b in pairs], [100 * e for e in errors]
-            )
-            apart.append(f"{one} {mean:+.1f} [{low:+.1f}, {high:+.1f}]")
-        seconds = told["seconds"].get(arm)
-        took = f"{seconds:7.1f}" if seconds is not None else " " * 7
+def _keep(known: Mapping[str, Any], kept: Path | None) -> None:
+    if kept is not None:
+        beside = kept.with_suffix(".tmp")
+        beside.write_text(json.dumps(known), "utf-8")
+        os.replace(beside, kept)
+
+
+def lines(kind: Kind, name: str, labels: int, told: Mapping[str, list[Any]]) -> Iterator[str]:
+    """A line for every arm of the source, with its gains over all others."""
+    for arm in kind.strategies:
+        if arm not in told:
+            continue
+        own, gains = told[arm], dict[str, list[tuple[float, float]]]()
+        for every in told.values():  # simple models and the network from scratch, of whichever run
+            for mine, run in zip(own, every, strict=False):
+                for other, gain in run["gains"].items():
+                    if run is mine:
+                        gains.setdefault(other, []).append(tuple(gain))
+                    elif other not in mine["gains"]:
+                        away = paired(mine["right"], run["right"])
+                        both = (away[0] + gain[0], float(np.hypot(away[1], gain[1])))
+                        gains.setdefault(other, []).append(both)
+        for other, every in told.items():
+            if other not in kind.strategies:
+                pairs = zip(own, every, strict=False)
+                gains[other] = [paired(m["right"], r["right"]) for m, r in pairs]
+        score = np.mean([r["scores"]["transfer"] for r in own])
+        seconds = np.mean([r["seconds"] for r in own])
         yield (
-            f"{name:14} {labels or 'all':>6} {told['n']:5} {len(values):2} {np.mean(plain):6.3f} "
-            f"{took}  {arm[:46]:46} {'; '.join(apart)}"
+            f"{name:14} {labels or 'all':>6} {len(own[0]['right']):5} {len(own):2}  {arm:13} {score:6.3f} "
+            f"{seconds:7.1f}"
         )
+        for other, values in gains.items():
+            mean, low, high = interval(values)
+            yield f"{'':32}{mean:+6.1f} [{low:+.1f}, {high:+.1f}] over {other} ({len(values)} draws)"
 
 
 def main() -> None:
@@ -254,14 +277,11 @@ def main() -> None:
     if asked.source:
         kind = Kind(asked.source, kind.sets, kind.strategies, kind.others, kind.labels)
     os.environ["HEADSTART_TRACKING"] = "off"
-    print(
-        f"{'set':14} {'labels':>6} {'test':>5} {'d':>2} {'score':>6} {'model s':>7}  {'arm':46} differences "
-        "in points"
-    )
+    print(f"{'set':14} {'labels':>6} {'test':>5} {'d':>2}  {'arm':13} {'score':>6} {'model s':>7}")
     for name in asked.sets or kind.sets:
         for labels in asked.labels or kind.labels:
             told = collected(kind, name, labels, asked.draws, asked.keep)
-            print("\n".join(lines(name, labels, told, kind.strategies)), flush=True)
+            print("\n".join(lines(kind, name, labels, told)), flush=True)
 
 
 if __name__ == "__main__":

@@ -123,6 +123,6 @@ def plain(samples: Sequence[Sample], fields: Sequence[Field]) -> np.ndarray:
 
 PLAIN = "scaled and one-hot columns"
 CHAMPIONS = (
-    Champion("gradient-boosted trees", fit_trees, seeded=True),
+    Champion("gradient-boosted trees", fit_trees, seeded=True, beside=True),
     Champion("linear model on scaled and one-hot columns", fit_linear),
 )

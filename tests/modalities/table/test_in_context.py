@@ -157,7 +157,20 @@ def test_training_it_is_refused(source: str, table: Path) -> None:
 
 def test_in_context_needs_a_source_that_does_so(table: Path) -> None:
     with pytest.raises(PlanError, match="prior-fitted"):
-        headstart.adapt(str(table), columns={"target": "label"}, strategy="in_context")
+        headstart.adapt(
+            str(table),
+            columns={"target": "label"},
+            source="builtin:random-features",
+            strategy="in_context",
+        )
+
+
+def test_the_default_of_a_small_table_is_the_network_that_is_shipped(table: Path) -> None:
+    run = headstart.adapt(str(table), columns={"target": "label"}, seeds=1, champion=False)
+    assert run.record.source["uri"] == "builtin:prior-fitted"
+    assert run.record.facts["strategy"] == "in_context"
+    (accuracy,) = [m for m in run.record.finding("accuracy").measures if m.name == "accuracy"]
+    assert accuracy.value > 0.75
 
 
 def test_weights_of_another_shape_are_refused(source: str, table: Path) -> None:
