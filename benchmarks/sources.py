@@ -6,7 +6,8 @@ Needs HEADSTART_DATA. A draw takes so many labels a class from a set's training 
 head on frozen features, fine-tuning, the same network from random weights under the budget of a verdict, the
 simple models, and other sources where the table names them. All are scored on the same test rows. The
 interval of a difference, in points of accuracy, is Student's over draws, widened by the mean error of the
-paired differences over test rows, as those stay the same. --keep is a file of finished runs, with which a stopped table goes on.
+paired differences over test rows, as those stay the same.
+--keep is a file of finished runs, with which a stopped table goes on.
 """
 
 from __future__ import annotations
