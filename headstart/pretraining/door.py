@@ -213,7 +213,7 @@ def prepare(ask: Ask, given: Given | None = None) -> Ready:
     backbone: Backbone = modality.backbones.stage(loaded, transform)
     network = Network(backbone, {})
     _fits(name, strategy, found, network)
-    batch = _batch(ask, strategy, found.length)
+    batch = _batch(ask, strategy, found)
     # refused now where it cannot be written, not after hours
     module, card = encoder.described(origin, modality, backbone)
     about: list[Any] = [VERSION, found.digest, modality.name, name, strategy.settings, batch]
@@ -290,8 +290,10 @@ def _fits(name: str, strategy: Objective, found: Samples, network: Network) -> N
     )
 
 
-def _batch(ask: Ask, strategy: Objective, count: int) -> int:
+def _batch(ask: Ask, strategy: Objective, found: Samples) -> int:
     """Samples a step. Raises PlanError, DataError where there are too few."""
+    count, out = found.length, len(found.held_rows)
+    beside = f" beside {out} that are held out" if out else ""
     least = 2 if strategy.compares else 1
     if ask.batch and ask.batch < least:
         raise PlanError(
@@ -299,13 +301,14 @@ def _batch(ask: Ask, strategy: Objective, count: int) -> int:
         )
     if ask.batch > count:
         raise PlanError(
-            f"A batch of {ask.batch} was asked for, but there are {count} samples. Expected at most as many; "
+            f"A batch of {ask.batch} was asked for, but there are {count} samples{beside}. Expected at "
+            f"most as many; "
             f"give --batch {max(least, count // 2)} or fewer, or more data."
         )
     if count < FEWEST:
         raise DataError(
-            f"There are {count} samples to learn from. Expected {FEWEST} or more; add some, or draw them "
-            "with a generator."
+            f"There are {count} samples to learn from{beside}. Expected {FEWEST} or more; add some, or draw "
+            "them with a generator."
         )
     return ask.batch or max(FEWEST, min(strategy.batch, count // STEPS))
 

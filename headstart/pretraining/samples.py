@@ -230,7 +230,7 @@ def of(ask: Ask, given: Given | None) -> Samples:
         classes=classes,
         set_aside=list(dataset.set_aside),
         notes=notes,
-        apart=(*ask.columns.sensitive, *dataset.columns.values()),
+        apart=(*ask.columns.sensitive, *ask.labels, *dataset.columns.values()),
     )
 
 
