@@ -22,7 +22,7 @@ from headstart.engine import loop
 from headstart.engine.streams import Views
 from headstart.errors import DataError, PlanError, SourceError
 from headstart.pretraining import call, document, door, guard, retrieval
-from tests.pretraining import pairs
+from tests.pretraining import killing, pairs
 
 ENCODER = "encoder?width=16&blocks=2&halved=1"
 BERT = "bert?layers=1&width=16&heads=2&vocabulary=300&max_length=16"
@@ -221,6 +221,15 @@ def test_interrupted_and_repeated_gives_the_same_bytes(
         assert digest.file(cut.folder / name) == digest.file(whole.folder / name)
     assert cut.document["history"] == whole.document["history"]
     assert cut.document["retrieval"] == whole.document["retrieval"]
+
+
+def test_killed_and_repeated_gives_the_same_bytes(waves: Path, words: str, tmp_path: Path) -> None:
+    asked = ["--objective", "clip", "--architecture", ENCODER, "--modality", "series"]
+    asked += ["--caption-source", words, "--epochs", "20"]
+    again = killing.killed_and_repeated(waves, asked, tmp_path)
+    one = made(waves, words, epochs=20, output=tmp_path / "whole")
+    for name in ("sha256", "files", "history", "retrieval"):
+        assert again[name] == one.document[name], name
 
 
 def test_each_caption_is_encoded_once(
