@@ -2,7 +2,8 @@
 
 A thing is the name of an objective. The real data are scikit-learn's handwritten digits, as pictures. What
 cannot read these reads tiny texts: sentences of three topics, or, where tokens see only what stands before
-them, words in three orders, which no count of words can tell apart.
+them, words in three orders, which no count of words can tell apart. What learns from pairs gets captions
+beside them, of which only features are known: a direction for the label, and one for how it is said.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ from PIL import Image
 from headstart.core import digest, plugins
 from headstart.core.dataset import Dataset
 from headstart.core.network import Backbone, Network
-from headstart.core.objective import Objective
+from headstart.core.objective import CAPTIONS, TWINS, Objective
 from headstart.core.plan import build
 from headstart.core.strategy import Strategy
 from headstart.core.task import Task
 from headstart.data import opening
 from headstart.engine import loop
 from headstart.engine.checkpoint import Checkpoint
-from headstart.engine.streams import Pieces, Views
+from headstart.engine.streams import Looked, Pieces, Views
 from headstart.engine.training import Trained, Training
-from headstart.errors import PlanError
+from headstart.errors import ContractError, PlanError
 from headstart.pretraining import encoder, guard
 from headstart.pretraining.ask import Ask
 
@@ -48,6 +49,7 @@ SHORT, STEPS = 3, 2  # epochs, and steps in each, of trainings that are compared
 FEWEST = 4.0  # directions that features have at least
 TRAINED = "trained"
 FEW = 12  # rows on which a pair of objective and modality is tried
+SAID, SPACE = 3, 16  # ways in which a caption is put, and width of its features
 
 
 def things() -> tuple[str, ...]:
@@ -152,7 +154,7 @@ def world(thing: str, rows: int = ROWS, epochs: int = EPOCHS) -> World:
     for matter in MATTERS:
         network, transform = _small(matter)
         if not objective.refuse(network):
-            whole = _stream(matter, transform, rows, objective.views)
+            whole = _stream(matter, transform, rows, objective)
             stream = Pieces(_cut(whole), transform) if objective.pieces else whole
             return World(objective, network, stream, matter)
     raise Breach(f"the objective learns from pictures or texts; it refuses {len(MATTERS)} networks")
@@ -179,13 +181,26 @@ def _small(matter: Matter) -> tuple[Network, Any]:
     return Network(modality.backbones.stage(loaded, transform), {}).eval(), transform
 
 
-def _stream(matter: Matter, transform: Any, rows: int, views: int) -> Views:
+def _stream(matter: Matter, transform: Any, rows: int, objective: Objective | None = None) -> Views:
     chosen = np.arange(rows)
     names = [str(v) for v in data(matter).metadata(np.arange(len(data(matter))))["label"]]
     known = sorted(set(names))
-    labels = {"label": np.array([known.index(v) for v in names])[:rows]}
+    labels = np.array([known.index(v) for v in names])[:rows]
+    targets = {"label": labels, **(captions(labels) if objective and objective.pairs else {})}
+    views = objective.views if objective else 1
     classes = {"label": len(known)}
-    return Views(data(matter), chosen, transform, labels, classes=classes, views=views, seed=0)
+    return Views(data(matter), chosen, transform, targets, classes=classes, views=views, seed=0)
+
+
+def captions(labels: np.ndarray) -> dict[str, Any]:
+    """Targets of an objective that learns from pairs: what a frozen source might say of captions that name
+    the label in one of a few ways."""
+    rng, count = np.random.default_rng(0), int(labels.max()) + 1
+    way = np.arange(len(labels)) // count % SAID
+    table = rng.normal(size=(count, 1, SPACE)) + 0.3 * rng.normal(size=(1, SAID, SPACE))
+    numbers = labels * SAID + way
+    twins = np.stack([numbers, np.arange(len(labels))], axis=1)
+    return {CAPTIONS: Looked(table.reshape(-1, SPACE).astype(np.float32), numbers), TWINS: twins}
 
 
 def run(made: World, **more: Any) -> Trained:
@@ -212,7 +227,7 @@ def learned(thing: str) -> Learned:
     """One short pre-training, for several checks."""
     made = world(thing)
     network = made.network
-    every = _stream(made.matter, made.stream.transform, len(data(made.matter)), 1)
+    every = _stream(made.matter, made.stream.transform, len(data(made.matter)))
     probe = guard.prober(every, every.targets["label"], np.arange(len(every)), 0)
     if probe is None:
         raise ValueError("all matters have classes")
@@ -324,6 +339,27 @@ def check_watching_changes_nothing(thing: str) -> None:
     expect(told.notes == ["measured"], "a sentence is noted once")
 
 
+def check_samples_and_captions_share_a_space(thing: str) -> None:
+    """An objective that learns from pairs says where samples and captions lie, rows of length one, and keeps
+    what it takes; any other has no captions."""
+    made = world(thing, rows=BATCH, epochs=1)
+    batch = made.stream.batch(np.arange(FEW), -1)
+    if not made.objective.pairs:
+        try:
+            made.objective.sides(made.network, batch)
+        except ContractError:
+            return
+        raise Breach("sides() is refused where nothing is learned from pairs")
+    made.objective.prepare(made.network, {"train": made.stream})
+    with torch.no_grad():
+        sides = made.objective.sides(made.network, batch)
+    expect(sides[0].shape == sides[1].shape, "samples and captions have one width")
+    expect(len(sides[0]) == FEW, "a row a sample")
+    for side in sides:
+        expect(bool(torch.allclose(side.norm(dim=1), torch.ones(FEW), atol=1e-5)), "length one")
+    expect(bool(made.objective.keeps()), "what leads into the common space is kept")
+
+
 class Formula(Backbone):
     """Nothing that could be trained."""
 
@@ -362,9 +398,8 @@ def _pair(objective: Objective, name: str, loaded: Any) -> str:
         return why
     chosen, labels = np.arange(FEW), np.arange(FEW) % 2
     views = objective.views
-    stream: Any = Views(
-        rows, chosen, transform, {"label": labels}, classes={"label": 2}, views=views, seed=0
-    )
+    targets = {"label": labels, **(captions(labels) if objective.pairs else {})}
+    stream: Any = Views(rows, chosen, transform, targets, classes={"label": 2}, views=views, seed=0)
     if objective.pieces:
         stream = Pieces(_cut(stream), transform)
     try:

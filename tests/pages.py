@@ -27,7 +27,7 @@ INTENTS = {"card": "lock my card", "weather": "will it rain", "oos": "what is th
 
 def write(folder: Path) -> None:
     """Everything, beside the README's data, which is there already."""
-    for part in (_tables, _sounds, _graphs, _series, _copies, _models):
+    for part in (_tables, _pairs, _sounds, _graphs, _series, _copies, _models):
         part(folder)
 
 
@@ -55,6 +55,14 @@ def _tables(folder: Path) -> None:
         texts = [row["text"] for row in csv.DictReader(handle)]
     (folder / "notes.csv").write_text("\n".join(["text", *(f'"{t}"' for t in texts)]), "utf-8")
     shutil.copy(folder / "hours.csv", folder / "newer.csv")
+
+
+def _pairs(folder: Path) -> None:
+    """pairs.csv: the README's photos with captions."""
+    lines = ["image,caption"]
+    for place, path in enumerate(sorted((folder / "photos").rglob("*.png"))):
+        lines.append(f"{path.relative_to(folder)},a drawing of {path.parent.name} no. {place}")
+    (folder / "pairs.csv").write_text("\n".join(lines), "utf-8")
 
 
 def _sounds(folder: Path) -> None:

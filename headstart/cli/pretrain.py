@@ -28,7 +28,8 @@ Objective = Annotated[
     typer.Option(
         "--objective",
         metavar="NAME",
-        help="What is learned; auto: supervised for a generator with labels, else simclr.",
+        help="What is learned; auto: clip where captions are named, supervised for a generator with "
+        "labels, else simclr.",
     ),
 ]
 
@@ -55,6 +56,12 @@ Label = Annotated[
     list[str] | None,
     _text("--label", "COLUMN", "A further column of labels beside --target. May be repeated."),
 ]
+Caption = Annotated[
+    str, _text("--caption", "COLUMN", "Column of captions, for the objective clip; else found.")
+]
+CaptionSource = Annotated[
+    str, _text("--caption-source", "URI", "What encodes the captions; it is not trained.")
+]
 Device = Annotated[str, typer.Option("--device", metavar="NAME", help="cpu, cuda, mps or auto.")]
 
 
@@ -75,6 +82,8 @@ def verb(
     target: o.Target = None,
     inputs: o.Input = None,
     label: Label = None,
+    caption: Caption = "",
+    caption_source: CaptionSource = "auto",
     device: Device = "cpu",
     offline: o.Offline = False,
     dry_run: o.DryRun = False,
@@ -102,6 +111,8 @@ def verb(
         "modality": modality or "auto",
         "columns": {"target": target or "", "inputs": tuple(inputs or ())},
         "labels_in": tuple(label or ()),
+        "caption": caption,
+        "caption_source": caption_source,
         "device": device,
         "offline": offline,
     }
@@ -115,6 +126,11 @@ def _carry_out(data: str, asked: dict[str, Any], *, dry_run: bool, json: bool, q
     if dry_run:
         _rehearsed(api.rehearse_pretraining(data, **asked), json)
         return
+    _carried_out(data, asked, json=json, quiet=quiet)
+
+
+def _carried_out(data: str, asked: dict[str, Any], *, json: bool, quiet: bool) -> None:
+    """Trains, and says what came of it."""
     with watcher(quiet=quiet) as told:
         made = api.pretrain(data, watcher=told, **asked)
     if json:
@@ -155,6 +171,19 @@ def _perplexity(told: Any) -> str:
     return f"{values}, of {text.counted(told['samples'], 'sample')} held out"
 
 
+def _found_again(told: Any) -> list[tuple[str, str]]:
+    """Recall at 1 of held-out pairs, both ways, against chance."""
+    return [
+        (
+            one["way"],
+            f"{text.number(one['after'], 'share')} found at once (chance "
+            f"{text.number(one['chance'], 'share')}), of {text.plain(one['asked'])} held out",
+        )
+        for one in told["figures"]
+        if one["depth"] == 1
+    ]
+
+
 def _show(made: Any, *, quiet: bool) -> None:
     """The curve, what it cost, and what to do next."""
     facts = made.document
@@ -169,6 +198,7 @@ def _show(made: Any, *, quiet: bool) -> None:
             [
                 ("objective", facts["objective"]),
                 *([("perplexity", _perplexity(told))] if told else []),
+                *_found_again(facts.get("retrieval", {"figures": ()})),
                 ("samples seen", f"{facts['samples_seen']:,}"),
                 ("time", text.duration(facts["seconds"])),
                 ("licence", facts["licence"]),

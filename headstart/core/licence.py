@@ -357,38 +357,52 @@ def _conflict(links: Sequence[Link], paths: Mapping[str, tuple[str, ...]]) -> An
     return None
 
 
-def of_source(source: Mapping[str, Any], *, changed: bool) -> list[Link]:
+def of_source(
+    source: Mapping[str, Any], *, changed: bool, known: dict[str, str] | None = None
+) -> list[Link]:
     """A source, the data that it learned from and the sources that it was made of, as links.
 
     Args:
         source: a `headstart.core.source.Source`, or one of its `parents`, as plain values.
         changed: whether the product carries these weights, changed.
+        known: names that other links of the chain have, with what they stand for. Another source of the same
+            name gets the beginning of its digest behind it.
     """
-    facts = {k: said(source.get(k)) for k in ("name", "uri", "revision", "sha256", "trained_on")}
-    name = f"weights {facts['name']}"
+    known = {} if known is None else known
+    facts = {k: said(source.get(k)) for k in ("uri", "revision", "sha256", "trained_on")}
+    short = _own_name(source, known)
     data = Link(
-        f"data of {facts['name']}",
+        f"data of {short}",
         "data",
         said(source.get("data_licence")),
         origin=facts["trained_on"],
     )
-    above = [
-        link
-        for parent in source.get("parents") or ()
-        for link in of_source(parent, changed=changed)
-    ]
-    firsts = [f"weights {said(parent.get('name'))}" for parent in source.get("parents") or ()]
+    above, firsts = list[Link](), list[str]()
+    for parent in source.get("parents") or ():
+        links = of_source(parent, changed=changed, known=known)
+        firsts.append(links[0].what)
+        above += links
     weights = Link(
-        name,
+        f"weights {short}",
         "weights",
         said(source.get("licence")),
         origin=facts["uri"],
         revision=facts["revision"],
         digest=facts["sha256"],
         trained_on=facts["trained_on"],
-        parents=(data.what, *firsts),
+        parents=(data.what, *dict.fromkeys(firsts)),
         changed=changed,
         carried=changed,
     )
-    made = {link.what: link for link in (*above, data)}
-    return [weights, *(link for what, link in made.items() if what != name)]
+    return list({link.what: link for link in (weights, *above, data)}.values())
+
+
+def _own_name(source: Mapping[str, Any], known: dict[str, str]) -> str:
+    """The source's name, told apart from another one of that name."""
+    name, uri, digest = (said(source.get(k)) for k in ("name", "uri", "sha256"))
+    mark = f"{digest} {uri}"
+    if known.setdefault(name, mark) == mark:
+        return name
+    longer = f"{name} ({uri if digest == UNKNOWN else digest[:8]})"
+    known.setdefault(longer, mark)
+    return longer

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from torch import Tensor
+
 from headstart.core.network import Network
 from headstart.core.strategy import Batch, Group, Phase, Strategy
 from headstart.errors import ContractError
 
-__all__ = ["PHASE", "Objective"]
+__all__ = ["CAPTIONS", "PHASE", "TWINS", "Objective"]
 
 PHASE = "pre-training"
 """Name of the phase in which the backbone learns."""
+CAPTIONS, TWINS = "captions", "twins"
+"""Targets of an objective that learns from pairs: features (N, width) float32 of the caption of each sample,
+as another source encodes it; and (N, 2) int64, a number of the caption and one of the sample. Equal captions
+have one number, and equal samples have one."""
 
 
 class Objective(Strategy):
@@ -29,7 +37,9 @@ class Objective(Strategy):
         batch: samples a step where nobody says how many, at most.
         pieces: whether all of a sample is read: what does not fit into the network is read in further
             pieces.
-        holds_out: share of the samples that are never learned from; `surprise` is measured on them.
+        holds_out: share of the samples that are never learned from; `surprise`, or how well pairs are found
+            again, is measured on them.
+        pairs: whether each sample comes with a caption: the batch has the targets `CAPTIONS` and `TWINS`.
     """
 
     views: int = 1
@@ -39,6 +49,7 @@ class Objective(Strategy):
     batch: int = 128
     pieces: bool = False
     holds_out: float = 0.0
+    pairs: bool = False
 
     def refuse(self, network: Network) -> str:
         """Why this network cannot learn so, or ""."""
@@ -52,6 +63,15 @@ class Objective(Strategy):
         """Sum of the negative log probabilities, in nats, of what was to be named in a batch, and how many
         names that were: e to their quotient is the perplexity. Only where samples are held out."""
         raise ContractError(f"{type(self).__name__} has no surprise().")
+
+    def sides(self, network: Network, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Samples (N, width) and their captions (N, width) in one space, rows of length one. Only of an
+        objective that learns from pairs."""
+        raise ContractError(f"{type(self).__name__} has no sides().")
+
+    def keeps(self) -> Mapping[str, Tensor]:
+        """Tensors beside the backbone that are written with it, by name; the rest is thrown away."""
+        return {}
 
     def phases(self, network: Network) -> tuple[Phase, ...]:
         """One phase; weight decay on matrices only, batch-norm statistics included."""

@@ -24,6 +24,19 @@ def bare(inputs: Inputs) -> bool:
     return not (len(inputs) and isinstance(inputs[0], Mapping))
 
 
+def column_names(inputs: Inputs) -> list[str]:
+    """Names of the columns that came; [] where they came without."""
+    if isinstance(inputs, Mapping):
+        return list(inputs)
+    if isinstance(inputs, pa.Table):
+        return list(inputs.column_names)
+    if hasattr(inputs, "columns"):  # a frame
+        return [str(n) for n in inputs.columns]
+    if isinstance(inputs, (list, tuple)) and len(inputs) and isinstance(inputs[0], Mapping):
+        return list(inputs[0])
+    return []
+
+
 def uneven(inputs: Inputs) -> bool:
     """Whether the inputs are rows of different length."""
     if not isinstance(inputs, (list, tuple)):

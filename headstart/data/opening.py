@@ -75,12 +75,20 @@ def open_data(
 
 
 def open_rows(
-    task: Task, readers: Mapping[str, Read], *, cache: Path, watcher: Watcher | None = None
+    task: Task,
+    readers: Mapping[str, Read],
+    *,
+    cache: Path,
+    watcher: Watcher | None = None,
+    beside: str = "",
 ) -> tuple[ArrowDataset, str]:
     """The data that `task.data` names without any target; labels, where there are some, are metadata.
 
     Class folders, any folder of files, or a table. The label is the column that the task names as its
     target, or one that is called like one; rows without a label stay.
+
+    Args:
+        beside: column of captions, which is no input and stays as metadata; "": none is named.
 
     Returns:
         The rows, and the name of the metadata column that holds labels, or "".
@@ -107,7 +115,9 @@ def open_rows(
     else:
         table, root = open_table(file), file.parent
         label = _label(table, task.columns)
-        shown = (*task.columns.sensitive, label) if label else task.columns.sensitive
+        if beside:
+            table.require(beside, "the captions")
+        shown = tuple(dict.fromkeys(n for n in (*task.columns.sensitive, label, beside) if n))
         bare = replace(task, columns=replace(task.columns, target="", sensitive=shown))
         layout = arrange(table, bare, readers, root, labelled=False)
         layout = replace(layout, sensitive=task.columns.sensitive)

@@ -48,7 +48,26 @@ def plain(
         yield Batch({name: t.to(where) for name, t in read.inputs.items()}, {}, read.start)
 
 
-def _targets(named: Mapping[str, np.ndarray], places: np.ndarray) -> dict[str, Tensor]:
+class Looked:
+    """Rows of a shorter table, by their numbers: many rows that share few values hold these once.
+
+    Args:
+        table: (M, ...).
+        numbers: (N,) rows of `table`.
+    """
+
+    def __init__(self, table: np.ndarray, numbers: np.ndarray) -> None:
+        self.table, self.numbers = table, numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, places: np.ndarray) -> np.ndarray:
+        found: np.ndarray = self.table[self.numbers[places]]
+        return found
+
+
+def _targets(named: Mapping[str, np.ndarray | Looked], places: np.ndarray) -> dict[str, Tensor]:
     return {name: torch.from_numpy(values[places]) for name, values in named.items()}
 
 
@@ -176,8 +195,8 @@ class Views:
 
     Args:
         dataset, rows: where they come from; places are positions in `rows`.
-        targets: by name, (len(rows),) numbers; of the rows, not of their copies.
-        classes: by the same names, how many there are.
+        targets: by name, (len(rows), ...) numbers; of the rows, not of their copies.
+        classes: of those that are labels, by name, how many there are.
         views: copies of each row; 1 where `epoch` is negative, without augmentation.
     """
 
@@ -188,7 +207,7 @@ class Views:
         dataset: Dataset,
         rows: np.ndarray,
         transform: Transform,
-        targets: Mapping[str, np.ndarray],
+        targets: Mapping[str, np.ndarray | Looked],
         *,
         classes: Mapping[str, int],
         views: int,

@@ -42,8 +42,8 @@ def pretrain(
         data: folder of files, table, "generator:NAME", or inputs in memory.
         labels: of inputs in memory, a column or several by name; objectives that need none read off them
             how far the features have come.
-        objective: a file name of `objectives/`; "auto": "supervised" for a generator with labels, else
-            "simclr".
+        objective: a file name of `objectives/`; "auto": "clip" where captions are named, "supervised" for a
+            generator with labels, else "simclr".
         architecture: of a new network ("resnet18?input_size=64"); "": the modality's own.
         from_: URI of a source to go on from, instead of a new network.
         output: folder of the source; "": below headstart-sources/.
@@ -52,7 +52,8 @@ def pretrain(
         settings: of the objective.
         columns: which columns play which part (target, inputs ...).
         options: modality, labels_in (columns of labels beside the target), samples (of a generator, an
-            epoch), device, offline.
+            epoch), device, offline; of "clip" caption (column of captions; found, if not named) and
+            caption_source (URI of what encodes them; "auto": the default of their kind of data).
 
     Raises:
         UserError: with what came, what was expected and what to do; nothing was written.
@@ -91,6 +92,8 @@ def asked(data: Any, labels: Any = None, **options: Any) -> tuple[Ask, Given | N
             raise PlanError(f"{name} came as {value}; expected more than 0.")
         settings |= {name: value} if value else {}
     options["labels"] = tuple(options.pop("labels_in", ()))
+    said = {"column": options.pop("caption", ""), "source": options.pop("caption_source", AUTO)}
+    options["captions"] = said
     if "from_" in options:
         options["source"] = options.pop("from_")
     on_disk = isinstance(data, (str, Path))

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from headstart.core import digest
 from headstart.errors import PlanError, StorageError
 
 WEIGHTS, DOCUMENT, CARD = "model.safetensors", "model.json", "README.md"
+KEPT = "projections.safetensors"
+"""Tensors beside the network's that an objective keeps, where it keeps some."""
 
 
 def finished(folder: Path, asked: str) -> Mapping[str, Any] | None:
@@ -49,19 +51,27 @@ def finished(folder: Path, asked: str) -> Mapping[str, Any] | None:
 
 
 def write(
-    folder: Path, module: nn.Module, facts: Mapping[str, Any], more: Mapping[str, str]
+    folder: Path,
+    module: nn.Module,
+    facts: Mapping[str, Any],
+    more: Mapping[str, str],
+    kept: Mapping[str, Tensor],
 ) -> Mapping[str, Any]:
-    """Writes weights, further files (text by name), card and document, each whole or not at all, the document
-    last. Raises StorageError."""
-    names = (WEIGHTS, *more, CARD, DOCUMENT)
+    """Writes weights, further files (text by name), tensors that an objective keeps, card and document, each
+    whole or not at all, the document last. Raises StorageError."""
+    held = {WEIGHTS: module.state_dict(), **({KEPT: kept} if kept else {})}
+    names = (*held, *more, CARD, DOCUMENT)
     beside = {n: folder / f".{n.replace('/', '-')}.{os.getpid()}.tmp" for n in names}
     try:
-        tensors = {n: t.detach().cpu().contiguous().clone() for n, t in module.state_dict().items()}
-        save_file(tensors, beside[WEIGHTS], metadata={"format": "pt"})
+        for name, tensors in held.items():
+            plain = {n: t.detach().cpu().contiguous().clone() for n, t in tensors.items()}
+            save_file(plain, beside[name], metadata={"format": "pt"})
         for name, text in more.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             beside[name].write_text(text, "utf-8")
         made = {**facts, "sha256": digest.file(beside[WEIGHTS])}
+        if kept:
+            made["files"] = {KEPT: digest.file(beside[KEPT])}
         beside[CARD].write_text(card(made), "utf-8")
         beside[DOCUMENT].write_text(json.dumps(made, indent=2) + "\n", "utf-8")
         for name, place in beside.items():
@@ -89,17 +99,21 @@ def card(facts: Mapping[str, Any]) -> str:
     lines += [f"| {name} | {value} |" for name, value in _rows(facts).items()]
     lines += ["", "## Made from", ""]
     lines += [
-        f"- {p['uri']} (licence {p['licence']}, sha256 {p['sha256']})" for p in facts["parents"]
+        f"- {p['uri']} (licence {p['licence']}, sha256 {p['sha256']})"
+        + (f", the {p['role']}" if "role" in p else "")
+        for p in facts["parents"]
     ] or ["Nothing: random weights drawn from the seed."]
     lines += _curves(facts)
+    if found := facts.get("retrieval"):
+        lines += _found_again(found)
     if facts["notes"]:
         lines += ["", "## Notes", "", *(f"- {note}" for note in facts["notes"])]
     return "\n".join([*lines, ""])
 
 
 def _rows(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The card's table: name and value."""
-    rows: dict[str, Any] = {
+    """The card's first table."""
+    rows = {
         "architecture": facts["architecture"],
         "parameters": f"{facts['parameters']:,}",
         "settings": ", ".join(f"{k} {v}" for k, v in facts["settings"].items()),
@@ -120,13 +134,18 @@ def _rows(facts: Mapping[str, Any]) -> dict[str, Any]:
             f"{surprise['before']:,.1f} before, {surprise['after']:,.1f} after, of {surprise['samples']:,} "
             f"samples; {surprise['how']}"
         )
+    if said := facts.get("captions"):
+        rows["captions"] = (
+            f"{said['different']:,} different ones in the column '{said['column']}', encoded by "
+            f"{said['source']}, which was not trained"
+        )
     return rows
 
 
 def _curves(facts: Mapping[str, Any]) -> list[str]:
-    """Lines on what was measured while the network learned."""
-    lines: list[str] = []
-    if curve := [h for h in facts["history"] if "probe" in h]:
+    """What was measured after every epoch, as tables."""
+    curve, lines = [h for h in facts["history"] if "probe" in h], list[str]()
+    if curve:
         lines += [
             "",
             "## Linear probe",
@@ -143,4 +162,26 @@ def _curves(facts: Mapping[str, Any]) -> list[str]:
             f"| {h.get('phase', '')} | {h['epoch']} | {h['perplexity']:,.1f} |"
             for h in facts["history"]
         ]
+    return lines
+
+
+def _found_again(told: Mapping[str, Any]) -> list[str]:
+    """How well held-out pairs are found again, as a table."""
+    lines = [
+        "",
+        "## Retrieval",
+        "",
+        f"Of {told['pairs']:,} pairs that were never learned from: the share of the asked that have a right "
+        "answer among the k nearest by cosine in the common space. Equal captions, and equal samples, are "
+        "one candidate. 95 % interval (Wilson) over the asked.",
+        "",
+        "| from what to what | k | asked | candidates | chance | before | after |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for one in told["figures"]:
+        low, high = one["interval"]
+        lines.append(
+            f"| {one['way']} | {one['depth']} | {one['asked']:,} | {one['among']:,} | {one['chance']:.3f} | "
+            f"{one['before']:.3f} | {one['after']:.3f} ({low:.3f} to {high:.3f}) |"
+        )
     return lines

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,10 @@ from headstart.engine.streams import Drawn, Pieces, Views
 from headstart.engine.training import Trained, Training
 from headstart.errors import DataError, PlanError, nearest
 from headstart.job import Given
-from headstart.pretraining import document, encoder, guard, samples
-from headstart.pretraining.ask import AUTO, Ask
+from headstart.pretraining import document, encoder, guard, retrieval, samples
+from headstart.pretraining.ask import AUTO, Ask, Beside
 from headstart.pretraining.encoder import Origin
+from headstart.pretraining.retrieval import Retrieval
 from headstart.pretraining.samples import Samples
 from headstart.pretraining.surprise import Surprise
 from headstart.select import FLOPS_A_SECOND
@@ -103,6 +104,16 @@ class Ready:
         stream = Pieces(found.held_pieces, self.transform)
         return Surprise(self.strategy, stream, len(found.held_rows), self.ask.seed)
 
+    def retrieval(self) -> Retrieval | None:
+        """Of held-out pairs, or None where there are none, or too few to be told apart."""
+        found = self.samples
+        if found.captions is None or not len(found.held_rows):
+            return None
+        ends = " and ".join(f.name for f in found.fields), found.captions.column
+        ways = f"{ends[0]} to {ends[1]}", f"{ends[1]} to {ends[0]}"
+        made = Retrieval(self.strategy, found.held(self.transform), ways)
+        return made if min(made.candidates) >= retrieval.FEWEST else None
+
 
 def pretrain(ask: Ask, given: Given | None = None, watcher: Watcher | None = None) -> Pretrained:
     """Carries out a pre-training; the same request goes on where it was interrupted.
@@ -113,12 +124,11 @@ def pretrain(ask: Ask, given: Given | None = None, watcher: Watcher | None = Non
     ready = prepare(ask, given)
     known = document.finished(ready.folder, ready.key)
     if known is not None:
-        if watcher is not None:
-            watcher.say(f"The same request has made {ready.folder} before; it is used as it is.")
+        _say(watcher, [f"The same request has made {ready.folder} before; it is used as it is."])
         return Pretrained(ready.folder, known)
-    if watcher is not None:
-        for note in ready.samples.notes:
-            watcher.say(note)
+    _say(watcher, ready.samples.notes)
+    if ready.samples.captions is not None:
+        ready.samples.captions.features(watcher)
     network = Network(ready.backbone, {})
     watched = _guard(ready, network)
     epochs = int(ready.strategy.settings.epochs)
@@ -141,10 +151,20 @@ def pretrain(ask: Ask, given: Given | None = None, watcher: Watcher | None = Non
         watcher=watcher,
     )
     told.history.insert(0, start)
-    facts = _facts(ready, told, epochs)
+    paired = _paired(ready, network, told)
+    warned = retrieval.warned(paired.get("retrieval", {"figures": ()}))
+    _say(watcher, warned)
+    told.notes.extend(warned)
+    facts = {**_facts(ready, told, epochs), **paired}
     beside = getattr(ready.samples.modality.backbones, "beside", None)
     more = beside(ready.backbone, ready.transform) if beside is not None else {}
-    return Pretrained(ready.folder, document.write(ready.folder, ready.module, facts, more))
+    kept = ready.strategy.keeps()
+    return Pretrained(ready.folder, document.write(ready.folder, ready.module, facts, more, kept))
+
+
+def _say(watcher: Watcher | None, sentences: Sequence[str]) -> None:
+    for sentence in sentences if watcher is not None else ():
+        watcher.say(sentence)
 
 
 def _start(ready: Ready, network: Network, watched: guard.Guard) -> dict[str, Any]:
@@ -152,11 +172,13 @@ def _start(ready: Ready, network: Network, watched: guard.Guard) -> dict[str, An
     start: dict[str, Any] = {"epoch": 0, "rank": watched.first}
     if watched.probe is not None:
         start["probe"] = watched.probe(network)
-    if isinstance(watched.surprise, Surprise):
-        fresh = copy.deepcopy(ready.strategy)
-        with seeds.seeded(ready.ask.seed, "prepare"):  # as the training will
-            fresh.prepare(network, {"train": ready.stream()})
-        start["perplexity"] = watched.surprise(network, fresh)
+    measured = {"perplexity": watched.surprise, "retrieval": watched.retrieval}
+    for name, measure in measured.items():
+        if isinstance(measure, Surprise | Retrieval):
+            fresh = copy.deepcopy(ready.strategy)
+            with seeds.seeded(ready.ask.seed, "prepare"):  # as the training will
+                fresh.prepare(network, {"train": ready.stream()})
+            start[name] = measure(network, fresh)
     return start
 
 
@@ -165,12 +187,19 @@ def prepare(ask: Ask, given: Given | None = None) -> Ready:
     found = samples.of(ask, given)
     name = _objective(ask, found)
     strategy = _strategy(name, ask.settings, going_on=bool(ask.source))
+    if strategy.pairs:
+        found.pair(ask)
+    elif ask.captions != Beside():
+        raise PlanError(
+            f"Captions were named (--caption, --caption-source), but the objective '{name}' reads none. "
+            "Leave them out, or choose the objective clip."
+        )
     found.hold_out(strategy.holds_out, ask.seed)
     origin = encoder.begun(ask, found.modality)
     loaded, modality = origin.loaded, found.modality
     preprocessing = {**loaded.source.preprocessing}
     strong = getattr(modality.batch, "VIEWS", None)
-    if strong is not None:
+    if strong is not None and not strategy.pairs:  # a caption may name what these change
         preprocessing["augment"] = list(strong)
     transform = modality.batch.make(preprocessing, found.fields, found.examples)
     if strategy.pieces:
@@ -184,12 +213,13 @@ def prepare(ask: Ask, given: Given | None = None) -> Ready:
     backbone: Backbone = modality.backbones.stage(loaded, transform)
     network = Network(backbone, {})
     _fits(name, strategy, found, network)
-    batch = _batch(ask, strategy, found.length)
+    batch = _batch(ask, strategy, found)
     # refused now where it cannot be written, not after hours
     module, card = encoder.described(origin, modality, backbone)
     about: list[Any] = [VERSION, found.digest, modality.name, name, strategy.settings, batch]
     about += [ask.seed, ask.device, digest.tensors(backbone.state_dict().items())]
     about += [transform.state(), ask.samples if ask.generator else 0]
+    about += [found.captions.about] if found.captions is not None else []
     chosen = f"{name}-{Path(found.name.replace(':', '-').partition('?')[0]).stem}"
     return Ready(
         ask=ask,
@@ -218,6 +248,8 @@ def _some(found: Samples) -> list[Any]:
 def _objective(ask: Ask, found: Samples) -> str:
     """The objective's name. Raises PlanError for an unknown one."""
     if ask.objective == AUTO:
+        if ask.captions.column:
+            return "clip"
         return "supervised" if found.draw is not None and found.classes else "simclr"
     known = plugins.names("objective")
     if ask.objective not in known:
@@ -237,6 +269,8 @@ def reason(name: str, strategy: Objective, found: Samples, network: Network) -> 
     """Why an objective does not fit these samples and this network, or ""."""
     if strategy.labels and not found.classes:
         return "it needs labels, and the data have none"
+    if strategy.pairs and found.captions is None:
+        return "it needs a caption beside each sample, and none was asked for"
     return strategy.refuse(network)
 
 
@@ -256,8 +290,10 @@ def _fits(name: str, strategy: Objective, found: Samples, network: Network) -> N
     )
 
 
-def _batch(ask: Ask, strategy: Objective, count: int) -> int:
+def _batch(ask: Ask, strategy: Objective, found: Samples) -> int:
     """Samples a step. Raises PlanError, DataError where there are too few."""
+    count, out = found.length, len(found.held_rows)
+    beside = f" beside {out} that are held out" if out else ""
     least = 2 if strategy.compares else 1
     if ask.batch and ask.batch < least:
         raise PlanError(
@@ -265,13 +301,14 @@ def _batch(ask: Ask, strategy: Objective, count: int) -> int:
         )
     if ask.batch > count:
         raise PlanError(
-            f"A batch of {ask.batch} was asked for, but there are {count} samples. Expected at most as many; "
+            f"A batch of {ask.batch} was asked for, but there are {count} samples{beside}. Expected at "
+            f"most as many; "
             f"give --batch {max(least, count // 2)} or fewer, or more data."
         )
     if count < FEWEST:
         raise DataError(
-            f"There are {count} samples to learn from. Expected {FEWEST} or more; add some, or draw them "
-            "with a generator."
+            f"There are {count} samples to learn from{beside}. Expected {FEWEST} or more; add some, or draw "
+            "them with a generator."
         )
     return ask.batch or max(FEWEST, min(strategy.batch, count // STEPS))
 
@@ -293,6 +330,7 @@ def _guard(ready: Ready, network: Network) -> guard.Guard:
         first=guard.rank(loop.features(network, stream, places)),
         probe=probe,
         surprise=ready.surprise(),
+        retrieval=ready.retrieval(),
     )
 
 
@@ -302,6 +340,7 @@ def _facts(ready: Ready, told: Trained, epochs: int) -> dict[str, Any]:
     seen = epochs * (found.length // ready.batch) * ready.batch
     cores = torch.get_num_threads()
     watts = ledger.WATTS_PER_CORE
+    above = list(ready.origin.parents)
     one = len({h["phase"] for h in told.history if "phase" in h}) < 2
     rest = [{k: h[k] for k in h if not (one and k == "phase")} for h in told.history]
     return {
@@ -310,7 +349,8 @@ def _facts(ready: Ready, told: Trained, epochs: int) -> dict[str, Any]:
         "modality": found.modality.name,
         "licence": ask.licence,
         "trained_on": f"{found.name}, by the objective {ready.objective}"
-        + "".join(f"; before that: {p['trained_on']}" for p in ready.origin.parents),
+        + "".join(f"; before that: {p['trained_on']}" for p in above)
+        + (f"; {found.captions.said}" if found.captions else ""),
         "data_licence": samples.licence(ask),
         "paper": "unknown",
         "revision": ready.key[:12],
@@ -326,7 +366,7 @@ def _facts(ready: Ready, told: Trained, epochs: int) -> dict[str, Any]:
         "energy_kwh": [told.seconds * cores * w / 3.6e6 for w in watts],
         "energy_how": f"assumed, not measured: {cores} cores at {watts[0]:g} to {watts[1]:g} W",
         "data": {"name": found.name, "digest": found.digest, "licence": samples.licence(ask)},
-        "parents": list(ready.origin.parents),
+        "parents": [*above, *([found.captions.parent] if found.captions else [])],
         "rank": [told.history[0]["rank"], told.history[-1]["rank"]],
         "history": rest,
         **_perplexity(ready, told),
@@ -335,6 +375,17 @@ def _facts(ready: Ready, told: Trained, epochs: int) -> dict[str, Any]:
         "headstart": __version__,
         "asked": ready.key,
     }
+
+
+def _paired(ready: Ready, network: Network, told: Trained) -> dict[str, Any]:
+    """What the document says of captions and of how well held-out pairs are found again; {} without."""
+    made, measured = ready.samples.captions, ready.retrieval()
+    if made is None:
+        return {}
+    if measured is None:
+        return {"captions": made.facts}
+    found = retrieval.facts(measured, network, told.history, len(ready.samples.held_rows))
+    return {"captions": made.facts, "retrieval": found}
 
 
 def _perplexity(ready: Ready, told: Trained) -> dict[str, Any]:
@@ -364,6 +415,7 @@ def rehearse(ask: Ask, given: Given | None = None) -> Mapping[str, Any]:
         "modality": found.modality.name,
         "samples": found.count,
         "held_out": len(found.held_rows),
+        **({"captions": found.captions.facts} if found.captions else {}),
         "labels": dict(found.classes),
         "objective": ready.objective,
         "settings": dataclasses.asdict(strategy.settings),

@@ -13,7 +13,7 @@ from headstart import job as jobs
 from headstart.core import plugins
 from headstart.core.network import Backbone
 from headstart.core.plan import SourceChoice
-from headstart.core.source import Loaded
+from headstart.core.source import Loaded, Source
 from headstart.errors import PlanError, nearest
 from headstart.pretraining.ask import Ask
 from headstart.providers import _inputs as inputs
@@ -33,7 +33,7 @@ class Origin:
 
     loaded: Loaded
     card: Mapping[str, Any]
-    parents: tuple[Mapping[str, str], ...] = field(default=())
+    parents: tuple[Mapping[str, Any], ...] = field(default=())
 
 
 def begun(ask: Ask, modality: plugins.Modality) -> Origin:
@@ -111,10 +111,13 @@ def _continued(ask: Ask, modality: plugins.Modality) -> Origin:
     """The weights of a source, and what is known of its architecture."""
     offline = jobs.offline(SourceChoice(uri=ask.source, offline=ask.offline))
     loaded: Loaded = jobs.load(ask.source, modality, offline=offline)
-    source = loaded.source
+    return Origin(loaded, _card(ask.source, modality), (parent(loaded.source),))
+
+
+def parent(source: Source) -> dict[str, Any]:
+    """A source as one of `Source.parents`."""
     told = ("uri", "name", "revision", "sha256", "licence", "trained_on", "data_licence", "parents")
-    parent = {key: getattr(source, key) for key in told}
-    return Origin(loaded, _card(ask.source, modality), (parent,))
+    return {key: getattr(source, key) for key in told}
 
 
 def _card(uri: str, modality: plugins.Modality) -> dict[str, Any]:

@@ -56,6 +56,7 @@ class Guard:
         probe: accuracy of a linear probe, or None where there are no labels for it.
         epochs: of the whole training.
         surprise: perplexity of what was held out, or None.
+        retrieval: recall of held-out pairs by way, or None.
     """
 
     stream: Views | Drawn
@@ -65,12 +66,16 @@ class Guard:
     first: float
     probe: Callable[[Network], float] | None = None
     surprise: Callable[[Network], float] | None = None
+    retrieval: Callable[[Network], dict[str, Any]] | None = None
     losses: list[float] = field(default_factory=list)
 
     def __call__(self, network: Network, record: dict[str, Any]) -> Sequence[str]:
-        """Adds rank, deviation, perplexity and probe to the record; sentences where something is wrong."""
+        """Adds rank, deviation, probe and what held-out samples say to the record; sentences where
+        something is wrong."""
         if self.surprise is not None:
             record["perplexity"] = self.surprise(network)
+        if self.retrieval is not None:
+            record["retrieval"] = self.retrieval(network)
         if record.get("phase", PHASE) != PHASE:  # the features stay as they are
             return ()
         read = features(network, self.stream, self.places)

@@ -18,15 +18,19 @@ from headstart.core import digest, plugins
 from headstart.core.dataset import Field, Sample, SetAside
 from headstart.core.generator import ABSENT
 from headstart.core.modality import Arrays, Transform
+from headstart.core.objective import CAPTIONS, TWINS
 from headstart.core.source import UNKNOWN
 from headstart.core.task import Columns, Task
 from headstart.data import opening
+from headstart.data.arrays import column_names
 from headstart.data.dataset import ArrowDataset
 from headstart.engine import seed as seeds
 from headstart.engine.streams import Drawn, Pieces, Views
 from headstart.errors import BadRow, DataError, PlanError
 from headstart.job import Given
+from headstart.pretraining import captions
 from headstart.pretraining.ask import Ask
+from headstart.pretraining.captions import Captions
 from headstart.pretraining.drawing import open_generator
 
 LOOKED_AT = 512  # drawn samples on which preprocessing is fitted and labels are counted
@@ -48,6 +52,8 @@ class Samples:
         count: samples in an epoch.
         draw: of a generator, else None.
         held_rows: row numbers that are never learned from.
+        captions: of the rows, where the objective learns from pairs.
+        apart: columns that play another part than input or label.
         pieces, held_pieces: of `rows` and of `held_rows`, where samples are read in pieces.
     """
 
@@ -68,6 +74,8 @@ class Samples:
     held_rows: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     pieces: list[Arrays] | None = None
     held_pieces: list[Arrays] = field(default_factory=list)
+    captions: Captions | None = None
+    apart: tuple[str, ...] = ()
 
     @property
     def length(self) -> int:
@@ -89,10 +97,36 @@ class Samples:
             return Drawn(
                 self.draw, self.count, transform, classes=self.classes, views=views, seed=seed
             )
-        labels = self.labels if wanted else {}
+        told = {**(self.labels if wanted else {}), **self._said(self.rows)}
         return Views(
-            self._rows(), self.rows, transform, labels, classes=classes, views=views, seed=seed
+            self._rows(), self.rows, transform, told, classes=classes, views=views, seed=seed
         )
+
+    def held(self, transform: Transform) -> Views:
+        """Whole samples that are never learned from, with their captions."""
+        told = self._said(self.held_rows)
+        return Views(self._rows(), self.held_rows, transform, told, classes={}, views=1, seed=0)
+
+    def _said(self, rows: np.ndarray) -> dict[str, Any]:
+        """Captions of some rows as targets; {} where there are none."""
+        if self.captions is None:
+            return {}
+        read, twins = self.captions.targets(self._rows(), rows)
+        return {CAPTIONS: read, TWINS: twins}
+
+    def pair(self, ask: Ask) -> None:
+        """Finds the captions of all rows; those without one are set aside. Raises DataError."""
+        if self.dataset is None:
+            raise DataError(
+                "What a generator draws comes without captions. Expected a table with a column of samples "
+                "and one of captions."
+            )
+        made = captions.of(ask, self.dataset, (*self.labels, *self.apart))
+        self.captions = made
+        self.notes += made.notes
+        self.set_aside += [made.set_aside[row] for row in sorted(made.set_aside)]
+        self._keep(np.flatnonzero(made.numbers[self.rows] >= 0))
+        self.examples = jobs.Lazy(self.dataset, self.rows)
 
     def _rows(self) -> ArrowDataset:
         if self.dataset is None:
@@ -122,6 +156,8 @@ class Samples:
         """Sets rows aside that the transform cannot read. Raises DataError where none is left."""
         if self.dataset is not None:
             self._keep([place for place, _ in self._read(self.rows, transform)])
+            held = [place for place, _ in self._read(self.held_rows, transform)]
+            self.held_rows = self.held_rows[held]
 
     def cut(self, transform: Transform) -> None:
         """The same, in pieces: nothing of a sample is left out. Of a transform that knows no pieces, whole
@@ -171,6 +207,7 @@ def of(ask: Ask, given: Given | None) -> Samples:
     if ask.generator:
         return _generated(ask)
     dataset, columns = _opened(ask, given)
+    columns = [n for n in columns if n != ask.captions.column or n == ask.columns.target]
     every = np.arange(len(dataset))
     labels, classes, notes = {}, {}, list(dataset.notes)
     for name in columns:
@@ -193,25 +230,29 @@ def of(ask: Ask, given: Given | None) -> Samples:
         classes=classes,
         set_aside=list(dataset.set_aside),
         notes=notes,
+        apart=(*ask.columns.sensitive, *ask.labels, *dataset.columns.values()),
     )
 
 
 def _opened(ask: Ask, given: Given | None) -> tuple[ArrowDataset, list[str]]:
     """All rows, and the metadata columns that hold labels."""
     readers = jobs.readers(ask.modality)
-    more = tuple(ask.labels)
+    more, beside = tuple(ask.labels), ask.captions.column
     if given is None:
         shown = dataclasses.replace(ask.columns, sensitive=(*ask.columns.sensitive, *more))
         task = Task(data=ask.data, modality=ask.modality, columns=shown)
         cache = jobs.cache_root() / "data"
-        dataset, label = opening.open_rows(task, readers, cache=cache)
+        dataset, label = opening.open_rows(task, readers, cache=cache, beside=beside)
         return dataset, [*([label] if label else []), *more]
     held = dict(given.metadata)
     if len(given.targets):
         held = {"label": list(given.targets), **held}
-    task = Task(modality=ask.modality, tolerate=1.0, near_duplicates=False)
+    came, target = column_names(given.inputs), ask.columns.target
+    apart = tuple(dict.fromkeys(n for n in (beside, target) if n in came))
+    columns = Columns(inputs=ask.columns.inputs, sensitive=apart)
+    task = Task(modality=ask.modality, columns=columns, tolerate=1.0, near_duplicates=False)
     dataset = opening.from_arrays(given.inputs, None, readers, task=task, metadata=held)
-    return dataset, list(held)
+    return dataset, [*held, *([target] if target in came else [])]
 
 
 def _encoded(values: Sequence[Any]) -> tuple[np.ndarray, int]:

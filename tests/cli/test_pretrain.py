@@ -53,3 +53,26 @@ def test_what_cannot_be_is_answered(data: str, capfd: pytest.CaptureFixture[str]
     ):
         assert main(["pretrain", data, "--dry-run", *options]) == 2, options
         assert said in capfd.readouterr().err
+
+
+def test_captions_are_found_and_recall_is_told(
+    data: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rows = [json.loads(line) for line in Path(data).read_text("utf-8").splitlines()]
+    for place, row in enumerate(rows):
+        row["said"] = f"a wave of the kind {row['label']}, number {place}"
+    told = tmp_path / "said.jsonl"
+    told.write_text("\n".join(json.dumps(row) for row in rows), "utf-8")
+    ask = ["pretrain", str(told), "--caption", "said", "--input", "a", "--epochs", "1"]
+    ask += ["--modality", "series", "--output", "out", *SMALL]
+    assert main([*ask, "--dry-run"]) == 0
+    planned = capfd.readouterr().out
+    assert "column: said" in planned
+    assert "builtin:minilm" in planned
+    assert main(ask) == 0
+    said = capfd.readouterr().out
+    assert "clip" in said
+    assert "a to said" in said
+    assert "chance" in said
+    assert main([*ask, "--objective", "byol"]) == 2
+    assert "reads none" in capfd.readouterr().err

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headstart.core.licence import ANSWERS, TABLE, USES, Link, answers, said, terms
+from headstart.core.licence import ANSWERS, TABLE, USES, Link, answers, of_source, said, terms
 from headstart.errors import DataError
 
 YES, IF, OPEN, NOT_SAID, NO = ANSWERS
@@ -105,6 +105,30 @@ def test_the_path_leads_through_the_parents() -> None:
     assert commercial.path == ("pack", "tuned", "first")
     assert "CC-BY-NC-4.0" in commercial.why
     assert share.answer == NOT_SAID or share.path[-1] != "first"  # nobody passes the base on
+
+
+def source(name: str, sha: str, terms: str, *parents: dict[str, object]) -> dict[str, object]:
+    return {"name": name, "uri": f"file:{sha}", "sha256": sha, "licence": terms, "parents": parents}
+
+
+def test_parents_that_share_a_name_are_all_in_the_chain() -> None:
+    first = source("model", "a" * 64, "CC-BY-NC-4.0")
+    second = source("model", "b" * 64, "MIT")
+    links = of_source(source("model", "c" * 64, "MIT", first, second), changed=True)
+    weights = [link.what for link in links if link.kind == "weights"]
+    assert weights == ["weights model", "weights model (aaaaaaaa)", "weights model (bbbbbbbb)"]
+    assert set(weights[1:]) < set(links[0].parents)
+    commercial = answers(links)[0]
+    assert commercial.answer == NO
+    assert commercial.path == tuple(weights[:2])
+
+
+def test_a_source_that_two_parents_share_is_one_link() -> None:
+    base = source("base", "a" * 64, "MIT")
+    pair = (source("one", "b" * 64, "MIT", base), source("two", "c" * 64, "MIT", base))
+    links = of_source(source("both", "d" * 64, "MIT", *pair), changed=True)
+    assert [link.what for link in links].count("weights base") == 1
+    assert sum(link.kind == "weights" for link in links) == 4
 
 
 def test_conditions_are_told_once_and_all() -> None:

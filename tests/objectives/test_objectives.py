@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from headstart.core.network import Network
+from headstart.core.objective import CAPTIONS, TWINS
 from headstart.core.strategy import Batch
+from headstart.engine.streams import Looked
 from headstart.errors import PlanError
-from headstart.objectives import byol, dino, masked, simclr, supervised, vicreg
+from headstart.objectives import byol, clip, dino, masked, simclr, supervised, vicreg
 from headstart.objectives._places import Layout, Restorer, _grid, hidden, layout
 from testing._things import staged
 from tests.engine.small import Small
@@ -35,6 +39,90 @@ def test_contrast_is_low_for_views_that_agree_and_near_chance_for_noise() -> Non
     assert float(noise) == pytest.approx(math.log(63), abs=0.05)
     swapped = torch.cat([apart, apart.roll(1, 0)])
     assert simclr.contrast(swapped, 0.1) > 5
+
+
+class Told:
+    """A stream of samples with captions of width 3."""
+
+    def batch(self, places: np.ndarray, epoch: int) -> Batch:
+        rows = np.asarray(places)
+        values = Looked(np.eye(3, dtype=np.float32), rows % 3)[rows]
+        twins = torch.from_numpy(np.stack([rows % 3, rows], 1))
+        inputs = {"x": torch.randn(len(rows), 4)}
+        return Batch(inputs, {CAPTIONS: torch.from_numpy(values), TWINS: twins})
+
+
+def paired(**settings: float) -> tuple[clip.Objective, Network]:
+    torch.manual_seed(0)
+    made, net = clip.Objective(clip.Settings(out=5, **settings)), network()
+    made.prepare(net, {"train": Told()})
+    return made, net
+
+
+def test_twins_share_what_is_wanted_and_others_do_not() -> None:
+    alone = torch.tensor([[0, 0], [1, 1], [2, 2]])
+    assert torch.equal(clip.shares(alone), torch.eye(3))
+    twins = torch.tensor([[0, 0], [0, 1], [1, 1], [2, 2]])  # one caption twice, one sample twice
+    expected = torch.tensor(
+        [[1 / 2, 1 / 2, 0, 0], [1 / 3, 1 / 3, 1 / 3, 0], [0, 1 / 2, 1 / 2, 0], [0, 0, 0, 1.0]]
+    )
+    assert torch.allclose(clip.shares(twins), expected)
+
+
+def test_pairs_cost_least_where_they_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, net = paired(temperature=0.05)
+    told = {TWINS: torch.tensor([[k, k] for k in range(8)])}
+    batch = {"train": Batch({}, told)}
+    losses = []
+    for other in (torch.eye(8), torch.ones(8, 8) / 8**0.5, torch.eye(8).roll(1, 0)):
+        sides = (torch.eye(8), other)
+        monkeypatch.setattr(made, "sides", lambda network, batch, sides=sides: sides)
+        losses.append(float(sum(v.detach() for v in made.loss(net, batch, 0.0).values())))
+    assert losses[0] < 1e-3
+    assert losses[1] == pytest.approx(math.log(8), abs=1e-4)
+    assert losses[2] > 10
+
+
+def test_both_directions_teach_both_maps_the_temperature_and_the_backbone() -> None:
+    made, net = paired()
+    batch = {"train": Told().batch(np.arange(6), 0)}
+    parts = made.loss(net, batch, 0.0)
+    assert set(parts) == {"to captions", "to samples"}
+    for part in parts.values():
+        made.zero_grad()
+        net.zero_grad()
+        part.backward(retain_graph=True)
+        learning = (made.sample.weight, made.caption.weight, net.backbone.first.weight)
+        assert all(p.grad is not None and float(p.grad.abs().max()) > 0 for p in learning)
+        assert float(made.scale.grad) != 0
+
+
+def test_the_inverse_of_the_temperature_stays_between_1_and_100() -> None:
+    made, net = paired(temperature=0.07)
+    assert float(made.scale.detach().exp()) == pytest.approx(1 / 0.07, rel=1e-4)
+    for value, kept in ((9.0, 100.0), (-1.0, 1.0)):
+        with torch.no_grad():
+            made.scale.fill_(value)
+        made.after_step(net, 0.0)
+        assert float(made.scale.detach().exp()) == pytest.approx(kept, rel=1e-4)
+
+
+def test_what_is_kept_leads_into_the_common_space() -> None:
+    made, net = paired()
+    batch, kept = Told().batch(np.arange(5), 0), made.keeps()
+    with torch.no_grad():
+        mine, other = made.sides(net, batch)
+        features = net(batch.inputs, want="features")
+    assert torch.allclose(mine, functional.normalize(features @ kept["sample"].T, dim=1))
+    assert torch.allclose(
+        other, functional.normalize(batch.targets[CAPTIONS] @ kept["caption"].T, dim=1)
+    )
+
+
+@pytest.mark.parametrize("wrong", [{"temperature": 0.0}, {"temperature": 2.0}, {"out": 0}])
+def test_settings_that_cannot_be_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(PlanError, match="Expected"):
+        clip.Settings(**wrong)
 
 
 def test_variance_and_covariance_are_zero_only_where_they_should_be() -> None:

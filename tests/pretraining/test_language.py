@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +20,7 @@ from headstart.engine import loop
 from headstart.engine.streams import Pieces
 from headstart.errors import DataError, PlanError, SourceError
 from headstart.pretraining import call, document, door
+from tests.pretraining import killing
 
 BERT = "bert?layers=1&width=16&heads=2&vocabulary=400&max_length=16"
 GPT2 = BERT.replace("bert", "gpt2")
@@ -300,37 +295,13 @@ def test_data_that_hold_no_words_are_refused() -> None:
 def test_killed_and_repeated_gives_the_same_bytes(tmp_path: Path) -> None:
     data = tmp_path / "texts.csv"
     data.write_text("text\n" + "\n".join(f'"{t}"' for t in texts()), "utf-8")
-    typed = [sys.executable, "-m", "headstart", "pretrain", str(data), "--objective", "masked_lm"]
-    typed += ["--architecture", BERT, "--epochs", "20", "--quiet", "--output"]
-    place = {**os.environ, "HEADSTART_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
-    code = "import sys; from headstart.engine import loop; loop.SAVE_SECONDS = 0.0; "
-    code += "from headstart.cli import main; sys.argv[0] = 'headstart'; main()"
-    start = [sys.executable, "-c", code, *typed[3:]]
-    running = subprocess.Popen([*start, str(tmp_path / "cut")], env=place)
-    held = tmp_path / "cache" / "pretraining"
-    deadline = time.monotonic() + 120
-    while not any(_epochs(p) > 0 for p in held.glob("*.pt")) and time.monotonic() < deadline:
-        assert running.poll() is None, "it ended before it could be killed"
-        time.sleep(0.02)
-    os.kill(running.pid, signal.SIGKILL)
-    running.wait()
-    assert not (tmp_path / "cut" / "model.json").exists()
-    subprocess.run([*start, str(tmp_path / "cut")], env=place, check=True)
+    asked = ["--objective", "masked_lm", "--architecture", BERT, "--epochs", "20"]
+    again = killing.killed_and_repeated(data, asked, tmp_path)
     one = headstart.pretrain(
         data, objective="masked_lm", architecture=BERT, epochs=20, output=tmp_path / "whole"
     )
-    again = json.loads((tmp_path / "cut" / "model.json").read_text("utf-8"))
     assert again["sha256"] == one.document["sha256"]
     assert again["history"] == one.document["history"]
-
-
-def _epochs(path: Path) -> int:
-    """Finished epochs in a checkpoint."""
-    try:
-        held = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError):
-        return 0
-    return len(held["state"]["done"]["history"])
 
 
 def test_perplexity_of_a_network_that_knows_nothing_is_about_the_number_of_tokens() -> None:
