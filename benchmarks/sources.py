@@ -208,11 +208,11 @@ def paired(one: list[int], other: list[int]) -> tuple[float, float]:
 
 def collected(
     kind: Kind, name: str, labels: int, draws: int, kept: Path | None
-) -> dict[str, list[Any]]:
-    """Arm -> what `scored` gave for every draw; runs that `kept` has are not repeated."""
+) -> dict[str, dict[int, Any]]:
+    """Arm -> draw -> what `scored` gave; runs that `kept` has are not repeated."""
     known = json.loads(kept.read_text("utf-8")) if kept is not None and kept.is_file() else {}
     file, columns = kind.sets[name]
-    made: dict[str, list[Any]] = {}
+    made: dict[str, dict[int, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
         data = placed(file, Path(folder))
         for seed in range(draws):
@@ -224,7 +224,7 @@ def collected(
                 if isinstance(known[key], str):
                     print(f"{name:14} {labels or 'all':>6} {arm}: {known[key]}")
                 else:
-                    made.setdefault(arm, []).append(known[key])
+                    made.setdefault(arm, {})[seed] = known[key]
     return made
 
 
@@ -235,33 +235,57 @@ def _keep(known: Mapping[str, Any], kept: Path | None) -> None:
         os.replace(beside, kept)
 
 
-def lines(kind: Kind, name: str, labels: int, told: Mapping[str, list[Any]]) -> Iterator[str]:
+def gains(kind: Kind, arm: str, told: Mapping[str, dict[int, Any]]) -> dict[str, list[Any]]:
+    """Other arm -> the gain of `arm` over it and its error, for every draw that has both."""
+    made: dict[str, list[tuple[float, float]]] = {}
+    for name, runs_of in told.items():
+        for seed, mine in told[arm].items():
+            run = runs_of.get(seed)
+            if run is None:
+                continue
+            away = paired(mine["right"], run["right"])
+            if name not in kind.strategies:  # another source
+                made.setdefault(name, []).append(away)
+            for other, gain in run["gains"].items():  # simple models, the network from scratch
+                if run is mine:
+                    made.setdefault(other, []).append(tuple(gain))
+                elif other not in mine["gains"]:
+                    both = (away[0] + gain[0], float(np.hypot(away[1], gain[1])))
+                    made.setdefault(other, []).append(both)
+    return made
+
+
+class Means:
+    """Gains over all sets and numbers of labels, each of which counts once."""
+
+    def __init__(self) -> None:
+        self.held: dict[tuple[str, str], list[float]] = {}
+
+    def add(self, arm: str, other: str, gain: float) -> None:
+        self.held.setdefault((arm, other), []).append(gain)
+
+    def lines(self) -> Iterator[str]:
+        """The mean of each, with Student's interval over sets and numbers of labels."""
+        for (arm, other), values in self.held.items():
+            mean, low, high = interval([(v, 0.0) for v in values])
+            yield f"mean of {len(values):3}: {arm} {mean:+.1f} [{low:+.1f}, {high:+.1f}] over {other}"
+
+
+def lines(
+    kind: Kind, name: str, labels: int, told: Mapping[str, dict[int, Any]], means: Means
+) -> Iterator[str]:
     """A line for every arm of the source, with its gains over all others."""
-    for arm in kind.strategies:
-        if arm not in told:
-            continue
-        own, gains = told[arm], dict[str, list[tuple[float, float]]]()
-        for every in told.values():  # simple models and the network from scratch, of whichever run
-            for mine, run in zip(own, every, strict=False):
-                for other, gain in run["gains"].items():
-                    if run is mine:
-                        gains.setdefault(other, []).append(tuple(gain))
-                    elif other not in mine["gains"]:
-                        away = paired(mine["right"], run["right"])
-                        both = (away[0] + gain[0], float(np.hypot(away[1], gain[1])))
-                        gains.setdefault(other, []).append(both)
-        for other, every in told.items():
-            if other not in kind.strategies:
-                pairs = zip(own, every, strict=False)
-                gains[other] = [paired(m["right"], r["right"]) for m, r in pairs]
+    for arm in (a for a in kind.strategies if a in told):
+        own = list(told[arm].values())
         score = np.mean([r["scores"]["transfer"] for r in own])
         seconds = np.mean([r["seconds"] for r in own])
         yield (
             f"{name:14} {labels or 'all':>6} {len(own[0]['right']):5} {len(own):2}  {arm:13} {score:6.3f} "
             f"{seconds:7.1f}"
         )
-        for other, values in gains.items():
+        for other, values in gains(kind, arm, told).items():
             mean, low, high = interval(values)
+            means.add(arm, other, mean)
             yield f"{'':32}{mean:+6.1f} [{low:+.1f}, {high:+.1f}] over {other} ({len(values)} draws)"
 
 
@@ -279,10 +303,12 @@ def main() -> None:
         kind = Kind(asked.source, kind.sets, kind.strategies, kind.others, kind.labels)
     os.environ["HEADSTART_TRACKING"] = "off"
     print(f"{'set':14} {'labels':>6} {'test':>5} {'d':>2}  {'arm':13} {'score':>6} {'model s':>7}")
+    means = Means()
     for name in asked.sets or kind.sets:
         for labels in asked.labels or kind.labels:
             told = collected(kind, name, labels, asked.draws, asked.keep)
-            print("\n".join(lines(kind, name, labels, told)), flush=True)
+            print("\n".join(lines(kind, name, labels, told, means)), flush=True)
+    print("\n".join(means.lines()))
 
 
 if __name__ == "__main__":
