@@ -90,8 +90,12 @@ class SealedError(HeadstartError):
     """The test split was asked for where it must stay closed."""
 
 
+LISTED = 40
+"""Names that a sentence lists at most."""
+
+
 def nearest(name: str, known: Iterable[str], most: int = 3) -> str:
-    """Words an unknown name: the nearest known ones, or all of them when none is near.
+    """Words an unknown name: the nearest known ones, or all of them when none is near; of many the first few.
 
     Returns a sentence without a leading space, for the end of an error message.
     """
@@ -101,4 +105,5 @@ def nearest(name: str, known: Iterable[str], most: int = 3) -> str:
     close = difflib.get_close_matches(name, names, n=most, cutoff=0.5)
     if close:
         return "Did you mean " + " or ".join(f"'{c}'" for c in close) + "?"
-    return "Known: " + ", ".join(names) + "."
+    more = f" and {len(names) - LISTED:,} others" if len(names) > LISTED else ""
+    return "Known: " + ", ".join(names[:LISTED]) + more + "."

@@ -23,6 +23,7 @@ from headstart.core.source import Loaded
 from headstart.core.task import Task
 from headstart.data.opening import open_data
 from headstart.errors import MissingExtra
+from headstart.loading import load
 
 Check = Callable[[str], None]
 
@@ -114,11 +115,7 @@ def staged(thing: str, rows: int = 5) -> Staged:
 
 def open_entry(modality: plugins.Modality, uri: str) -> Loaded:
     """A built-in source through its provider."""
-    entry = next(e for e in modality.catalogue() if e["uri"] == uri)
-    scheme, _, reference = uri.partition(":")
-    provider = plugins.load("provider", scheme)
-    made: Loaded = provider.open(reference, {}, offline=True, entry=entry)
-    return made
+    return load(uri, modality, offline=True)
 
 
 @cache
