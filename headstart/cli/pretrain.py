@@ -171,13 +171,13 @@ def _perplexity(told: Any) -> str:
     return f"{values}, of {text.counted(told['samples'], 'sample')} held out"
 
 
-def _found_again(told: Any) -> list[tuple[str, str]]:
-    """Recall at 1 of held-out pairs, both ways, against chance."""
+def _recall(told: Any) -> list[tuple[str, str]]:
+    """Recall at 1 of held-out pairs, both ways, with its interval and chance."""
     return [
         (
             one["way"],
-            f"{text.number(one['after'], 'share')} found at once (chance "
-            f"{text.number(one['chance'], 'share')}), of {text.plain(one['asked'])} held out",
+            f"recall at 1 {text.number(one['after'], 'share')} ({text.interval(*one['interval'], 'share')}; "
+            f"chance {text.number(one['chance'], 'share')}), of {text.plain(one['asked'])} held out",
         )
         for one in told["figures"]
         if one["depth"] == 1
@@ -198,7 +198,7 @@ def _show(made: Any, *, quiet: bool) -> None:
             [
                 ("objective", facts["objective"]),
                 *([("perplexity", _perplexity(told))] if told else []),
-                *_found_again(facts.get("retrieval", {"figures": ()})),
+                *_recall(facts.get("retrieval", {"figures": ()})),
                 ("samples seen", f"{facts['samples_seen']:,}"),
                 ("time", text.duration(facts["seconds"])),
                 ("licence", facts["licence"]),
