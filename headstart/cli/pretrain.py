@@ -96,16 +96,14 @@ def verb(
     measure how far the features have come. The folder holds model.safetensors, model.json and a card,
     README.md.
     """
+    numbers = {"epochs": epochs, "batch": batch, "rate": rate, "samples": samples}
     asked: dict[str, Any] = {
+        **numbers,
         "objective": objective,
         "architecture": architecture,
         "from_": from_,
         "output": output,
-        "epochs": epochs,
-        "batch": batch,
-        "rate": rate,
         "settings": _settings(settings or []),
-        "samples": samples,
         "seed": seed or 0,
         "licence": licence,
         "modality": modality or "auto",

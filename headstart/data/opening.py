@@ -96,12 +96,7 @@ def open_rows(
     Raises:
         DataError: the data cannot be read as asked; single bad rows are set aside, however many.
     """
-    path = Path(task.data).expanduser()
-    if not task.data or not path.exists():
-        raise DataError(
-            f"There is no data at '{task.data}'. Expected a folder of files, or a CSV, TSV, Parquet or "
-            "JSONL file; check the path."
-        )
+    path = _there(task)
     storage.folder(cache)
     file = folders.single_table(path) if path.is_dir() else path
     stray: tuple[SetAside, ...] = ()
@@ -115,12 +110,7 @@ def open_rows(
     else:
         table, root = open_table(file), file.parent
         label = _label(table, task.columns)
-        if beside:
-            table.require(beside, "the captions")
-        shown = tuple(dict.fromkeys(n for n in (*task.columns.sensitive, label, beside) if n))
-        bare = replace(task, columns=replace(task.columns, target="", sensitive=shown))
-        layout = arrange(table, bare, readers, root, labelled=False)
-        layout = replace(layout, sensitive=task.columns.sensitive)
+        layout = _unlabelled(task, table, readers, root, label, beside)
     reader = readers[layout.modality]
     told = [FORMAT, table.stamp, layout, "rows", reader_digest(reader)]
     order = Order(
@@ -131,6 +121,29 @@ def open_rows(
         made = build(order)
     check_classes(made)
     return made, label
+
+
+def _there(task: Task) -> Path:
+    """Where the data lie. Raises DataError."""
+    path = Path(task.data).expanduser()
+    if not task.data or not path.exists():
+        raise DataError(
+            f"There is no data at '{task.data}'. Expected a folder of files, or a CSV, TSV, Parquet or "
+            "JSONL file; check the path."
+        )
+    return path
+
+
+def _unlabelled(
+    task: Task, table: Table, readers: Mapping[str, Read], root: Path, label: str, beside: str
+) -> Layout:
+    """Inputs of a table; labels and captions are metadata. Raises DataError."""
+    if beside:
+        table.require(beside, "the captions")
+    shown = tuple(dict.fromkeys(n for n in (*task.columns.sensitive, label, beside) if n))
+    bare = replace(task, columns=replace(task.columns, target="", sensitive=shown))
+    layout = arrange(table, bare, readers, root, labelled=False)
+    return replace(layout, sensitive=task.columns.sensitive)
 
 
 def _label(table: Table, asked: Columns) -> str:

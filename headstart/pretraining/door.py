@@ -19,6 +19,7 @@ from headstart.core.modality import Transform
 from headstart.core.network import Backbone, Network
 from headstart.core.objective import PHASE, Objective
 from headstart.core.run import Watcher
+from headstart.core.source import Loaded
 from headstart.engine import device as devices
 from headstart.engine import ledger, loop
 from headstart.engine import seed as seeds
@@ -187,25 +188,11 @@ def prepare(ask: Ask, given: Given | None = None) -> Ready:
     found = samples.of(ask, given)
     name = _objective(ask, found)
     strategy = _strategy(name, ask.settings, going_on=bool(ask.source))
-    if strategy.pairs:
-        found.pair(ask)
-    elif ask.captions != Beside():
-        raise PlanError(
-            f"Captions were named (--caption, --caption-source), but the objective '{name}' reads none. "
-            "Leave them out, or choose the objective clip."
-        )
+    _paired(ask, name, strategy, found)
     found.hold_out(strategy.holds_out, ask.seed)
     origin = encoder.begun(ask, found.modality)
     loaded, modality = origin.loaded, found.modality
-    preprocessing = {**loaded.source.preprocessing}
-    strong = getattr(modality.batch, "VIEWS", None)
-    if strong is not None and not strategy.pairs:  # a caption may name what these change
-        preprocessing["augment"] = list(strong)
-    transform = modality.batch.make(preprocessing, found.fields, found.examples)
-    if strategy.pieces:
-        found.cut(transform)
-    else:
-        found.readable(transform)
+    transform = _transform(loaded, strategy, found)
     probe = [transform(sample) for sample in _some(found)]
     inputs = transform.collate(probe)
     jobs.stage(modality, loaded, transform, inputs)
@@ -236,6 +223,32 @@ def prepare(ask: Ask, given: Given | None = None) -> Ready:
         module=module,
         card=card,
     )
+
+
+def _paired(ask: Ask, name: str, strategy: Objective, found: Samples) -> None:
+    """Joins captions to the samples for an objective of pairs. Raises PlanError, DataError."""
+    if strategy.pairs:
+        found.pair(ask)
+    elif ask.captions != Beside():
+        raise PlanError(
+            f"Captions were named (--caption, --caption-source), but the objective '{name}' reads none. "
+            "Leave them out, or choose the objective clip."
+        )
+
+
+def _transform(loaded: Loaded, strategy: Objective, found: Samples) -> Transform:
+    """Preprocessing as the network wants it, with the views of its kind of data; samples that it cannot read
+    are set aside."""
+    preprocessing = {**loaded.source.preprocessing}
+    strong = getattr(found.modality.batch, "VIEWS", None)
+    if strong is not None and not strategy.pairs:  # a caption may name what these change
+        preprocessing["augment"] = list(strong)
+    transform: Transform = found.modality.batch.make(preprocessing, found.fields, found.examples)
+    if strategy.pieces:
+        found.cut(transform)
+    else:
+        found.readable(transform)
+    return transform
 
 
 def _some(found: Samples) -> list[Any]:
