@@ -188,7 +188,7 @@ def prepare(ask: Ask, given: Given | None = None) -> Ready:
     found = samples.of(ask, given)
     name = _objective(ask, found)
     strategy = _strategy(name, ask.settings, going_on=bool(ask.source))
-    _paired(ask, name, strategy, found)
+    _captioned(ask, name, strategy, found)
     found.hold_out(strategy.holds_out, ask.seed)
     origin = encoder.begun(ask, found.modality)
     loaded, modality = origin.loaded, found.modality
@@ -225,7 +225,7 @@ def prepare(ask: Ask, given: Given | None = None) -> Ready:
     )
 
 
-def _paired(ask: Ask, name: str, strategy: Objective, found: Samples) -> None:
+def _captioned(ask: Ask, name: str, strategy: Objective, found: Samples) -> None:
     """Joins captions to the samples for an objective of pairs. Raises PlanError, DataError."""
     if strategy.pairs:
         found.pair(ask)
