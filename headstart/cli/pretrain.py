@@ -111,8 +111,7 @@ def verb(
         "labels_in": tuple(label or ()),
         "caption": caption,
         "caption_source": caption_source,
-        "device": device,
-        "offline": offline,
+        **{"device": device, "offline": offline},
     }
     _carry_out(data, asked, dry_run=dry_run, json=json, quiet=quiet)
 
