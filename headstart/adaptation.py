@@ -140,7 +140,7 @@ def shipped(made: Job, transfer: Fitted, strategy: str, run_id: str) -> PackPart
             "seed": made.plan.seed,
             **({"form": dict(made.dataset.form)} if made.dataset.form else {}),
         },
-        card=_card(made),
+        card={**_card(made), **_held(transfer.networks[0].heads[made.outcome])},
         licences=tuple(licences(made, changed=not whole)),
         probe=Probe(
             tuple(d.hex() for d in made.dataset.digests(probe)), transfer.predict(probe)[0]
@@ -182,6 +182,14 @@ def _card(made: Job) -> dict[str, Any]:
         "classes": list(made.targets.classes),
         "training rows": len(made.train),
     }
+
+
+def _held(head: Any) -> dict[str, str]:
+    """What a model tells of the rows that it holds; {} for one that holds none."""
+    if not head.solves_itself:
+        return {}
+    told = "of the training rows are in this pack, as numbers. Share it as you would share them."
+    return {"rows inside": f"{len(head.rows):,} {told}"}
 
 
 def licences(made: Job, *, changed: bool) -> list[dict[str, Any]]:

@@ -210,7 +210,7 @@ def probe(job: Job, features: Features, seconds: float) -> Fitted:
         judged(job, first, places, job.plan.seed),
         flops=job.flops * len(job.train),
         seconds=seconds + time.perf_counter() - began,
-        settings={"strength": first.strength},
+        settings={"strength": first.strength} if np.isfinite(first.strength) else {},
     )
 
 

@@ -125,9 +125,11 @@ def transfer(job: Job, features: Features, seconds: float) -> tuple[Fitted, str]
 def _probed(job: Job, features: Features, seconds: float) -> Fitted:
     """The solved head; what it keeps is told."""
     made = probe(job, features, seconds)
-    if made.networks[0].heads[job.outcome].solves_itself:
+    head: Any = made.networks[0].heads[job.outcome]
+    if head.solves_itself:
+        kept = f"{len(head.rows):,} of them" if len(head.rows) < len(job.train) else "them"
         job.say(
-            "This model is shown the training rows whenever it predicts, so its pack holds them, as numbers: "
+            f"This model is shown training rows whenever it predicts, so its pack holds {kept}, as numbers: "
             "share it as you would share them."
         )
     return made

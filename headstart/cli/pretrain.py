@@ -93,25 +93,23 @@ def verb(
     """Make a source of your own: pre-train on unlabelled data, labelled data or a generator.
 
     Labels that the objective does not use (class folders, a column named label or by --target) serve to
-    measure how far the features have come. The folder holds model.safetensors, model.json and a card,
-    README.md.
+    measure how far the features have come. The folder holds model.safetensors, model.json and README.md.
     """
     numbers = {"epochs": epochs, "batch": batch, "rate": rate, "samples": samples}
+    words = {"architecture": architecture, "device": device, "licence": licence, "output": output}
     asked: dict[str, Any] = {
         **numbers,
-        "objective": objective,
-        "architecture": architecture,
-        "from_": from_,
-        "output": output,
-        "settings": _settings(settings or []),
+        **words,
         "seed": seed or 0,
-        "licence": licence,
+        "objective": objective,
+        "from_": from_,
+        "settings": _settings(settings or []),
         "modality": modality or "auto",
         "columns": {"target": target or "", "inputs": tuple(inputs or ())},
         "labels_in": tuple(label or ()),
         "caption": caption,
         "caption_source": caption_source,
-        **{"device": device, "offline": offline},
+        "offline": offline,
     }
     _carry_out(data, asked, dry_run=dry_run, json=json, quiet=quiet)
 

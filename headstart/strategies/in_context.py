@@ -23,6 +23,6 @@ class Strategy(Base):
         if all(head.solves_itself for head in network.heads.values()):
             return ""
         return (
-            "the source predicts nothing by itself from labelled rows; choose a prior-fitted source, or "
-            "linear_probe"
+            "the source predicts nothing by itself from labelled rows; choose a prior-fitted source (of "
+            "tables with at most ten classes: builtin:prior-fitted), or linear_probe"
         )

@@ -13,12 +13,20 @@ from torch import Tensor
 from headstart.core.head import Head
 from headstart.core.network import Backbone, State
 from headstart.core.problem import Solution
-from headstart.modalities.table.prior_fitted import CLASSES, Context, PriorFitted, context, predict
+from headstart.errors import SourceError
+from headstart.modalities.table.prior_fitted import (
+    CLASSES,
+    Context,
+    PriorFitted,
+    chosen,
+    context,
+    predict,
+)
 
 ROW = "row"
 PASSES = 8
 MOST = 1000
-"""Rows of the context; of more some are drawn."""
+"""Rows of the context; of more as many are drawn, and only those are kept."""
 AT_ONCE = 256
 """Rows that are asked about in one pass; they do not see each other."""
 
@@ -41,9 +49,17 @@ class Rows(Backbone):
         return state[ROW]
 
     def own_head(self, targets: Any) -> Head | None:
-        """Of up to ten classes; for anything else a linear head on the rows."""
+        """Of up to ten classes. Raises SourceError for anything else."""
         if targets.outcome != "classify" or len(targets.classes) > CLASSES:
-            return None
+            what = (
+                f"{len(targets.classes)} classes"
+                if targets.outcome == "classify"
+                else targets.outcome
+            )
+            raise SourceError(
+                f"This prior-fitted network tells at most {CLASSES} classes apart; the task has: {what}. "
+                "Choose builtin:random-features, or leave the source to headstart."
+            )
         return InContext(self.network, self.width, len(targets.classes))
 
     def stage_of(self, name: str) -> int:
@@ -80,11 +96,12 @@ class InContext(Head):
     def solve(self, features: NDArray[Any], labels: NDArray[Any], parts: Sequence[Any]) -> Solution:
         """Held-out probabilities, each with the rows of the other parts as context."""
         rows, known = torch.from_numpy(features).float(), torch.from_numpy(labels)
+        some = chosen(len(rows), MOST).numpy()
         held = np.full((len(rows), self.outputs), np.nan, np.float32)
         for fit, out in parts:
             held[out] = self._said(self._read(rows[fit], known[fit]), rows[out]).exp().numpy()
         empty = np.empty((0, 0))
-        return Solution(rows.numpy(), known.numpy(), float("nan"), empty, held)
+        return Solution(rows.numpy()[some], known.numpy()[some], float("nan"), empty, held)
 
     def settle(self, solution: Solution) -> None:
         """Keeps the rows (`weight`) and their classes (`bias`)."""

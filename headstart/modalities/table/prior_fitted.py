@@ -158,14 +158,20 @@ class Context:
     machines: closed_form.Fitted
 
 
+def chosen(count: int, most: int, seed: int = 0) -> Tensor:
+    """Places of all rows, or of `most` that are drawn from the seed, ascending."""
+    if count <= most:
+        return torch.arange(count)
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    return order[:most].sort().values
+
+
 @torch.inference_mode()
 def context(rows: Tensor, labels: Tensor, classes: int, *, most: int, seed: int = 0) -> Context:
     """Context of rows (C, D) with labels (C,) below `classes`; of more than `most` rows, so many drawn from
     the seed."""
-    if len(rows) > most:
-        some = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:most]
-        rows, labels = rows[some.sort().values], labels[some.sort().values]
-    rows = rows.float()
+    some = chosen(len(rows), most, seed)
+    rows, labels = rows[some].float(), labels[some]
     known = torch.ones(1, len(rows), dtype=torch.bool)
     read = prepared(rows[None], known.float(), rows.shape[1])
     hot = F.one_hot(labels, classes)[None].float()

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 import headstart
-from headstart.errors import PlanError
+from headstart.errors import PlanError, SourceError
 from headstart.heads import classify, regress
 from headstart.modalities.table import in_context, prior_fitted
 from headstart.modalities.table.prior_fitted import Shape
@@ -95,13 +95,16 @@ def test_held_out_rows_do_not_see_their_own_label() -> None:
 
 def test_of_a_large_context_some_rows_are_read() -> None:
     made = settled(count=in_context.MOST + 200)
+    assert len(made.rows) == len(made.labels) == in_context.MOST
     assert torch.isfinite(made(torch.from_numpy(rows(3, 4)))).all()
 
 
-def test_other_outcomes_and_many_classes_get_a_linear_head() -> None:
+def test_other_outcomes_and_many_classes_are_refused() -> None:
     staged = in_context.Rows(network(), 4)
-    assert staged.own_head(regress.learn([0.5, 1.5, 2.0])) is None
-    assert staged.own_head(classify.learn([str(k) for k in range(11)])) is None
+    with pytest.raises(SourceError, match=r"at most 10 classes.*: regress"):
+        staged.own_head(regress.learn([0.5, 1.5, 2.0]))
+    with pytest.raises(SourceError, match=r"has: 11 classes.*random-features"):
+        staged.own_head(classify.learn([str(k) for k in range(11)]))
 
 
 @pytest.fixture(autouse=True)
@@ -137,6 +140,8 @@ def test_a_run_shows_the_rows_and_trains_nothing(source: str, table: Path) -> No
     assert any("not trained on a task" in note for note in run.record.notes)
     assert any("its pack holds them" in note for note in run.record.notes)
     assert "twin" not in run.record.facts["arms"] and "scratch" not in run.record.facts["arms"]
+    told = (run.folder / "pack" / "README.md").read_text("utf-8")
+    assert "Share it as you would share them" in told and "nan" not in told
     pack = headstart.open_pack(run.folder / "pack")
     inputs = {name: [0.5, -2.0] for name in "abc"}
     told = pack.predict(inputs).probabilities
