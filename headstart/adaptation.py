@@ -423,7 +423,7 @@ def _count(
         made.facts["flops_scratch"] = scratch.flops
     for name, count in made.transform.counts.items():
         if count:
-            made.say(f"Preprocessing, counted over all inputs: {name}, {count}.")
+            made.say(f"Preprocessing, counted whenever a row was prepared: {name}, {count}.")
 
 
 def _record(

@@ -30,6 +30,7 @@ from headstart.errors import ContractError, DataError
 from headstart.version import __version__
 
 FORMAT = 1
+NAMED = 3  # rows set aside that a note names
 
 
 @dataclass(frozen=True)
@@ -284,7 +285,9 @@ def _made(
     notes = [*order.table.notes, *layout.notes]
     if aside and layout.target:  # of a prediction they are listed one by one
         said = "row was" if len(aside) == 1 else "rows were"
-        notes.append(f"{len(aside)} {said} set aside, each with its reason.")
+        first = "; ".join(f"{one.name}: {one.reason}" for one in aside[:NAMED])
+        more = f"; and {len(aside) - NAMED:,} more" if len(aside) > NAMED else ""
+        notes.append(f"{len(aside):,} {said} set aside: {first}{more}.")
     if order.stray:
         notes.append(f"{len(order.stray)} files are no examples and were left out.")
     about = About(

@@ -55,7 +55,7 @@ def again(table: Table, fields: Sequence[Field]) -> tuple[Table, str]:
         inputs = [first for first, last, mark in rows if last == sample and mark == PER]
         order = next((first for first, last, mark in rows if last == sample and mark == ORDER), "")
         for name in (*inputs, *([order] if order else [])):
-            table.require(name, "one of the columns that the model was trained on")
+            table.require(name, "a column of the table that the model was trained on")
         return gather(table, _joined(table, sample, inputs, order)), sample
     for place in fields:
         if place.columns and place.name in lacking and known & set(place.columns):

@@ -167,8 +167,9 @@ def folds(
         raise PlanError(f"{k} folds were asked for; expected 2 or more.")
     if pieces < 2:
         raise DataError(
-            f"{total} rows in {pieces} groups cannot be cut into folds. Expected two groups or more; "
-            "add examples, or leave the group column out."
+            f"All {total} training rows are of one group (a value of the group column, one scaffold, or one "
+            "row and its copies), so no part of them can be held out. Add rows of other groups, or group by "
+            "something else, or by nothing."
         )
     stratum = partition.strata(targets, outcome, least=k)
     pairs = np.unique(np.stack([stratum, together]), axis=1)

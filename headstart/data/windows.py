@@ -353,7 +353,7 @@ def for_prediction(table: Table, state: Mapping[str, Any], reader: Read) -> Wind
     shape = restored(state)
     for name in (*shape.form.columns, shape.form.time, shape.form.sample):
         if name:
-            table.require(name, "one of the columns that the model was trained on")
+            table.require(name, "a column of the table that the model was trained on")
     made = timeline.read(table, shape.form)
     naive, found, aside, begin = dict(shape.naive), list[int](), list(made.set_aside), 0
     for number, line in enumerate(made.lines):

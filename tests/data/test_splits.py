@@ -308,7 +308,7 @@ def test_folds_of_numbers_spread_over_the_range():
 
 
 def test_folds_that_cannot_be():
-    with pytest.raises(DataError, match="two groups or more"):
+    with pytest.raises(DataError, match="of one group"):
         folds(["a", "b"], 2, 0, groups=np.array([1, 1]))
     with pytest.raises(PlanError, match="expected 2 or more"):
         folds(["a", "b"], 1, 0)
