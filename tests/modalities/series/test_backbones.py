@@ -52,6 +52,55 @@ def test_a_row_says_the_same_alone_and_in_company(kind: str, channels: int, gaps
     assert torch.allclose(together, apart, atol=1e-5)
 
 
+def each_channel() -> Loaded:
+    """The encoder that reads each channel by itself, as a document beside weights asks for it."""
+    told = backbones.build({"architecture": "encoder", "apart": 1, "width": 16, "blocks": 3})
+    assert told is not None
+    config = {"library": "headstart", "architecture": "encoder"}
+    return Loaded(tiny.loaded(0).source, told[0](0), config, told[0])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("gaps", [False, True])
+@pytest.mark.parametrize("scale", ["each", "train"])
+def test_channels_read_apart_say_the_same_alone_and_in_company(
+    channels: int, gaps: bool, scale: str
+) -> None:
+    loaded = each_channel()
+    made, inputs, alone = transform(channels, gaps, scale=scale)
+    backbone = backbones.stage(loaded, made).eval()
+    with torch.no_grad():
+        staging.verify(backbone, backbones.reference(loaded, inputs), inputs)
+        together = backbone.pool(backbone.run(inputs))
+        apart = torch.cat([backbone.pool(backbone.run(one)) for one in alone])
+        middle = backbone.pool(backbone.run(backbone.run(inputs, 0, 1), 1))
+    assert together.shape == (3, backbone.width)
+    assert torch.allclose(together, apart, atol=1e-5)
+    assert torch.equal(together, middle)
+
+
+def test_a_channel_read_apart_knows_nothing_of_the_others() -> None:
+    made, inputs, _ = transform(3)
+    backbone = backbones.stage(each_channel(), made).eval()
+    other = {**inputs, "values": inputs["values"].clone()}
+    other["values"][:, :, 2] += 1.0
+    with torch.no_grad():
+        before, after = (backbone.pool(backbone.run(one)) for one in (inputs, other))
+    assert torch.allclose(before[:, :32], after[:, :32], atol=1e-6)
+    assert not torch.allclose(before[:, 32:48], after[:, 32:48], atol=1e-3)
+
+
+def test_an_encoder_of_channels_apart_is_described_as_it_is_built() -> None:
+    made, _, _ = transform(3)
+    backbone = backbones.stage(each_channel(), made)
+    told = backbones.described(backbone)
+    assert told is not None
+    again = backbones.build(told[1])
+    assert again is not None
+    shapes = {n: t.shape for n, t in again[0](1).state_dict().items()}
+    assert shapes == {n: t.shape for n, t in told[0].state_dict().items()}
+
+
 def test_random_convolutions_follow_their_seed_and_the_data_s_shape() -> None:
     first = _kernels.draw(3, 200, kernels=30, seed=1)
     again = _kernels.draw(3, 200, kernels=30, seed=1)
