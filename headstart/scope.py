@@ -61,8 +61,7 @@ def guard(made: Job, features: np.ndarray, transfer: Fitted) -> Guard | None:
     kinds = (*detectors.DISTANCES, *detectors.LOGITS) if made.plan.task.out_of_scope else (FIRST,)
     strength = transfer.settings.get("strength")
     head = made.heads.Head(made.backbone.width, made.targets)  # linear, whatever the source brings
-    unknown = strength is None or not np.isfinite(strength)
-    if unknown and len(kinds) > 1:
+    if strength is None and len(kinds) > 1:
         parts = arms.folds(made, made.labels, made.groups, made.plan.seed)
         strength = arms.solution(head, features, made.labels, parts).strength
     fit = _Fits(made, features, head, strength, kinds)

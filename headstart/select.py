@@ -51,16 +51,15 @@ def named(job: Job, name: str, settings: Any) -> Strategy:
     file: Any = plugins.load("strategy", name)
     made = build(file.Settings, settings, "strategy.settings.")
     strategy: Strategy = file.Strategy(made)
-    why = strategy.refuse(job.network(job.backbone))
-    why = why or _not_settled(job, name)
+    network = job.network(job.backbone)
+    why = strategy.refuse(network) or _not_settled(network.heads[job.outcome], name)
     if why:
         raise PlanError(f"The strategy '{name}' cannot be used here: {why}")
     return strategy
 
 
-def _not_settled(job: Job, name: str) -> str:
+def _not_settled(head: Any, name: str) -> str:
     """Why a head that only one strategy can settle cannot be had by this one, or ""."""
-    head: Any = job.network(job.backbone).heads[job.outcome]
     if not head.solves_itself or name == head.settled_by:
         return ""
     return (

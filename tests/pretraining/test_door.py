@@ -15,7 +15,6 @@ import headstart
 from headstart import job
 from headstart.core import digest, plugins
 from headstart.core.plan import SourceChoice
-from headstart.engine import loop
 from headstart.engine.streams import Drawn, Views
 from headstart.errors import PlanError, StorageError
 from headstart.modalities.audio import decode
@@ -39,13 +38,6 @@ class Heard:
 
     def say(self, sentence: str) -> None:
         self.said.append(sentence)
-
-
-@pytest.fixture(autouse=True)
-def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(loop, "SAVE_SECONDS", 0.0)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,6 @@ from tokenizers import Tokenizer
 import headstart
 from headstart import job
 from headstart.core import digest, plugins
-from headstart.engine import loop
 from headstart.engine.streams import Pieces
 from headstart.errors import DataError, PlanError, SourceError
 from headstart.pretraining import call, document, door
@@ -36,13 +35,6 @@ def texts(rows: int = 80) -> list[str]:
         f"{rng.choice(THINGS)} {rng.choice(WHEN)}, number {i}."
         for i in range(rows)
     ]
-
-
-@pytest.fixture(autouse=True)
-def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(loop, "SAVE_SECONDS", 0.0)
 
 
 def made(data: Any = None, **more: Any) -> door.Pretrained:

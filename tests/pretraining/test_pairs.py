@@ -18,7 +18,6 @@ from headstart import job
 from headstart.core import digest, licence, plugins
 from headstart.core.network import Network
 from headstart.core.objective import CAPTIONS, TWINS
-from headstart.engine import loop
 from headstart.engine.streams import Views
 from headstart.errors import DataError, PlanError, SourceError
 from headstart.pretraining import call, document, door, guard, retrieval
@@ -44,13 +43,6 @@ class Heard:
 
     def say(self, sentence: str) -> None:
         self.said.append(sentence)
-
-
-@pytest.fixture(autouse=True)
-def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(loop, "SAVE_SECONDS", 0.0)
 
 
 @pytest.fixture(scope="module")

@@ -65,20 +65,17 @@ class Blocks(Backbone):
         return int(found.group(1)) if found else len(self.stages) - 1
 
 
-class Apart(Backbone):
+class Apart(Blocks):
     """The encoder of `network.py`, each channel by itself; a stage is one of its blocks.
 
     State: {"places": (N, T', C width of a channel + levels), "mask": (N, T')}. The channels' levels, 2 C of
     them or none, stand at every place as they came, as the encoder does not read them.
     """
 
-    ragged = (PLACES,)
-
     def __init__(self, encoder: network.Encoder, channels: int, levels: int) -> None:
-        super().__init__()
-        self.encoder, self.channels, self.levels = encoder, channels, levels
+        super().__init__(encoder)
+        self.channels, self.levels = channels, levels
         self.width = encoder.width * channels + levels
-        self.stages = tuple(f"block.{i}" for i in range(len(encoder.blocks)))
 
     def run(self, state: Mapping[str, Tensor], start: int = 0, stop: int | None = None) -> State:
         """{"values": (N, T, C), "mask": (N, T)[, "gaps": (N, T), "level": (N, 1, 2 C)]} or a state in,
@@ -101,19 +98,6 @@ class Apart(Backbone):
         wide = places.shape[2] - self.levels
         each = places[..., :wide].unflatten(2, (self.channels, self.encoder.width))
         return each.transpose(1, 2).flatten(0, 1), places[..., wide:]
-
-    def pool(self, state: Mapping[str, Tensor]) -> Tensor:
-        """(N, width): the mean over real places."""
-        return network.mean(state[PLACES], state[MASK])
-
-    def positions(self, state: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """(N, T', width) and mask (N, T'); one place for every four steps."""
-        return state[PLACES], state[MASK]
-
-    def stage_of(self, name: str) -> int:
-        """The block's number."""
-        found = re.match(r"encoder\.blocks\.(\d+)\.", name)
-        return int(found.group(1)) if found else len(self.stages) - 1
 
 
 class Patches(Backbone):
@@ -245,7 +229,7 @@ def build(card: Mapping[str, Any]) -> tuple[Callable[[int], nn.Module], dict[str
 
 def described(backbone: Backbone) -> tuple[nn.Module, dict[str, Any]] | None:
     """The module whose weights are kept, and what `build` reads; None for what it does not build."""
-    if not isinstance(backbone, (Blocks, Apart)):
+    if not isinstance(backbone, Blocks):
         return None
     made = backbone.encoder
     shape = {
