@@ -6,8 +6,8 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -136,6 +136,32 @@ class Writer:
                 self._error = error
 
 
+class Workers:
+    """As many threads as cores, each on one core: they decode and, on a processor, forward too, since more
+    threads than cores would wait for each other.
+
+    Attributes:
+        count: of threads.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._threads = torch.get_num_threads()
+        self.pool = ThreadPoolExecutor(count, "headstart-work", initializer=_one_core)
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Waits for what has begun, drops the rest, and gives PyTorch its threads back."""
+        self.pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(self._threads)
+
+
+def _one_core() -> None:
+    torch.set_num_threads(1)
+
+
 def prepared(
     dataset: Dataset,
     rows: np.ndarray,
@@ -143,9 +169,9 @@ def prepared(
     *,
     transform: Transform,
     view: int,
-    threads: int,
+    workers: Workers,
 ) -> Generator[Item | Refused, None, None]:
-    """Samples decoded and transformed on `threads` threads, in the order of `rows`."""
+    """Samples decoded and transformed by the workers, in the order of `rows`."""
 
     def one(key: bytes, sample: Any) -> Item | Refused:
         draw = None
@@ -171,18 +197,16 @@ def prepared(
         except BadRow as error:
             return [Refused(key, error)]
 
-    with ThreadPoolExecutor(threads, "headstart-decode") as pool:
-        flying: deque[Future[list[Item | Refused]]] = deque()
-        try:
-            for start in range(0, len(rows), CHUNK):
-                flying.append(pool.submit(chunk, start))
-                if len(flying) > 4 * threads:
-                    yield from flying.popleft().result()
-            while flying:
+    flying: deque[Future[list[Item | Refused]]] = deque()
+    try:
+        for start in range(0, len(rows), CHUNK):
+            flying.append(workers.pool.submit(chunk, start))
+            if len(flying) > 4 * workers.count:
                 yield from flying.popleft().result()
-        finally:
-            for future in flying:
-                future.cancel()
+        while flying:
+            yield from flying.popleft().result()
+    finally:
+        _drop(flying)
 
 
 class Ahead:
@@ -229,22 +253,19 @@ class Ahead:
 
 
 class Lanes:
-    """Forward passes side by side, each on one core: no barrier between cores, so decoding and
-    forwarding share them without waiting for each other. An accelerator has one lane.
+    """Forward passes side by side: on a processor by the workers, each on one core, so that no core waits
+    for another; on an accelerator in one lane of their own.
 
     Attributes:
         seconds: spent in forward passes, summed over lanes.
     """
 
-    def __init__(self, work: Callable[[list[Item]], None], lanes: int, device: str) -> None:
+    def __init__(self, work: Callable[[list[Item]], None], workers: Workers, device: str) -> None:
         self.seconds = 0.0
         self._work = work
-        self._count = lanes
-        self._threads = torch.get_num_threads()
-        quiet = device == "cpu"
-        self._pool = ThreadPoolExecutor(
-            lanes, "headstart-forward", initializer=_one_core if quiet else None
-        )
+        self._own = None if device == "cpu" else ThreadPoolExecutor(1, "headstart-forward")
+        self._pool = self._own or workers.pool
+        self._count = 1 if self._own else workers.count
         self._flying: deque[Future[float]] = deque()
 
     def submit(self, batch: list[Item]) -> None:
@@ -259,11 +280,10 @@ class Lanes:
             self.seconds += self._flying.popleft().result()
 
     def close(self) -> None:
-        """Drops what has not begun, and gives PyTorch its threads back."""
-        for future in self._flying:
-            future.cancel()
-        self._pool.shutdown(wait=True)
-        torch.set_num_threads(self._threads)
+        """Drops what has not begun and waits for what has."""
+        _drop(self._flying)
+        if self._own is not None:
+            self._own.shutdown()
 
     def _timed(self, batch: list[Item]) -> float:
         start = time.perf_counter()
@@ -271,8 +291,9 @@ class Lanes:
         return time.perf_counter() - start
 
 
-def _one_core() -> None:
-    torch.set_num_threads(1)
+def _drop(flying: Iterable[Future[Any]]) -> None:
+    """Cancels what has not begun and waits for what has; what it raises is of no interest any more."""
+    wait([future for future in flying if not future.cancel()])
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -1,6 +1,6 @@
 """Forward once: rows to features or kept states, through the store.
 
-    decode + transform (threads) -> bucket by length -> forward (executor) -> write (thread)
+    decode + transform (workers) -> bucket by length -> forward (workers, or the accelerator) -> write
 
 Only rows that the store lacks are forwarded; equal samples are forwarded once; every second or so what
 is done is committed, so that a killed extraction goes on where it stopped.
@@ -40,6 +40,7 @@ from headstart.engine._pipeline import (
     Item,
     Lanes,
     Refused,
+    Workers,
     Writer,
     out_of_memory,
     prepared,
@@ -62,7 +63,7 @@ class How:
         profile: "exact" or "fast".
         device: "cpu", "cuda", "cuda:1" ... (resolved: never "auto").
         processor: what `features.key.device(device)` says; part of the namespace.
-        threads: decoding threads; 0: one per core.
+        threads: that decode and, on a processor, forward; 0: one per core.
         batch: rows per forward; 0: by memory.
         view: number of the augmented view that is drawn; -1: no augmentation.
         cache: private folder for compiled artefacts; None: a temporary one.
@@ -208,6 +209,7 @@ class _Job:
         refused: keys whose sample the transform refused.
         row_bytes: predicted size of a stored row.
         peak: bytes of activations per sample of length `length`.
+        workers: there while rows are computed.
     """
 
     dataset: Dataset
@@ -228,6 +230,7 @@ class _Job:
     peak: float = 1.0
     length: float = 1.0
     most: int = 0
+    workers: Workers = field(init=False)
 
     def __post_init__(self) -> None:
         self.keys = list(self.dataset.digests(self.rows)) if len(self.rows) else []
@@ -245,7 +248,8 @@ class _Job:
         for _ in range(3):
             found, notes = choose.candidates(self.how, self.space, self.store, self.unique)
             self.notes += notes
-            chosen = self.fill(found)
+            with Workers(self.threads) as self.workers:
+                chosen = self.fill(found)
             if chosen is None:
                 result = Extraction(self.rows)
                 break
@@ -321,7 +325,7 @@ class _Job:
             keys,
             transform=self.transform,
             view=self.how.view,
-            threads=self.threads,
+            workers=self.workers,
         )
 
     def placed(self, example: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -391,7 +395,7 @@ class _Job:
         Returns the seconds spent in forward passes, summed over lanes."""
         total = sum(self.unique[p] not in self.refused for p in chosen.absent)
         writer = Writer(chosen.shelf)
-        lanes = Lanes(lambda batch: self.batch(batch, runner, writer), self.lanes, self.how.device)
+        lanes = Lanes(lambda b: self.batch(b, runner, writer), self.workers, self.how.device)
         share = max(1, -(-total // self.lanes)) if self.trunk.cut is None else total
         bucketer = Bucketer(lambda n: min(self.size(n), share), self.trunk.backbone.companions)
         try:
