@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,9 +11,16 @@ from typing import Any
 
 import torch
 
-CODE = "import sys; from headstart.engine import loop; loop.SAVE_SECONDS = 0.0; "
-CODE += "from headstart.cli import main; sys.argv[0] = 'headstart'; main()"
+from headstart.engine import loop
+from tests import forks
+
 LONGEST = 120.0  # seconds until there is a checkpoint
+
+
+def pretrain(asked: Sequence[str]) -> int:
+    """`headstart pretrain`, with a checkpoint after every epoch."""
+    loop.SAVE_SECONDS = 0.0
+    return forks.command(["pretrain", *asked])
 
 
 def killed_and_repeated(data: Path, asked: Sequence[str], folder: Path) -> dict[str, Any]:
@@ -27,18 +31,18 @@ def killed_and_repeated(data: Path, asked: Sequence[str], folder: Path) -> dict[
         folder: gets the cache and the source, as "cache" and "cut".
     """
     place = {**os.environ, "HEADSTART_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
-    start = [sys.executable, "-c", CODE, "pretrain", str(data), *asked, "--quiet"]
-    start += ["--output", str(folder / "cut")]
-    running = subprocess.Popen(start, env=place)
+    whole = [str(data), *asked, "--quiet", "--output", str(folder / "cut")]
+    running = forks.start(pretrain, whole, Path.cwd(), place, folder / "log")
     held = folder / "cache" / "pretraining"
     deadline = time.monotonic() + LONGEST
     while not any(_epochs(p) > 0 for p in held.glob("*.pt")) and time.monotonic() < deadline:
-        assert running.poll() is None, "it ended before it could be killed"
+        assert running.is_alive(), "it ended before it could be killed"
         time.sleep(0.02)
-    os.kill(running.pid, signal.SIGKILL)
-    running.wait()
+    running.kill()
+    running.join()
     assert not (folder / "cut" / "model.json").exists()
-    subprocess.run(start, env=place, check=True)
+    again = forks.run(pretrain, whole, Path.cwd(), place)
+    assert again.code == 0, again.output
     told: dict[str, Any] = json.loads((folder / "cut" / "model.json").read_text("utf-8"))
     return told
 
