@@ -78,9 +78,9 @@ class Tones:
             rows = torch.isin(event, torch.tensor(kinds, device=rng.device)).nonzero()[:, 0]
             sound[rows], inner[rows] = way(event[rows], rng)
         envelope, form = self._envelopes(event, rng)
-        sound = _unit(sound) * envelope
-        sound, room = self._rooms(_unit(sound), rng, hardness)
-        sound = self._ground(_unit(sound), rng, hardness)
+        sound = unit(sound) * envelope
+        sound, room = self.rooms(unit(sound), rng, hardness)
+        sound = self.ground(unit(sound), rng, hardness)
         peak = sound.abs().amax(1, keepdim=True).clamp(min=1e-6)
         sound = sound / peak * scales(rng, count, 1, low=0.1, high=1.0)
         return sound, torch.cat([event[:, None], inner, form[:, None], room[:, None]], 1)
@@ -105,7 +105,7 @@ class Tones:
         # The share by which the pitch sways, at most a fifth of a semitone to either side.
         sway = uniform(rng, count, 1, high=0.011) * chance(rng, count, 0.5)[:, None]
         phase = hertz[:, None] * (time + sway * (1 - (pace * time).cos()) / pace)
-        return _read(table, phase)
+        return read(table, phase)
 
     def _notes(self, event: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Notes (count, samples), and the labels pitch, octave, timbre, vowel, colour (count, 5)."""
@@ -198,7 +198,7 @@ class Tones:
         out = torch.where(click[:, None], torch.ones_like(shape), shape * inside)
         return out, form.masked_fill(click, ABSENT)
 
-    def _rooms(self, sound: Tensor, rng: torch.Generator, hardness: float) -> tuple[Tensor, Tensor]:
+    def rooms(self, sound: Tensor, rng: torch.Generator, hardness: float) -> tuple[Tensor, Tensor]:
         """Adds the echoes of `ROOMS`; also which room (count,)."""
         count = len(sound)
         room = integers(rng, count, high=len(ROOMS))
@@ -220,7 +220,7 @@ class Tones:
         out[wet] = torch.fft.irfft(spectrum, n=size)[:, : self.samples]
         return out, room
 
-    def _ground(self, sound: Tensor, rng: torch.Generator, hardness: float) -> Tensor:
+    def ground(self, sound: Tensor, rng: torch.Generator, hardness: float) -> Tensor:
         """Adds noise 5 to 40 dB below half of the sounds, and another sound 12 dB below a fifth."""
         count = len(sound)
         noisy = chance(rng, count, 0.5 * hardness)[:, None]
@@ -239,12 +239,12 @@ def _inner(count: int, rng: torch.Generator, known: dict[int, Tensor]) -> Tensor
     return labels
 
 
-def _unit(sound: Tensor) -> Tensor:
+def unit(sound: Tensor) -> Tensor:
     """Scales sounds (count, samples) to a mean square of 1."""
     return sound / sound.square().mean(1, keepdim=True).sqrt().clamp(min=1e-6)
 
 
-def _read(table: Tensor, phase: Tensor) -> Tensor:
+def read(table: Tensor, phase: Tensor) -> Tensor:
     """Reads one period (count, TABLE) at phases (count, samples) in periods, between its points."""
     place = (phase - phase.floor()) * TABLE
     left = place.long().clamp(max=TABLE - 1)
