@@ -19,14 +19,17 @@ from headstart.generators import listed
 
 WHAT = {
     "causes": "tables of 128 rows and up to 10 columns",
+    "curves": "series of 256 steps",
     "kernels": "series of 256 steps",
     "motifs": "graphs of 8 to 32 nodes",
     "scenes": "pictures of 48 pixels",
     "tones": "sounds of 1 s at 8 kHz",
+    "words": "sounds of 1 s at 8 kHz",
 }
-GOALS = {"causes": 500, "kernels": 1000, "motifs": 1000, "tones": 300}  # a second on one core
+GOALS = {"causes": 500, "curves": 1000, "kernels": 1000, "motifs": 1000, "tones": 300}
+GOALS["words"] = 200  # a second on one core
 BATCH = {"cpu": 128, "cuda": 4096}
-LARGE = {"tones": 1024}  # batches on the GPU of what takes much memory
+LARGE = {"tones": 1024, "words": 1024}  # batches on the GPU of what takes much memory
 
 
 def rate(maker: Any, device: str, batch: int, seconds: float) -> float:

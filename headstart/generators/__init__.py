@@ -1,10 +1,10 @@
 """Samples drawn by formula: labelled data for pre-training that owes nothing to anybody's data.
 
 A file that names a `GENERATOR` and its `MODALITY` can be asked for by name: `scenes` draws pictures,
-`kernels` series, `tones` sounds, `causes` tables, `motifs` graphs; `headstart.core.generator` says what
-they share. The other files are parts: `ink` turns points into pictures, `strokes`, `contours` and
-`fractals` hold classes of shapes, `textures` the grounds. All is seeded: a `torch.Generator` in the
-same state draws the same samples.
+`kernels` and `curves` series, `tones` and `words` sounds, `causes` tables, `motifs` graphs;
+`headstart.core.generator` says what they share. The other files are parts: `ink` turns points into pictures,
+`strokes`, `contours` and `fractals` hold classes of shapes, `textures` the grounds. All is seeded: a
+`torch.Generator` in the same state draws the same samples.
 """
 
 from __future__ import annotations

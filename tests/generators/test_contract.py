@@ -23,7 +23,15 @@ COUNT = 24
 SMALL = {
     "scenes": {"size": 32, "counts": Counts(6, 4, 4, 4)}
 }  # all the classes take seconds to make
-ENOUGH = {"scenes": 0, "tones": 600, "kernels": 1500, "motifs": 1500, "causes": 200}
+ENOUGH = {
+    "scenes": 0,
+    "tones": 600,
+    "kernels": 1500,
+    "motifs": 1500,
+    "causes": 200,
+    "curves": 4000,
+    "words": 0,
+}
 
 
 def _new(name: str) -> Any:
@@ -54,10 +62,12 @@ def _same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
 def test_the_list_names_generators_and_their_modalities() -> None:
     assert listed() == {
         "causes": "table",
+        "curves": "series",
         "kernels": "series",
         "motifs": "graph",
         "scenes": "image",
         "tones": "audio",
+        "words": "audio",
     }
     assert set(listed()) <= set(plugins.names("generator"))
     assert set(listed().values()) <= set(plugins.names("modality"))
