@@ -53,8 +53,7 @@ def adapt(plan: Plan, given: Given | None = None, watcher: Watcher | None = None
     made = job.open_job(plan, given, watcher)
     select.check(made)
     features, seconds = _features(made)
-    transfer, strategy = select.transfer(made, features, seconds)
-    transfer = retention.held(made, transfer, features)
+    transfer, strategy = retention.transfer(made, features, seconds)
     _inform(made, transfer, features)
     folder = runs.start(plan)
     try:

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headstart import arms
+from headstart import arms, select
 from headstart import job as jobs
 from headstart.arms import Features, Fitted
 from headstart.core.generator import ABSENT
@@ -175,6 +175,13 @@ def start(job: Job, features: Features) -> Network:
     network = job.network(job.backbone)
     arms.solve_head(job, network, features, np.arange(len(job.train)), job.plan.seed)
     return network
+
+
+def transfer(job: Job, features: Features, seconds: float) -> tuple[Fitted, str]:
+    """The trained transfer and its strategy's name; the transfer keeps the share of the source's ability that the
+    plan requires. Raises PlanError."""
+    made, strategy = select.transfer(job, features, seconds)
+    return held(job, made, features), strategy
 
 
 def held(job: Job, transfer: Fitted, features: Features) -> Fitted:

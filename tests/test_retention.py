@@ -16,7 +16,7 @@ from headstart.core.evidence import Finding
 from headstart.errors import DataError, PlanError
 
 QUICK = {"seeds": 1, "scratch": False, "champion": False, "learning_curve": False}
-BOLD = {"epochs": 6, "rate": 3e-3, "head_first": False, "augment": False, "patience": 0}
+BOLD = {"epochs": 4, "rate": 3e-3, "head_first": False, "augment": False, "patience": 0}
 CHECKS = ["accuracy", "verdict", "forgetting"]
 
 
