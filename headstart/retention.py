@@ -178,8 +178,8 @@ def start(job: Job, features: Features) -> Network:
 
 
 def transfer(job: Job, features: Features, seconds: float) -> tuple[Fitted, str]:
-    """The trained transfer and its strategy's name; the transfer keeps the share of the source's ability that the
-    plan requires. Raises PlanError."""
+    """The trained transfer, which keeps the share of the source's ability that the plan requires, and its
+    strategy's name. Raises PlanError."""
     made, strategy = select.transfer(job, features, seconds)
     return held(job, made, features), strategy
 
