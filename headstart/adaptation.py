@@ -15,15 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from headstart import arms, baseline, job, scope, select
+from headstart import arms, baseline, curve, job, retention, scope, select
 from headstart.arms import Features, Fitted
 from headstart.core import digest, licence, plugins
 from headstart.core.dataset import SetAside
 from headstart.core.evidence import Arm, Case, Exhibit, Finding, serves
 from headstart.core.plan import Plan
-from headstart.core.ragged import joined
 from headstart.core.run import Record, Watcher
-from headstart.engine import streams
 from headstart.engine.noted import noted
 from headstart.errors import DataError
 from headstart.groups import neighbours
@@ -36,11 +34,9 @@ from headstart.version import __version__
 
 PARITY_ROWS = 8
 PARITY = {"exact": 1e-4, "fast": 5e-2}
-CURVE_SHARES = (0.1, 0.2, 0.5, 1.0)
 # Two laptop or server cores with memory under load; stated as an assumption in the report.
 WATTS = (15.0, 60.0)
 NOT_MEASURED = (
-    "forgetting of the source's own ability",
     "label quality beyond duplicates",
     "fairness between transferred and scratch models",
     "robustness and drift",
@@ -57,7 +53,7 @@ def adapt(plan: Plan, given: Given | None = None, watcher: Watcher | None = None
     made = job.open_job(plan, given, watcher)
     select.check(made)
     features, seconds = _features(made)
-    transfer, strategy = select.transfer(made, features, seconds)
+    transfer, strategy = retention.transfer(made, features, seconds)
     _inform(made, transfer, features)
     folder = runs.start(plan)
     try:
@@ -225,7 +221,7 @@ def _judge(made: Job, model: Model, run_id: str) -> Record:
     """Trains what transfer is compared with, opens the test split once, and measures."""
     transfer = model.transfer
     baselines = _baselines(made, transfer)
-    curve = learning_curve(made, model.features) if made.plan.evidence.learning_curve else None
+    points = curve.measured(made, model.features) if made.plan.evidence.learning_curve else None
     opened = made.seal.open(f"run {run_id}")
     known = scope.known(made, opened)
     rows = np.sort(np.concatenate([_judgeable(made, opened[known]), opened[~known]]))
@@ -241,7 +237,8 @@ def _judge(made: Job, model: Model, run_id: str) -> Record:
     fitted = {"transfer": transfer, **baselines}
     read = {role: one.arm(rows) for role, one in fitted.items()}
     targets = made.targets.encode(made.dataset.targets(rows))
-    _count(made, model, baselines, curve)
+    _count(made, model, baselines, points)
+    made.facts["forgetting"] = retention.measured(made, transfer, model.features, rows, targets)
     case = Case(
         outcome=made.outcome,
         classes=made.targets.classes,
@@ -315,63 +312,6 @@ def check(case: Case, asked: Sequence[str]) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def learning_curve(made: Job, features: Features) -> dict[str, Any]:
-    """Held-out score of the probe at 10, 20, 50 and 100 % of the training rows, from the store."""
-    parts = arms.folds(made, made.labels, made.groups, made.plan.seed)
-    rng = np.random.default_rng(made.plan.seed)
-    head: Any = made.network(made.backbone).heads[made.outcome]
-    curve: dict[str, list[float]] = {k: [] for k in ("labels", "score", "low", "high", "n")}
-    for share in CURVE_SHARES:
-        said, used = [], []
-        for fit, valid in parts:
-            some = _some(rng, made, fit, share)
-            used.append(len(some))
-            network = made.network(made.backbone)
-            inner = arms.folds(made, made.labels[some], made.groups[some], made.plan.seed, 3)
-            solution = arms.solution(head, features[some], made.labels[some], inner)
-            network.heads[made.outcome].settle(solution)  # type: ignore[operator]
-            stream = streams.Features(features[valid], len(made.backbone.stages), {})
-            said.append(arms.outputs(made, network, stream))
-        places = np.concatenate([valid for _, valid in parts])
-        order = np.argsort(places)
-        held, places = joined(said)[order], places[order]
-        low, high = _bootstrap(made, held, places, rng)
-        curve["labels"].append(round(float(np.mean(used))))
-        curve["score"].append(arms.score(made, held, made.labels[places]))
-        curve["low"].append(low)
-        curve["high"].append(high)
-        curve["n"].append(len(places))
-    return {**curve, "metric": made.score.name}
-
-
-def _some(rng: np.random.Generator, made: Job, fit: np.ndarray, share: float) -> np.ndarray:
-    """A share of places; of every class at least two where there are as many."""
-    if made.labels.ndim > 1 or made.labels.dtype.kind != "i":
-        return np.sort(rng.permutation(fit)[: max(10, round(share * len(fit)))])
-    chosen = []
-    for label in np.unique(made.labels[fit]):
-        own = rng.permutation(fit[made.labels[fit] == label])
-        chosen.append(own[: max(2, round(share * len(own)))])
-    return np.sort(np.concatenate(chosen))
-
-
-def _bootstrap(
-    made: Job, held: np.ndarray, places: np.ndarray, rng: np.random.Generator
-) -> tuple[float, float]:
-    """Over the rows at some places of the training rows, or over groups of them that belong together."""
-    groups = made.groups[places]
-    order = np.argsort(groups, kind="stable")
-    members = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
-    n = len(members)
-    rows = made.score.rows(held[None], made.labels[places])[0]
-    drawn = (rng.integers(0, n, n) for _ in range(500))
-    draws = [
-        rows[order[some] if n == len(held) else np.concatenate([members[k] for k in some])].mean()
-        for some in drawn
-    ]
-    return float(np.quantile(draws, 0.025)), float(np.quantile(draws, 0.975))
-
-
 def _groups(made: Job, rows: np.ndarray) -> np.ndarray | None:
     name = made.dataset.columns.get("group")
     if not name:
@@ -394,7 +334,7 @@ def _count(
     made: Job,
     model: Model,
     baselines: Mapping[str, Fitted],
-    curve: Mapping[str, Any] | None,
+    points: Mapping[str, Any] | None,
 ) -> None:
     """What the checks read beside the arms."""
     scratch = baselines.get("scratch")
@@ -413,7 +353,7 @@ def _count(
         transform_counts=dict(made.transform.counts),
         split_how=made.split.how,
         not_measured=[*NOT_MEASURED, *([] if made.plan.task.out_of_scope else [UNKNOWN])],
-        learning_curve=curve,
+        learning_curve=points,
         required=made.plan.task.card.required,
         champion_again=bool(made.plan.task.data) and baseline.refits(made),
         arms={role: dict(one.settings) for role, one in baselines.items()},

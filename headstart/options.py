@@ -15,6 +15,7 @@ _TASK = (
 )
 _ENGINE = ("profile", "executor", "device", "batch", "store", "cap_gb", "threads", "refit")
 _EVIDENCE = ("seeds", "scratch", "champion", "checks", "twin_floor_tflop", "learning_curve")
+_EVIDENCE += ("remember", "retain")
 
 
 ROOMS = {"task": _TASK, "engine": _ENGINE, "evidence": _EVIDENCE, "source": ("offline",)}

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart import baseline, job, scope, select
+from headstart import baseline, job, retention, scope
 from headstart.core.dataset import SetAside
 from headstart.core.run import Record, Watcher
 from headstart.data import opening
@@ -44,7 +44,7 @@ def replay(folder: Path, record: Record, watcher: Watcher | None = None) -> Mapp
         raise PlanError("The features were not kept; enlarge the store with --cap-gb.")
     with tempfile.TemporaryDirectory() as scratch:
         made.trained = Path(scratch)  # trainings are repeated, not read back
-        transfer, _ = select.transfer(made, out.features, out.seconds)
+        transfer, _ = retention.transfer(made, out.features, out.seconds)
     tensors = changed(transfer.networks[0], list(made.backbone.state_dict().items()))
     packed = {name for name in pack.tensors if not name.startswith(scope.PREFIX)}
     if tensors.keys() != packed:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import headstart as hs
-from headstart import adaptation, api, arms
+from headstart import api, arms, curve
 from headstart import job as jobs
 from headstart.cli import main
 from headstart.errors import DataError, PlanError
@@ -129,8 +129,8 @@ def test_what_is_chosen_is_judged_on_what_came_later(run: api.Run) -> None:
     assert len(parts) == arms.FOLDS
     for learn, hold in parts:
         assert made.groups[learn].max() < made.groups[hold].min()
-    curve = adaptation.learning_curve(made, features)
-    assert np.isfinite(curve["score"]).all() and curve["n"] == [len(places)] * 4
+    points = curve.measured(made, features)
+    assert np.isfinite(points["score"]).all() and points["n"] == [len(places)] * 4
 
 
 def test_a_replay_gives_the_same_weights(run: api.Run) -> None:

@@ -50,6 +50,8 @@ PLACES = {  # option -> its place in the plan
     "cap_gb": "engine.cap_gb",
     "refit": "engine.refit",
     "seeds": "evidence.seeds",
+    "remember": "evidence.remember",
+    "retain": "evidence.retain",
     "seed": "seed",
     "budget": "budget",
     "output": "output",
@@ -186,6 +188,19 @@ PerClass = Annotated[
 OutOfScope = Annotated[
     str | None,
     _option("--out-of-scope", "Label that means: none of the known classes.", DATA, "LABEL"),
+]
+Remember = Annotated[
+    str | None,
+    _option(
+        "--remember",
+        "Labelled data that the source knows: what of it is forgotten is measured.",
+        MODEL,
+        "DATA",
+    ),
+]
+Retain = Annotated[
+    float | None,
+    _option("--retain", "Share of the source's ability that must be kept: 0.95.", MODEL, "SHARE"),
 ]
 TestShare = Annotated[
     float | None,

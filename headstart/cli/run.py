@@ -60,6 +60,8 @@ def verb(
     profile: o.Profile = None,
     seed: o.Seed = None,
     seeds: o.Seeds = None,
+    remember: o.Remember = None,
+    retain: o.Retain = None,
     budget: o.Budget = None,
     store: o.Store = None,
     cap_gb: o.CapGb = None,

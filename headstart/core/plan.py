@@ -76,6 +76,9 @@ class EvidenceChoice:
         twin_floor_tflop: 10^12 operations that the twin may always use; above it, ten times the
             transfer's.
         learning_curve: whether the probe's score at 10, 20, 50 and 100 % of the labels is measured.
+        remember: labelled data that the source knows, on which forgetting is measured; "": what the source's
+            own generator draws, where it has one.
+        retain: share of the source's ability there that the model must keep; 0: no requirement.
     """
 
     seeds: int = 3
@@ -84,6 +87,8 @@ class EvidenceChoice:
     checks: tuple[str, ...] = ()
     twin_floor_tflop: float = 1.0
     learning_curve: bool = True
+    remember: str = ""
+    retain: float = 0.0
 
 
 @dataclass(frozen=True)
