@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart import arms, baseline, curve, job, retention, scope, select
+from headstart import arms, baseline, curve, job, scope, select
 from headstart.arms import Features, Fitted
 from headstart.core import digest, licence, plugins
 from headstart.core.dataset import SetAside
@@ -28,6 +28,7 @@ from headstart.groups import neighbours
 from headstart.job import Given, Job
 from headstart.registry import document, packs, runs
 from headstart.registry.packs import Base, PackParts, Probe
+from headstart.retention import Memory
 from headstart.scope import Guard
 from headstart.serving.predictor import Predictor, changed
 from headstart.version import __version__
@@ -52,8 +53,10 @@ def adapt(plan: Plan, given: Given | None = None, watcher: Watcher | None = None
     """
     made = job.open_job(plan, given, watcher)
     select.check(made)
+    memory = Memory(made)
+    memory.check()
     features, seconds = _features(made)
-    transfer, strategy = retention.transfer(made, features, seconds)
+    transfer, strategy = memory.transfer(features, seconds)
     _inform(made, transfer, features)
     folder = runs.start(plan)
     try:
@@ -61,7 +64,7 @@ def adapt(plan: Plan, given: Given | None = None, watcher: Watcher | None = None
         parts = scope.sealed(guard, shipped(made, transfer, strategy, folder.name))
         _pack(made, parts, folder)
         made.facts["seconds_model"] = time.perf_counter() - made.began
-        model = Model(transfer, strategy, features, guard)
+        model = Model(transfer, strategy, features, guard, memory)
         record = _judge(made, model, folder.name)
         document.write(record, folder)
     except BaseException:
@@ -209,12 +212,13 @@ def licences(made: Job, *, changed: bool) -> list[dict[str, Any]]:
 @dataclass(frozen=True)
 class Model:
     """What was trained: the transfer, its strategy's name, the stored features of the training rows, and
-    the detector of rows out of scope."""
+    the detector of rows out of scope, and what the source could do."""
 
     transfer: Fitted
     strategy: str
     features: Features
     guard: Guard | None
+    memory: Memory
 
 
 def _judge(made: Job, model: Model, run_id: str) -> Record:
@@ -238,7 +242,7 @@ def _judge(made: Job, model: Model, run_id: str) -> Record:
     read = {role: one.arm(rows) for role, one in fitted.items()}
     targets = made.targets.encode(made.dataset.targets(rows))
     _count(made, model, baselines, points)
-    made.facts["forgetting"] = retention.measured(made, transfer, model.features, rows, targets)
+    made.facts["forgetting"] = model.memory.measured(transfer, model.features, rows, targets)
     case = Case(
         outcome=made.outcome,
         classes=made.targets.classes,

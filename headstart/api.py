@@ -39,6 +39,7 @@ from headstart.pretraining.call import pretrain as pretrain
 from headstart.registry import document, packs, tracking
 from headstart.registry import runs as registry
 from headstart.report import page
+from headstart.retention import Memory
 from headstart.serving.predictor import Predictions, Predictor
 
 REPORT = "report.html"
@@ -234,6 +235,7 @@ def dry_run(plan: Plan, watcher: Watcher | None = None) -> Mapping[str, Any]:
     """What a run would do: split, source, predicted time and disk. Nothing is trained, no run is written."""
     made = jobs.open_job(plan, watcher=watcher, keep=False)
     select.check(made)
+    Memory(made).check()
     rows = len(made.train) + made.seal.count
     seconds = rows * made.flops / select.FLOPS_A_SECOND
     return {

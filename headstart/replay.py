@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart import baseline, job, retention, scope
+from headstart import baseline, job, scope
 from headstart.core.dataset import SetAside
 from headstart.core.run import Record, Watcher
 from headstart.data import opening
@@ -19,6 +19,7 @@ from headstart.errors import BadRow, DataError, PlanError
 from headstart.job import Job
 from headstart.registry import packs
 from headstart.registry.packs import PackParts
+from headstart.retention import Memory
 from headstart.serving.predictor import Predictions, changed, stepped
 
 TOLERANCE = 1e-5
@@ -44,7 +45,7 @@ def replay(folder: Path, record: Record, watcher: Watcher | None = None) -> Mapp
         raise PlanError("The features were not kept; enlarge the store with --cap-gb.")
     with tempfile.TemporaryDirectory() as scratch:
         made.trained = Path(scratch)  # trainings are repeated, not read back
-        transfer, _ = retention.transfer(made, out.features, out.seconds)
+        transfer, _ = Memory(made).transfer(out.features, out.seconds)
     tensors = changed(transfer.networks[0], list(made.backbone.state_dict().items()))
     packed = {name for name in pack.tensors if not name.startswith(scope.PREFIX)}
     if tensors.keys() != packed:

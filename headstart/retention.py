@@ -56,13 +56,97 @@ class Ability:
     rows: Callable[[Tensors], np.ndarray]
 
 
-def ability(job: Job) -> Ability | str:
-    """What can be asked of the source: the data to be remembered, or what its generator draws; why
-    nothing can, otherwise.
+class Memory:
+    """What the source of a job can do; measured once, and only where it is asked for."""
 
-    Raises:
-        UserError: the data to be remembered cannot be read.
-    """
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self._known: Ability | str | None = None
+
+    @property
+    def known(self) -> Ability | str:
+        """What can be asked of the source: the data to be remembered, or what its generator draws; why
+        nothing can, otherwise. Raises UserError for data that cannot be read."""
+        if self._known is None:
+            self._known = _ability(self.job)
+        return self._known
+
+    def check(self) -> None:
+        """Refuses, before anything is trained, what could not be measured or kept to.
+
+        Raises:
+            PlanError: no such share, or nothing by which the ability could be measured.
+            UserError: the data to be remembered cannot be read.
+        """
+        least, asked = self.job.plan.evidence.retain, self.job.plan.evidence.remember
+        if not 0 <= least <= 1:
+            raise PlanError(
+                f"retain came as {least}; expected a share above 0 and at most 1, such as 0.95."
+            )
+        if (least or asked) and isinstance(self.known, str):
+            raise PlanError(f"retain = {least} cannot be kept to: {self.known}.")
+
+    def transfer(self, features: Features, seconds: float) -> tuple[Fitted, str]:
+        """The trained transfer, which keeps the share of the source's ability that the plan requires, and its
+        strategy's name. Raises PlanError where its network has other weights than the source's."""
+        made, strategy = select.transfer(self.job, features, seconds)
+        return self._held(made, features), strategy
+
+    def _held(self, made: Fitted, features: Features) -> Fitted:
+        """The transfer with as much of the adaptation as leaves the required share."""
+        job, least = self.job, self.job.plan.evidence.retain
+        if not least or isinstance(self.known, str):
+            return made
+        if made.networks[0].backbone is job.backbone:
+            job.say("The source's weights are untouched, so it keeps all that it could do.")
+            return made
+        if not plain(made.networks[0], job.backbone):
+            raise PlanError(
+                "retain moves weights back towards the source's, but this strategy adds weights of its own. "
+                "Choose fine_tune or lora."
+            )
+        first = start(job, features)
+        before = float(self.known.rows(job.backbone.state_dict()).mean())
+        alpha = _largest(self.known, first, made.networks, least * before)
+        for network in made.networks:  # `made.predict` reads them
+            network.load_state_dict(between(first, network, alpha).state_dict())
+        job.say(
+            f"{alpha:.0%} of the way from the source's weights to the adapted ones keeps {least:.0%} of what "
+            f"the source could do ({self.known.what})."
+        )
+        return dataclasses.replace(made, settings={**made.settings, "alpha": alpha})
+
+    def measured(
+        self, transfer: Fitted, features: Features, rows: np.ndarray, targets: Any
+    ) -> Mapping[str, Any]:
+        """What the check "forgetting" reads.
+
+        Args:
+            rows, targets: of the opened test rows, for the curve.
+
+        Returns:
+            {"frozen": True} where nothing was trained; else {"what", "metric", "before" (1, n), "after"
+            (seeds, n), "drift": {stage: CKA, mean over seeds}, "curve": [{"alpha", "score", "ability"}],
+            "missing": [(what, why)]}.
+        """
+        job = self.job
+        if transfer.networks[0].backbone is job.backbone:
+            return {"frozen": True}
+        known, missing = self.known, "what the source could do, before and after"
+        found: dict[str, Any] = {"drift": drift(job, transfer.networks)}
+        if isinstance(known, str):
+            return {**found, "missing": [(missing, known)]}
+        if not plain(transfer.networks[0], job.backbone):
+            return {**found, "missing": [(missing, "the strategy adds weights of its own")]}
+        every = [network.backbone.state_dict() for network in transfer.networks]
+        found.update(what=known.what, metric=known.metric)
+        found["before"] = known.rows(job.backbone.state_dict())[None]
+        found["after"] = np.stack([known.rows(tensors) for tensors in every])
+        found["curve"] = _curve(job, known, transfer, start(job, features), rows, targets)
+        return found
+
+
+def _ability(job: Job) -> Ability | str:
     asked = job.plan.evidence.remember
     if asked:
         return _of_data(job, asked)
@@ -177,51 +261,6 @@ def start(job: Job, features: Features) -> Network:
     return network
 
 
-def transfer(job: Job, features: Features, seconds: float) -> tuple[Fitted, str]:
-    """The trained transfer, which keeps the share of the source's ability that the plan requires, and its
-    strategy's name. Raises PlanError."""
-    made, strategy = select.transfer(job, features, seconds)
-    return held(job, made, features), strategy
-
-
-def held(job: Job, transfer: Fitted, features: Features) -> Fitted:
-    """The transfer with as much of the adaptation as leaves the required share of the source's ability.
-
-    Raises:
-        PlanError: there is nothing by which the ability could be measured, or the network has no weights in
-            common with the source's.
-    """
-    least = job.plan.evidence.retain
-    if not least:
-        return transfer
-    if not 0 < least <= 1:
-        raise PlanError(
-            f"retain came as {least}; expected a share above 0 and at most 1, such as 0.95."
-        )
-    known = ability(job)
-    if isinstance(known, str):
-        raise PlanError(f"retain = {least} cannot be kept to: {known}.")
-    if transfer.networks[0].backbone is job.backbone:
-        job.say("The source's weights are untouched, so it keeps all that it could do.")
-        return transfer
-    if not plain(transfer.networks[0], job.backbone):
-        raise PlanError(
-            "retain moves weights back towards the source's, but this strategy adds weights of its own. "
-            "Choose fine_tune or lora."
-        )
-    first = start(job, features)
-    before = float(known.rows(job.backbone.state_dict()).mean())
-    alpha = _largest(known, first, transfer.networks, least * before)
-    networks = [between(first, network, alpha) for network in transfer.networks]
-    for old, new in zip(transfer.networks, networks, strict=True):
-        old.load_state_dict(new.state_dict())  # `transfer.predict` reads them
-    job.say(
-        f"{alpha:.0%} of the way from the source's weights to the adapted ones keeps {least:.0%} of what the "
-        f"source could do ({known.what})."
-    )
-    return dataclasses.replace(transfer, settings={**transfer.settings, "alpha": alpha})
-
-
 def _largest(known: Ability, first: Network, networks: Sequence[Network], least: float) -> float:
     """The largest alpha at which the mean ability over networks is no less."""
     for step in range(STEPS, 0, -1):
@@ -230,39 +269,6 @@ def _largest(known: Ability, first: Network, networks: Sequence[Network], least:
         if np.mean(kept) >= least:
             return alpha
     return 0.0
-
-
-def measured(
-    job: Job, transfer: Fitted, features: Features, rows: np.ndarray, targets: Any
-) -> Mapping[str, Any]:
-    """What the check "forgetting" reads.
-
-    Args:
-        rows, targets: of the opened test rows, for the curve.
-
-    Returns:
-        {"frozen": True} where nothing was trained; else {"what", "metric", "before" (1, n), "after"
-        (seeds, n), "drift": {stage: CKA, mean over seeds}, "curve": [{"alpha", "score", "ability"}],
-        "missing": [(what, why)]}.
-    """
-    if transfer.networks[0].backbone is job.backbone:
-        return {"frozen": True}
-    known, found, missing = ability(job), {}, []
-    found["drift"] = drift(job, transfer.networks)
-    same = plain(transfer.networks[0], job.backbone)
-    if isinstance(known, str):
-        missing.append(("what the source could do, before and after", known))
-    elif not same:
-        missing.append(
-            ("what the source could do, before and after", "the strategy adds weights of its own")
-        )
-    else:
-        every = [network.backbone.state_dict() for network in transfer.networks]
-        found.update(what=known.what, metric=known.metric)
-        found["before"] = known.rows(job.backbone.state_dict())[None]
-        found["after"] = np.stack([known.rows(tensors) for tensors in every])
-        found["curve"] = _curve(job, known, transfer, start(job, features), rows, targets)
-    return {**found, "missing": missing}
 
 
 def _curve(
