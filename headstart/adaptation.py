@@ -423,7 +423,9 @@ def _count(
         made.facts["flops_scratch"] = scratch.flops
     for name, count in made.transform.counts.items():
         if count:
-            made.say(f"Preprocessing, counted whenever a row was prepared: {name}, {count}.")
+            made.say(
+                f"Preprocessing, each different row that was prepared counted once: {name}, {count}."
+            )
 
 
 def _record(

@@ -194,10 +194,13 @@ class Predictor:
             form=self.pack.recipe.get("form"),
             watcher=watcher,
         )
-        before = dict(self.transform.counts)
+        self.transform.counts.clear()
         said, made = self.outputs(dataset, np.arange(len(dataset)), watcher)
-        happened = {k: n - before.get(k, 0) for k, n in self.transform.counts.items()}
-        counted = tuple(f"Preprocessing: {what}, {n}." for what, n in happened.items() if n)
+        counted = tuple(
+            f"Preprocessing, each different row counted once: {what}, {n}."
+            for what, n in self.transform.counts.items()
+            if n
+        )
         late = [SetAside(b.name, b.reason, b.remedy) for b in made.set_aside]
         answers = self._answers(dataset, made.rows, said)
         labels = self.targets.decode(said) if len(made.rows) else []
