@@ -162,7 +162,7 @@ def show(made: Any, report: str) -> None:
             ["rows of no known class", "value", "95 % interval", "rows"], outside, (1, 2, 3)
         )
     console.say()
-    console.facts(_times(record))
+    console.facts([*_made_of(record), *_times(record)])
     console.line(f"report: {report}")
     console.line(f"run: {made.folder}")
     if record.set_aside:
@@ -185,6 +185,18 @@ def _outside(record: Any) -> list[list[str]]:
     finding = record.finding("scope") if record.plan.task.out_of_scope else None
     measures = finding.measures if finding else ()
     return [[m.name, *text.measured(m), text.plain(m.n)] for m in measures if not m.group]
+
+
+def _made_of(record: Any) -> list[tuple[str, str]]:
+    """Source and strategy that were taken."""
+    settings = record.facts.get("strategy_settings") or {}
+    told = ", ".join(f"{k} {text.fact(k, v)}" for k, v in settings.items())
+    strategy = str(record.facts.get("strategy", ""))
+    pairs = [
+        ("source", str(record.source.get("uri", ""))),
+        ("strategy", f"{strategy} ({told})" if strategy and told else strategy),
+    ]
+    return [(name, value) for name, value in pairs if value]
 
 
 def _times(record: Any) -> list[tuple[str, str]]:
