@@ -9,7 +9,12 @@ from headstart.cli import _console as console
 RUNS = (
     ("id", "verdict", "data", "source"),
     [
-        ("20261121-101500-3fa2", "no evidence", "/data/fields/leaves/of/a/path.csv", "timm:resnet18"),
+        (
+            "20261121-101500-3fa2",
+            "no evidence",
+            "/data/fields/leaves/of/a/path.csv",
+            "timm:resnet18",
+        ),
         ("20261121-101501-77aa", "helped", "/data/" + "deep/" * 20 + "x.csv", "builtin:formula"),
     ],
 )
