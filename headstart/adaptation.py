@@ -23,6 +23,7 @@ from headstart.core.evidence import Arm, Case, Exhibit, Finding, serves
 from headstart.core.plan import Plan
 from headstart.core.ragged import joined
 from headstart.core.run import Record, Watcher
+from headstart.data import hub
 from headstart.engine import streams
 from headstart.engine.noted import noted
 from headstart.errors import DataError
@@ -200,7 +201,7 @@ def licences(made: Job, *, changed: bool) -> list[dict[str, Any]]:
     """
     source = licence.of_source(dataclasses.asdict(made.loaded.source), changed=changed)
     place = Path(made.plan.task.data).name or "arrays in memory"
-    told = made.plan.task.card.data_licence
+    told = made.plan.task.card.data_licence or hub.licence(made.plan.task.data)
     data = licence.Link("data of the task", "data", told, origin=place)
     code = licence.Link(
         "headstart", "code", "Apache-2.0", origin=f"version {__version__}", carried=False
