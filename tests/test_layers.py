@@ -50,6 +50,7 @@ LAYERS = {
             "catalogue",
             "loading",
             "inspection",
+            "permission",
         ),
         *("operate", "serving", "report"),
     ),

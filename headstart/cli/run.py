@@ -57,6 +57,7 @@ def verb(
     required: o.Required = None,
     owner: o.Owner = None,
     data_licence: o.DataLicence = None,
+    for_: o.For = None,
     profile: o.Profile = None,
     seed: o.Seed = None,
     seeds: o.Seeds = None,
@@ -71,7 +72,6 @@ def verb(
     quiet: o.Quiet = False,
 ) -> None:
     """Learn from data, or carry out a plan, and measure whether the transfer helped.
-
     Options go over what a plan file says. The run's folder holds the model, the evidence and an HTML report.
     """
     plan = o.plan(data, {k: v for k, v in locals().items() if k in o.PLACES}, settings or [])

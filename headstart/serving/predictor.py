@@ -196,11 +196,6 @@ class Predictor:
         )
         self.transform.counts.clear()
         said, made = self.outputs(dataset, np.arange(len(dataset)), watcher)
-        counted = tuple(
-            f"Preprocessing, each different row counted once: {what}, {n}."
-            for what, n in self.transform.counts.items()
-            if n
-        )
         late = [SetAside(b.name, b.reason, b.remedy) for b in made.set_aside]
         answers = self._answers(dataset, made.rows, said)
         labels = self.targets.decode(said) if len(made.rows) else []
@@ -210,7 +205,7 @@ class Predictor:
             probabilities=said if self.targets.classes else None,
             classes=self.targets.classes,
             bad=[*dataset.set_aside, *late],
-            notes=(*dataset.notes, *counted),
+            notes=(*dataset.notes, *self._counted()),
             spans=self._spans(dataset, made.rows, said),
             table=self._steps(dataset, said, made) or answers,
             row_notes=noted(self.transform, dataset, made.rows),
@@ -224,6 +219,11 @@ class Predictor:
         if told["label"]:
             labels = [told["label"] if o else n for o, n in zip(outside, labels, strict=True)]
         return replace(found, labels=labels, scope=scores, outside=outside)
+
+    def _counted(self) -> list[str]:
+        """What preprocessing did to the rows of this call."""
+        told = self.transform.counts.items()
+        return [f"Preprocessing, each different row counted once: {k}, {n}." for k, n in told if n]
 
     def _spans(
         self, dataset: ArrowDataset, rows: np.ndarray, said: np.ndarray
