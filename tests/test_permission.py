@@ -73,6 +73,6 @@ def test_a_card_beside_the_data_is_part_of_the_chain(home: Path) -> None:
     (home / "photos" / "README.md").write_text(front, "utf-8")
     plan = planned(home, "MIT", "commercial", data_licence="")
     made = job.open_job(plan, keep=False)
-    (home / "photos" / "README.md").unlink()
     chain = {link["what"]: link for link in permission.licences(made, changed=False)}
+    (home / "photos" / "README.md").unlink()
     assert chain["data of the task"]["licence"] == "cc-by-nc-4.0"
