@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from headstart import arms, baseline, curve, job, scope, select
+from headstart import arms, baseline, curve, job, permission, scope, select
 from headstart.arms import Features, Fitted
-from headstart.core import digest, licence, plugins
+from headstart.core import digest, plugins
 from headstart.core.dataset import SetAside
 from headstart.core.evidence import Arm, Case, Exhibit, Finding, serves
 from headstart.core.plan import Plan
@@ -53,6 +53,7 @@ def adapt(plan: Plan, given: Given | None = None, watcher: Watcher | None = None
     """
     made = job.open_job(plan, given, watcher)
     select.check(made)
+    permission.check(made)
     memory = Memory(made)
     memory.check()
     features, seconds = _features(made)
@@ -140,7 +141,7 @@ def shipped(made: Job, transfer: Fitted, strategy: str, run_id: str) -> PackPart
             **({"form": dict(made.dataset.form)} if made.dataset.form else {}),
         },
         card={**_card(made), **_held(transfer.networks[0].heads[made.outcome])},
-        licences=tuple(licences(made, changed=not whole)),
+        licences=tuple(permission.licences(made, changed=not whole)),
         probe=Probe(
             tuple(d.hex() for d in made.dataset.digests(probe)), transfer.predict(probe)[0]
         ),
@@ -189,24 +190,6 @@ def _held(head: Any) -> dict[str, str]:
         return {}
     told = "of the training rows are in this pack, as numbers. Share it as you would share them."
     return {"rows inside": f"{len(head.rows):,} {told}"}
-
-
-def licences(made: Job, *, changed: bool) -> list[dict[str, Any]]:
-    """The chain of the model: weights, what they learned from, the person's data, this code.
-
-    Args:
-        changed: whether the model carries the source's weights, changed.
-    """
-    source = licence.of_source(dataclasses.asdict(made.loaded.source), changed=changed)
-    place = Path(made.plan.task.data).name or "arrays in memory"
-    told = made.plan.task.card.data_licence
-    data = licence.Link("data of the task", "data", told, origin=place)
-    code = licence.Link(
-        "headstart", "code", "Apache-2.0", origin=f"version {__version__}", carried=False
-    )
-    parents = (source[0].what, data.what, code.what)
-    model = licence.Link("the model", "adapter", "own", origin="this run", parents=parents)
-    return [dataclasses.asdict(link) for link in (model, *source, data, code)]
 
 
 @dataclass(frozen=True)
@@ -350,7 +333,7 @@ def _count(
         seconds_verdict=time.perf_counter() - made.began,
         peak_bytes=_peak(),
         energy_watts=WATTS,
-        licences=licences(made, changed=not strategy_is_solved(made, model.transfer)),
+        licences=permission.licences(made, changed=not strategy_is_solved(made, model.transfer)),
         openings=made.seal.openings(),
         train_rows=len(made.train),
         pretrained=made.loaded.rebuild is not None,
@@ -363,11 +346,14 @@ def _count(
         arms={role: dict(one.settings) for role, one in baselines.items()},
         versions={"headstart": __version__, "python": platform.python_version()},
     )
+    permission.tell(made, made.facts["licences"])
     if scratch is not None:
         made.facts["flops_scratch"] = scratch.flops
     for name, count in made.transform.counts.items():
         if count:
-            made.say(f"Preprocessing, counted whenever a row was prepared: {name}, {count}.")
+            made.say(
+                f"Preprocessing, each different row that was prepared counted once: {name}, {count}."
+            )
 
 
 def _record(

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart import adaptation, select
+from headstart import adaptation, permission, select
 from headstart import job as jobs
 from headstart import replay as replaying
 from headstart.core import machine, plugins
@@ -235,6 +235,8 @@ def dry_run(plan: Plan, watcher: Watcher | None = None) -> Mapping[str, Any]:
     """What a run would do: split, source, predicted time and disk. Nothing is trained, no run is written."""
     made = jobs.open_job(plan, watcher=watcher, keep=False)
     select.check(made)
+    permission.check(made)
+    permission.tell(made, permission.licences(made, changed=False))
     Memory(made).check()
     rows = len(made.train) + made.seal.count
     seconds = rows * made.flops / select.FLOPS_A_SECOND

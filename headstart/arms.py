@@ -66,6 +66,7 @@ class Fitted:
     seconds: float
     note: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
+    chance: bool = True
 
     def arm(self, rows: np.ndarray) -> Arm:
         """Predicts opened rows."""
@@ -76,6 +77,7 @@ class Fitted:
             flops=self.flops,
             seconds=self.seconds,
             note=self.note,
+            chance=self.chance,
         )
 
 
@@ -180,7 +182,8 @@ def judged(
 
 
 def probe(job: Job, features: Features, seconds: float) -> Fitted:
-    """The solved head on frozen features, once for each seed of the folds."""
+    """The solved head on frozen features, once for each seed of the folds; where it is its labelled rows
+    alone, these folds change its validation score and nothing that it predicts."""
     began = time.perf_counter()
     places = np.arange(len(job.train))
     networks, scores, first = [], [], None
@@ -194,13 +197,15 @@ def probe(job: Job, features: Features, seconds: float) -> Fitted:
     if first is None:
         raise ValueError("at least one seed")
     stages = len(job.backbone.stages)
+    shown = bool(networks[0].heads[job.outcome].solves_itself)
 
     def predict(rows: np.ndarray) -> np.ndarray:
         made = job.extract(rows).features
         if made is None:
             raise ValueError("features of the head's kind are always kept")
         stream = streams.Features(made, stages, {})
-        return np.stack([outputs(job, network, stream) for network in networks])
+        told = networks[:1] if shown else networks
+        return np.stack([outputs(job, network, stream) for network in told])
 
     return Fitted(
         "transfer",
@@ -211,6 +216,7 @@ def probe(job: Job, features: Features, seconds: float) -> Fitted:
         flops=job.flops * len(job.train),
         seconds=seconds + time.perf_counter() - began,
         settings={"strength": first.strength} if np.isfinite(first.strength) else {},
+        chance=not shown,
     )
 
 

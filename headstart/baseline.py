@@ -133,6 +133,7 @@ def _whole(job: Job, tried: _Tried, samples: Sequence[Sample], role: str, began:
         flops=float("nan"),
         seconds=time.perf_counter() - began,
         settings=dict(first.settings),
+        chance=bool(model.seeded),
     )
 
 

@@ -102,8 +102,9 @@ def nearest(name: str, known: Iterable[str], most: int = 3) -> str:
     names = sorted(known)
     if not names:
         return "There is none to choose from."
-    close = difflib.get_close_matches(name, names, n=most, cutoff=0.5)
-    if close:
+    by_small = {n.lower(): n for n in reversed(names)}
+    small = difflib.get_close_matches(name.lower(), by_small, n=most, cutoff=0.5)
+    if close := [by_small[s] for s in small]:
         return "Did you mean " + " or ".join(f"'{c}'" for c in close) + "?"
     more = f" and {len(names) - LISTED:,} others" if len(names) > LISTED else ""
     return "Known: " + ", ".join(names[:LISTED]) + more + "."

@@ -83,6 +83,7 @@ class Sources:
             "twin": found.loaded.rebuild is not None,
             "preprocessing": {k: _brief(v) for k, v in source.preprocessing.items()},
             "checked": list(found.loaded.checked),
+            **_listed(uri, found.modality),
             "answers": [dataclasses.asdict(answer) for answer in licence.answers(links)],
         }
 
@@ -148,6 +149,26 @@ class Sources:
     def remove(self, name: str) -> Mapping[str, Any]:
         """Takes a source off the list; its files stay. Raises PlanError for an unknown name."""
         return catalogue.remove(name)
+
+
+def _listed(uri: str, modality: str) -> Mapping[str, Any]:
+    """What the catalogue adds to a source's document.
+
+    Returns:
+        {"note", "size_mb", "settings", "default_for"}: the last has those of outcomes, strategies, most_rows
+        and most_classes that are stated; beyond them another source is the default. Empty values where the
+        catalogue says nothing.
+    """
+    plain = uri.partition("?")[0]
+    kept = catalogue.of(modality) if modality else []
+    entry = next((e for e in kept if uri == e.get("name") or plain == e["uri"]), {})
+    limits = ("outcomes", "strategies", "most_rows", "most_classes")
+    return {
+        "note": str(entry.get("note", "")),
+        "size_mb": entry.get("size_mb"),
+        "settings": dict(entry.get("settings", {})),
+        "default_for": {k: entry[k] for k in limits if k in entry},
+    }
 
 
 def _verified(

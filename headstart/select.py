@@ -49,6 +49,11 @@ def named(job: Job, name: str, settings: Any) -> Strategy:
             "with. Expected one that starts from the source, such as fine_tune or linear_probe."
         )
     file: Any = plugins.load("strategy", name)
+    if settings and not dataclasses.fields(file.Settings):
+        raise PlanError(
+            f"The strategy '{name}' has no settings, and '{next(iter(settings))}' came as one. Leave it out, "
+            "or name another strategy (--strategy)."
+        )
     made = build(file.Settings, settings, "strategy.settings.")
     strategy: Strategy = file.Strategy(made)
     network = job.network(job.backbone)

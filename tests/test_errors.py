@@ -7,6 +7,7 @@ from headstart.errors import LISTED, nearest
 
 def test_a_near_name_is_offered_and_far_ones_are_listed() -> None:
     assert nearest("tabel", ["table", "image"]) == "Did you mean 'table'?"
+    assert nearest("COLOUR", ["Colour", "age"]) == "Did you mean 'Colour'?"
     assert nearest("zzz", ["b", "a"]) == "Known: a, b."
     assert nearest("zzz", []) == "There is none to choose from."
 

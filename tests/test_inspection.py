@@ -55,6 +55,26 @@ def test_the_card_of_a_built_in_source() -> None:
     assert json.dumps(card)
 
 
+def test_what_a_source_is_the_default_for_and_its_note(capfd: pytest.CaptureFixture[str]) -> None:
+    card = hs.sources.show("builtin:prior-fitted", "table")
+    entry = next(e for e in catalogue.of("table") if e["uri"] == "builtin:prior-fitted")
+    assert card["note"] == entry["note"]
+    assert card["default_for"] == {
+        "outcomes": ["classify"],
+        "strategies": ["in_context"],
+        "most_rows": entry["most_rows"],
+        "most_classes": entry["most_classes"],
+    }
+    assert main(["sources", "show", "builtin:prior-fitted"]) == 0
+    said = " ".join(capfd.readouterr().out.split())
+    assert "classify; strategy in_context; up to 2,000 rows; up to 10 classes" in said
+    assert entry["note"] in said
+    assert main(["sources", "show", "builtin:random-features"]) == 0
+    said = " ".join(capfd.readouterr().out.split())
+    assert "features (512, 1 to 65,536)" in said
+    assert "default for" not in said
+
+
 def test_a_source_is_shown_for_the_kind_of_data_that_it_reads(mine: str) -> None:
     card = hs.sources.show(mine)
     assert card["modality"] == KIND
@@ -62,6 +82,7 @@ def test_a_source_is_shown_for_the_kind_of_data_that_it_reads(mine: str) -> None
     assert "gives no gradients" in card["frozen"]
     assert not card["twin"]
     assert card["licence"] == "unknown"
+    assert (card["note"], card["default_for"], card["settings"]) == ("", {}, {})
     assert all(a["answer"] == "unknown" for a in card["answers"])
 
 
@@ -183,7 +204,7 @@ def test_whole_paths_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_the_command_line(
     mine: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Codes, one JSON document, and lines of at most 80 characters."""
+    """Codes, one JSON document, and lines of at most 80 characters where no name is longer."""
     monkeypatch.setenv("COLUMNS", "80")
 
     def call(*arguments: str) -> tuple[int, str]:
@@ -197,7 +218,8 @@ def test_the_command_line(
         code, out = call(*arguments)
         assert code == 0
         assert "mine" in out
-        assert max(map(len, out.splitlines())) <= 80
+        wide = [line for line in out.splitlines() if len(line) > 80]
+        assert all(len(line.split()) == 1 for line in wide), "only a long name runs on"
     assert "mine" in json.dumps(json.loads(call("show", "mine", "--json")[1]))
     assert json.loads(call("verify", "mine", "--json")[1])["state"] == "intact"
     damage(tmp_path)

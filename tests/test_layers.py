@@ -52,6 +52,7 @@ LAYERS = {
             "catalogue",
             "loading",
             "inspection",
+            "permission",
         ),
         *("operate", "serving", "report"),
     ),

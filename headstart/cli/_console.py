@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
-from typing import Any
+from typing import Any, TextIO
 
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -36,6 +37,7 @@ SIGNS = {
 }
 TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # direction of text
 NARROW = 62
+ENDLESS = 20_000  # characters of a line that nobody wraps
 
 
 def steady() -> None:
@@ -47,12 +49,20 @@ def steady() -> None:
 
 def out() -> Console:
     """The console of results."""
-    return Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
+    return _console(sys.stdout)
 
 
 def err() -> Console:
     """The console of progress, remarks and errors."""
-    return Console(file=sys.stderr, highlight=False, markup=False, emoji=False)
+    return _console(sys.stderr)
+
+
+def _console(stream: TextIO) -> Console:
+    """As wide as the terminal; a file or a pipe has no width, unless COLUMNS gives it one."""
+    free = not stream.isatty() and not os.environ.get("COLUMNS", "").isdigit()
+    return Console(
+        file=stream, width=ENDLESS if free else None, highlight=False, markup=False, emoji=False
+    )
 
 
 def clean(value: Any) -> str:
@@ -68,7 +78,7 @@ def _steers(character: str) -> bool:
 
 def say(value: Any = "", style: str = "") -> None:
     """One paragraph on stdout."""
-    _put(out(), Text(clean(value), style=style))
+    _paragraph(clean(value), style, console=out())
 
 
 def line(value: Any) -> None:
@@ -78,7 +88,7 @@ def line(value: Any) -> None:
 
 def remark(value: Any) -> None:
     """One paragraph on stderr."""
-    _put(err(), Text(clean(value)))
+    _paragraph(clean(value), console=err())
 
 
 def complain(value: Any) -> None:
@@ -115,32 +125,70 @@ def verdict(word: str, sentence: str) -> None:
     console = out()
     sign = SIGNS.get(word, "\N{WHITE DIAMOND}")
     console.print(Text(f"{sign} {clean(word)}", style=STYLES.get(word, "bold")))
-    _put(console, Text(text.prose(clean(sentence))))
+    _paragraph(text.prose(clean(sentence)), console=console)
 
 
 def table(
     columns: Sequence[str], rows: Sequence[Sequence[Any]], figures: Sequence[int] = ()
 ) -> None:
-    """A table; on a narrow terminal one block a row. `figures`: columns set flush right."""
+    """A table; where its names cannot stand beside each other unbroken, one block a row. `figures`: columns
+    set flush right."""
     console = out()
     cells = [[clean(v) for v in row] for row in rows]
-    widths = [
-        max((len(row[j]) for row in [columns, *cells]), default=0) for j in range(len(columns))
-    ]
-    tight = sum(widths) + 2 * len(columns) > console.width
-    if tight and console.width < NARROW:
-        _blocks(console, columns, cells)
+    sides = list(zip(columns, *cells, strict=True)) if columns else []
+    whole = [max(cell_len(line) for cell in side for line in cell.split("\n")) for side in sides]
+    least = [whole[j] if j in figures else max(map(_longest, side)) for j, side in enumerate(sides)]
+    if sides and 2 * whole[0] <= console.width:  # a name that is copied
+        least[0] = whole[0]
+    room = console.width - 2 * len(sides)
+    if sum(least) > room or (console.width < NARROW and sum(whole) > room):
+        _blocks(console, columns, cells, numbered=0 in figures)
         return
     grid = Table(
         box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", show_edge=False
     )
     for j, name in enumerate(columns):
         right = j in figures
-        whole = right or (j == 0 and 2 * widths[0] <= console.width)  # a name that is copied
-        grid.add_column(name, justify="right" if right else "left", no_wrap=whole, overflow="fold")
+        kept = right or least[j] == whole[j]
+        grid.add_column(
+            name, justify="right" if right else "left", no_wrap=kept, min_width=least[j]
+        )
     for row in cells:
         grid.add_row(*(Text(v, style=STYLES.get(v, "")) for v in row))
     _put(console, grid)
+
+
+def _longest(cell: str) -> int:
+    """Width of the longest word."""
+    return max((cell_len(word) for word in cell.split()), default=0)
+
+
+def _lines(value: str, width: int) -> list[str]:
+    """A text cut at its spaces into lines; a word that is longer than the line stays whole, so that it can be
+    copied."""
+    made = []
+    for paragraph in value.split("\n"):
+        line, *words = paragraph.split(" ")
+        for word in words:
+            if line.strip() and cell_len(line) + 1 + cell_len(word) > width:
+                made.append(line.rstrip())
+                line = word
+            else:
+                line += f" {word}"
+        made.append(line.rstrip())
+    return made
+
+
+def _paragraph(
+    value: str, style: str = "", *, console: Console, name: str = "", room: int = 0
+) -> None:
+    """Prints a text, behind a name in grey where there is one, `room` columns from the left."""
+    begun = f"{name}: " if name else ""
+    for number, one in enumerate(_lines(begun + value, max(console.width - room, 1))):
+        grey = len(begun) if number == 0 else 0
+        shown = Text(" " * room).append(one[:grey], style="dim").append(one[grey:], style=style)
+        shown.rstrip()
+        console.print(shown, soft_wrap=True)
 
 
 def _put(console: Console, shown: RenderableType) -> None:
@@ -153,31 +201,31 @@ def _put(console: Console, shown: RenderableType) -> None:
     console.file.write("".join(f"{one.rstrip()}\n" for one in caught.get().splitlines()))
 
 
-def _blocks(console: Console, columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+def _blocks(
+    console: Console, columns: Sequence[str], cells: Sequence[Sequence[str]], *, numbered: bool
+) -> None:
     """One block a row: the first cell, then the others under it with their names."""
     for row in cells:
-        console.print(Text(row[0], style=STYLES.get(row[0], "bold")))
+        first = f"{columns[0]} {row[0]}" if numbered else row[0]
+        _paragraph(first, STYLES.get(row[0], "bold"), console=console)
         for name, value in zip(columns[1:], row[1:], strict=False):
             if value:
-                said = Text(f"{name}: " if name else "", style="dim")
-                said.append(value, style=STYLES.get(value, "default"))
-                _put(console, Padding(said, (0, 0, 0, 2)))
+                style = STYLES.get(value, "default")
+                _paragraph(value, style, console=console, name=name, room=2)
 
 
 def facts(pairs: Sequence[tuple[str, Any]]) -> None:
-    """Names and values, a line each."""
+    """Names and values, a line each; where a word is too long for the place beside the names, its value
+    stands behind its own name."""
     console = out()
     shown = [(clean(name), clean(value)) for name, value in pairs]
-    wide = max((len(name) for name, _ in shown), default=0)
-    if console.width < NARROW:
-        for name, value in shown:
-            console.print(
-                Text(f"{name}: ", style="dim").append(value, style="default"), soft_wrap=False
-            )
-        return
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True, min_width=wide)
-    grid.add_column(overflow="fold")
+    wide = max((cell_len(name) for name, _ in shown), default=0) + 2
     for name, value in shown:
-        grid.add_row(Text(name), Text(value))
-    _put(console, grid)
+        if console.width < NARROW or _longest(value) > console.width - wide:
+            _paragraph(value, "default", console=console, name=name)
+            continue
+        for number, one in enumerate(_lines(value, console.width - wide)):
+            head = "" if number else name
+            said = Text(head + " " * (wide - cell_len(head)), style="dim")
+            said.append(one, style="default").rstrip()
+            console.print(said, soft_wrap=True)

@@ -45,6 +45,7 @@ PLACES = {  # option -> its place in the plan
     "required": "task.card.required",
     "owner": "task.card.owner",
     "data_licence": "task.card.data_licence",
+    "for_": "task.card.uses",
     "profile": "engine.profile",
     "store": "engine.store",
     "cap_gb": "engine.cap_gb",
@@ -223,6 +224,15 @@ DataLicence = Annotated[
     str | None,
     _option(
         "--data-licence", "Licence of the data by its SPDX name; own, if it is yours.", CARD, "NAME"
+    ),
+]
+For = Annotated[
+    list[str] | None,
+    _option(
+        "--for",
+        "Use that the licences have to grant: commercial, share or modify. May be repeated.",
+        CARD,
+        "USE",
     ),
 ]
 Profile = Annotated[

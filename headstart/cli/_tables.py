@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from headstart.errors import StorageError
+from headstart.report import text
 
 BAD = ["name", "reason", "remedy"]
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -70,6 +71,21 @@ def _told(found: Any, every: bool) -> tuple[list[str], list[list[Any]]]:
             row += [float(found.scope[place]), "yes" if found.outside[place] else "no"]
         rows.append(row + (known if every else []))
     return columns, rows
+
+
+def amount(found: Any) -> str:
+    """How much was predicted, in words: rows, or steps of series and from how many origins."""
+    count = len(found.names)
+    columns, lines = found.table or ((), ())
+    if list(columns[:3]) != ["name", "time", "step"]:
+        return f"{text.counted(count, 'row')} predicted"
+    names = list(dict.fromkeys(str(line[0]) for line in lines))
+    shown = ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
+    ahead = max((int(line[2]) for line in lines), default=0)
+    return (
+        f"{text.counted(len(lines), 'step')} forecast of {text.plain(len(names))} series ({shown}): "
+        f"{text.plain(ahead)} ahead from each of {text.counted(count, 'origin')}"
+    )
 
 
 def value(label: Any) -> Any:
@@ -141,9 +157,9 @@ def write(
     path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, force: bool = False
 ) -> None:
     """Writes a CSV file in one go. Raises StorageError."""
-    text = io.StringIO()
-    send(text, columns, rows)
-    place(path, text.getvalue(), force=force)
+    stream = io.StringIO()
+    send(stream, columns, rows)
+    place(path, stream.getvalue(), force=force)
 
 
 def place(path: Path, content: str, *, force: bool = False) -> None:

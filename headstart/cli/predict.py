@@ -92,7 +92,7 @@ def verb(
     if json:
         console.document(tables.as_document(found))
     elif output:
-        console.line(f"{text.counted(len(found.names), 'row')} predicted: {output}")
+        console.line(f"{tables.amount(found)}: {output}")
     else:
         _print(found, columns, rows)
     _complain(found, aside)

@@ -57,6 +57,7 @@ def verb(
     required: o.Required = None,
     owner: o.Owner = None,
     data_licence: o.DataLicence = None,
+    for_: o.For = None,
     profile: o.Profile = None,
     seed: o.Seed = None,
     seeds: o.Seeds = None,
@@ -73,7 +74,6 @@ def verb(
     quiet: o.Quiet = False,
 ) -> None:
     """Learn from data, or carry out a plan, and measure whether the transfer helped.
-
     Options go over what a plan file says. The run's folder holds the model, the evidence and an HTML report.
     """
     plan = o.plan(data, {k: v for k, v in locals().items() if k in o.PLACES}, settings or [])
@@ -164,7 +164,7 @@ def show(made: Any, report: str) -> None:
             ["rows of no known class", "value", "95 % interval", "rows"], outside, (1, 2, 3)
         )
     console.say()
-    console.facts(_times(record))
+    console.facts([*_made_of(record), *_times(record)])
     console.line(f"report: {report}")
     console.line(f"run: {made.folder}")
     if record.set_aside:
@@ -187,6 +187,18 @@ def _outside(record: Any) -> list[list[str]]:
     finding = record.finding("scope") if record.plan.task.out_of_scope else None
     measures = finding.measures if finding else ()
     return [[m.name, *text.measured(m), text.plain(m.n)] for m in measures if not m.group]
+
+
+def _made_of(record: Any) -> list[tuple[str, str]]:
+    """Source and strategy that were taken."""
+    settings = record.facts.get("strategy_settings") or {}
+    told = ", ".join(f"{k} {text.fact(k, v)}" for k, v in settings.items())
+    strategy = str(record.facts.get("strategy", ""))
+    pairs = [
+        ("source", str(record.source.get("uri", ""))),
+        ("strategy", f"{strategy} ({told})" if strategy and told else strategy),
+    ]
+    return [(name, value) for name, value in pairs if value]
 
 
 def _times(record: Any) -> list[tuple[str, str]]:

@@ -87,11 +87,41 @@ def show(uri: Uri, modality: Modality = "", offline: Offline = False, json: Json
         ("features", found["features"] or "unknown"),
         *([("trained", f"never: {found['frozen']}")] if found["frozen"] else []),
         ("made from", "; ".join(map(_parent, found["parents"])) or "nothing that is recorded"),
-        ("input", "; ".join(f"{k} {_plain(v)}" for k, v in found["preprocessing"].items())),
+        ("input", _input(found["preprocessing"])),
+        *_listed(found),
     ]
     console.facts(told)
     console.say("\nMay a model that carries these weights")
     console.facts([_answer(answer) for answer in found["answers"]])
+
+
+def _listed(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the catalogue says of the source, as far as it says anything."""
+    asked, settings = found["default_for"], found["settings"]
+    limits = [
+        f"up to {asked[key]:,} {noun}"
+        for key, noun in (("most_rows", "rows"), ("most_classes", "classes"))
+        if key in asked
+    ]
+    serves = [*asked.get("outcomes", ()), *(f"strategy {s}" for s in asked.get("strategies", ()))]
+    told = [
+        ("default for", "; ".join([*serves, *limits])),
+        ("settings", "; ".join(f"{k} ({_setting(v)})" for k, v in settings.items())),
+        ("size", f"{found['size_mb']:g} MB" if found["size_mb"] else ""),
+        ("note", found["note"]),
+    ]
+    return [(name, value) for name, value in told if value]
+
+
+def _setting(said: Mapping[str, Any]) -> str:
+    """Default and range of a setting of the URI."""
+    ends = f", {said['least']:,} to {said['most']:,}" if {"least", "most"} <= set(said) else ""
+    return f"{said['default']}{ends}"
+
+
+def _input(preprocessing: Mapping[str, Any]) -> str:
+    told = "; ".join(f"{k} {_plain(v)}" for k, v in preprocessing.items())
+    return told or "prepared as the data are; no settings of the source"
 
 
 def _parent(parent: Mapping[str, Any]) -> str:

@@ -124,6 +124,7 @@ class Arm:
         flops: floating-point operations of training one seed.
         seconds: time of training one seed.
         note: a sentence on the arm's limits ("was still improving when its budget ended").
+        chance: whether anything is drawn when it is trained; where not, one training tells all.
     """
 
     name: str
@@ -132,6 +133,7 @@ class Arm:
     flops: float = float("nan")
     seconds: float = float("nan")
     note: str = ""
+    chance: bool = True
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,8 @@ class Transform(Protocol):
 
     Attributes:
         digest: of all settings and fitted constants; part of the store's namespace.
-        counts: what happened to the samples so far ("truncated": 3), printed in the report.
+        counts: what happened to the samples so far ("truncated": 3), each different one counted once
+            (`headstart.core.tally`); printed in the report.
         fitted: whether constants were learned from training rows; absent means no.
     """
 

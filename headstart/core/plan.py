@@ -146,7 +146,10 @@ def build(kind: type[T], values: Mapping[str, Any], where: str = "") -> T:
     for key, value in values.items():
         path = f"{where}{key}"
         if key not in known:
-            raise PlanError(f"Unknown key '{path}' in the plan. {nearest(key, known)}")
+            offer = (
+                nearest(key, known) if known else "There is nothing to be set here: leave it out."
+            )
+            raise PlanError(f"Unknown key '{path}' in the plan. {offer}")
         made[key] = _fit(hints[key], value, path)
     return kind(**made)
 

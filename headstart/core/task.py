@@ -59,6 +59,8 @@ class TaskCard:
 
     Attributes:
         data_licence: of the data, by its SPDX name; "own" for the person's own; "": nobody says.
+        uses: what the licences have to allow: "commercial", "share", "modify"; a source that does not grant
+            one is refused.
     """
 
     question: str = ""
@@ -67,6 +69,7 @@ class TaskCard:
     assumptions: tuple[str, ...] = ()
     owner: str = ""
     data_licence: str = ""
+    uses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

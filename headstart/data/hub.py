@@ -21,6 +21,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from headstart.core import machine
+from headstart.core.licence import said
+from headstart.core.source import UNKNOWN
 from headstart.data.layout import PARTS
 from headstart.data.tables import Table, join, open_table
 from headstart.errors import DataError, MissingExtra, OfflineError, nearest
@@ -76,6 +78,37 @@ def open_set(data: str, *, offline: bool) -> tuple[Table, Path]:
     )
     config, split = _asked(found, rest, data)
     return _table(found, config, split, data), found.folder
+
+
+def licence(data: str) -> str:
+    """The licence that the card beside data states: README.md of a folder, or of a data set that lies in the
+    hub's cache; "unknown" where none does. Asks nobody.
+
+    Several licences bind together ("mit AND cc-by-4.0"). A card's word is its author's, and is not checked.
+    """
+    if not data:
+        return UNKNOWN
+    place = _parts(data.removeprefix(PREFIX))[0]
+    folder = Path(place).expanduser()
+    front = _front(folder / "README.md" if folder.is_dir() else _kept_card(place, data))
+    told = front.get("license", front.get("licence"))
+    listed = told if isinstance(told, list) else [told]
+    every = [front.get("license_name") if said(one) == UNKNOWN else one for one in listed]
+    if not every or UNKNOWN in map(said, every):
+        return UNKNOWN
+    return " AND ".join(said(one) for one in every)
+
+
+def _kept_card(name: str, data: str) -> Path:
+    """The card of a data set of the hub, as an earlier reading left it in the cache; a path without a file
+    where there is none."""
+    if not named(data) or not _NAME.match(name) or name.startswith("."):
+        return Path(name) / "README.md"
+    try:
+        found = _hub().try_to_load_from_cache(name, "README.md", repo_type="dataset")
+    except Exception:  # no library, or a name that it does not take
+        found = None
+    return Path(found) if isinstance(found, str) else Path(name) / "README.md"
 
 
 def _parts(text: str) -> list[str]:

@@ -301,12 +301,16 @@ def _quoted(free: Sequence[str]) -> str:
 
 
 def _refused(modality: str, reader: Read, cells: Mapping[str, list[Any]]) -> list[str]:
-    """Which columns are no input, and why where the reader tells."""
+    """Which columns are no input, and why: as the reader tells, or that it takes no column of their kind."""
     tell = getattr(reader, "refused", None)
-    why = {n: tell(n, values) if tell else "" for n, values in cells.items()}
-    plain = [n for n, reason in why.items() if not reason]
-    told = [f"Not read as {modality}, so no input: {_told(plain)}."] if plain else []
-    return told + [f"The column '{n}' is no input: {r}." for n, r in why.items() if r]
+    why: dict[str, list[str]] = {}
+    for name, values in cells.items():
+        reason = tell(name, values) if tell else ""
+        why.setdefault(reason or f"nothing that is read as {modality}", []).append(name)
+    return [
+        f"{_begun(names)} {'is' if len(names) == 1 else 'are'} no input: {reason}."
+        for reason, names in why.items()
+    ]
 
 
 def _blank(cells: Sequence[Any]) -> bool:
@@ -342,6 +346,12 @@ def _told(names: list[str]) -> str:
     return f"{'the column' if len(names) == 1 else 'the columns'} {shown}{more}"
 
 
+def _begun(names: list[str]) -> str:
+    """As `_told`, at the beginning of a sentence."""
+    told = _told(names)
+    return told[0].upper() + told[1:]
+
+
 def _best(
     modality: str, claimed: Mapping[str, str], cells: Mapping[str, list[Any]], notes: list[str]
 ) -> str:
@@ -365,7 +375,7 @@ def _ids(head: pa.Table, claimed: Mapping[str, str], notes: list[str]) -> list[s
     """Columns that only number or name the rows."""
     ids = [n for n, kind in claimed.items() if _is_id(Field(n, kind), head.column(n))]
     if ids:
-        notes.append(f"{_told(ids).capitalize()} only identifies rows and is no input.")
+        notes.append(f"{_begun(ids)} only identifies rows and is no input.")
     return ids
 
 

@@ -19,7 +19,7 @@ from headstart.data.build import Order, build
 from headstart.data.dataset import ArrowDataset
 from headstart.data.layout import Layout
 from headstart.data.tables import Table, from_columns, is_table, open_table
-from headstart.errors import DataError, nearest
+from headstart.errors import LISTED, DataError, nearest
 
 
 @dataclass(frozen=True)
@@ -83,14 +83,11 @@ def _completed(
     """
     lacking = [f.name for f in fields if f.name not in table.columns]
     extra = [n for n in table.columns if n not in {naming, *(f.name for f in fields)}]
-    alike = {n: get_close_matches(n.lower(), [e.lower() for e in extra], 1, 0.8) for n in lacking}
+    alike = {n: get_close_matches(n.lower(), _lower(extra), 1, 0.8) for n in lacking}
     most = 2 * len(lacking) > len(fields)
     for name in lacking:
         if most or alike[name] or not getattr(reader, "GAPS", False):
-            raise DataError(
-                f"{table.name} has no column '{name}', which the model was trained on "
-                f"({', '.join(f.name for f in fields)}). {nearest(name, table.columns)}"
-            )
+            raise DataError(_lacks(table, fields, lacking, extra, any(alike.values())))
     notes = []
     if lacking:
         notes.append(
@@ -101,6 +98,33 @@ def _completed(
         shown = ", ".join(map(repr, extra[:8])) + (" ..." if len(extra) > 8 else "")
         notes.append(f"Not used, as the model was not trained on it: {shown}.")
     return table, tuple(notes)
+
+
+def _lacks(
+    table: Table, fields: Sequence[Field], lacking: Sequence[str], extra: Sequence[str], near: bool
+) -> str:
+    """Which columns lack, and what to do: where one that came is `near`, the names that it may mean; where
+    none is and no column is shared, that these are other data."""
+    trained = ", ".join(f.name for f in fields)
+    if len(lacking) == len(fields) > 1 and not near:
+        return (
+            f"{table.name} shares no column with what the model was trained on ({trained}): it has "
+            f"{', '.join(table.columns[:LISTED])}. Give rows with those columns, or name a run that was "
+            "trained on rows as these (headstart runs)."
+        )
+    first = lacking[0]
+    if near:
+        first = next(n for n in lacking if get_close_matches(n.lower(), _lower(extra), 1, 0.8))
+        offer = f"{nearest(first, extra)} Rename it in the file."
+    else:
+        offer = f"It has {', '.join(table.columns[:LISTED])}. Rename the column that holds it, or add it."
+    return (
+        f"{table.name} has no column '{first}', which the model was trained on ({trained}). {offer}"
+    )
+
+
+def _lower(names: Sequence[str]) -> list[str]:
+    return [n.lower() for n in names]
 
 
 def _with_gaps(table: Table, names: Sequence[str]) -> Table:

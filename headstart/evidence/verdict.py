@@ -138,7 +138,9 @@ def _method(case: Case, role: str) -> str:
     said = []
     for arm in (case.arms["transfer"], case.arms[role]):
         found = np.asarray(arm.outputs)
-        if len(found) == 1:
+        if not arm.chance:
+            said.append(f"'{arm.name}' draws nothing at random, so one training tells all")
+        elif len(found) == 1:
             said.append(
                 f"'{arm.name}' has one seed, so the spread of its seeds is not measured and not covered"
             )
@@ -200,6 +202,8 @@ def _arm_scores(case: Case) -> tuple[Measure, ...]:
     for role in sorted(case.arms, key=lambda r: r != "transfer"):
         arm = case.arms[role]
         value, low, high, method = estimate(scores(case, arm), ordinal(case.groups), share=share)
+        if not arm.chance:
+            method = f"nothing drawn at random; {method.removeprefix('one seed; ')}"
         found.append(
             Measure(
                 name=case.score.name,
@@ -254,11 +258,11 @@ def _sentence(case: Case, role: str, gain: _paired.Spread) -> Exhibit:
         "harmed": f"The transfer harmed: {seen}.",
         "no evidence": (
             f"There is no evidence that the transfer helped or harmed: {seen}. A difference smaller than "
-            f"about {factor * gain.detectable():.{digits}f}{unit} could not have been seen with these rows "
-            f"and seeds."
+            f"about {factor * gain.detectable():.{digits}f}{unit} could not have been seen with these rows"
+            f"{' and seeds' if case.arms['transfer'].chance or arm.chance else ''}."
         ),
     }[word]
-    single = [a.name for a in (case.arms["transfer"], arm) if len(a.outputs) == 1]
+    single = [a.name for a in (case.arms["transfer"], arm) if a.chance and len(a.outputs) == 1]
     if single:
         named = " and ".join(f"'{name}'" for name in single)
         sentence += f" The luck of training is not covered for {named}, trained once."

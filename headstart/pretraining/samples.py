@@ -19,9 +19,8 @@ from headstart.core.dataset import Field, Sample, SetAside
 from headstart.core.generator import ABSENT
 from headstart.core.modality import Arrays, Transform
 from headstart.core.objective import CAPTIONS, TWINS
-from headstart.core.source import UNKNOWN
 from headstart.core.task import Columns, Task
-from headstart.data import opening
+from headstart.data import hub, opening
 from headstart.data.arrays import column_names
 from headstart.data.dataset import ArrowDataset
 from headstart.engine import seed as seeds
@@ -343,5 +342,5 @@ def _counted(made: Any, told: Mapping[str, np.ndarray]) -> dict[str, int]:
 
 
 def licence(ask: Ask) -> str:
-    """Of the data: unknown, but nobody's of what a generator draws."""
-    return "CC0-1.0" if ask.generator else UNKNOWN
+    """Of the data: as the card beside them says, else unknown; nobody's of what a generator draws."""
+    return "CC0-1.0" if ask.generator else hub.licence(ask.data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,16 +23,16 @@ FACTS = ("licence", "revision", "trained_on", "data_licence", "paper")
 
 
 def separate(settings: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Settings of the input (size, augmentation) and arguments of the network, apart."""
+    """Settings of the input (size, augmentation) and arguments of the network, apart. Raises PlanError."""
     inputs: dict[str, Any] = {}
     arguments: dict[str, Any] = {}
     for key, value in settings.items():
         if key == SIZE:
-            inputs[key] = int(value)
+            inputs[key] = _size(_plain(value))[1]
         elif key == "augment":
             inputs[key] = [v for v in value.split(",") if v]
         elif key == "crop_pct":
-            inputs[key] = float(value)
+            inputs[key] = numbers(value, key, 1)[0]
         else:
             arguments[key] = _plain(value)
     return inputs, arguments
@@ -47,18 +48,44 @@ def _plain(value: str) -> Any:
 
 
 def sealed(config: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Preprocessing as the weights want it, with what the person changed."""
-    size = list(config.get(SIZE) or (3, 224, 224))
+    """Preprocessing as the weights want it, with what the person changed; null stands for the usual value.
+
+    Raises:
+        PlanError: a value is none of its kind, or there are too few or too many.
+    """
+    known = {k: v for k, v in config.items() if v is not None}
+    size = _size(known.get(SIZE, (3, 224, 224)))
     if SIZE in inputs:
-        size = [size[0], inputs[SIZE], inputs[SIZE]]
+        size = _size([size[0], inputs[SIZE], inputs[SIZE]])
+    usual = size[0] == 3
     made = {
-        "input_size": [int(v) for v in size],
-        "mean": [float(v) for v in config.get("mean", (0.485, 0.456, 0.406))],
-        "std": [float(v) for v in config.get("std", (0.229, 0.224, 0.225))],
-        "interpolation": config.get("interpolation", "bicubic"),
-        "crop_pct": float(inputs.get("crop_pct", config.get("crop_pct", 1.0))),
+        "input_size": size,
+        "mean": numbers(
+            known.get("mean", (0.485, 0.456, 0.406) if usual else 0.5), "mean", size[0]
+        ),
+        "std": numbers(known.get("std", (0.229, 0.224, 0.225) if usual else 0.5), "std", size[0]),
+        "interpolation": str(known.get("interpolation", "bicubic")),
+        "crop_pct": numbers(inputs.get("crop_pct", known.get("crop_pct", 1.0)), "crop_pct", 1)[0],
     }
+    for name in ("std", "crop_pct"):
+        told = made[name]
+        if not all(v > 0 for v in (told if isinstance(told, list) else [told])):
+            raise PlanError(f"The setting '{name}' came as {told}; expected numbers above 0.")
     return {**made, **({"augment": inputs["augment"]} if "augment" in inputs else {})}
+
+
+def _size(told: Any) -> list[int]:
+    """Channels, height and width; one number is both sides of a picture of three channels."""
+    parts = list(told) if isinstance(told, (list, tuple)) else [3, told, told]
+    whole = all(
+        isinstance(v, (int, float)) and not isinstance(v, bool) and v == v // 1 for v in parts
+    )
+    if len(parts) != 3 or not whole or not all(v > 0 for v in parts):
+        raise PlanError(
+            f"The setting '{SIZE}' came as {told!r}; expected three whole numbers above 0: channels, height, "
+            "width, or one for a square picture of three channels."
+        )
+    return [int(v) for v in parts]
 
 
 def card(path: Path) -> dict[str, Any]:
@@ -141,10 +168,9 @@ def numbers(text: Any, name: str, count: int = 3) -> list[float]:
     except (TypeError, ValueError):
         made = []
     made = made * count if len(made) == 1 else made
-    if len(made) != count:
-        raise PlanError(
-            f"The setting '{name}' came as {text!r}; expected one number, or {count} with commas between."
-        )
+    if len(made) != count or not all(map(math.isfinite, made)):
+        more = f", or {count} with commas between (in a document a list)" if count > 1 else ""
+        raise PlanError(f"The setting '{name}' came as {text!r}; expected one number{more}.")
     return made
 
 

@@ -69,7 +69,7 @@ def open(
     return _of_timm(
         f"file:{reference}",
         path,
-        settings.get("architecture") or str(card.get("architecture", "")),
+        settings.get("architecture") or str(card.get("architecture") or ""),
         {**_arguments(card), **arguments},
         told=path.name,
         facts=_facts(card),
@@ -213,9 +213,19 @@ def _create(architecture: str, arguments: Mapping[str, Any]) -> tuple[nn.Module,
 
 def _arguments(card: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments of the network that the document states."""
-    made = dict(card.get("arguments", {}))
-    if "num_classes" in card:
-        made.setdefault("num_classes", card["num_classes"])
+    stated, classes = card.get("arguments") or {}, card.get("num_classes")
+    if not isinstance(stated, Mapping):
+        raise SourceError(
+            f"The document's 'arguments' came as {stated!r}; expected a table, such as "
+            '{"num_classes": 10}.'
+        )
+    made = dict(stated)
+    if classes is not None:
+        if not isinstance(classes, int) or isinstance(classes, bool) or classes < 0:
+            raise SourceError(
+                f"The document's 'num_classes' came as {classes!r}; expected a whole number from 0 on."
+            )
+        made.setdefault("num_classes", classes)
     if "SAME" in str(card.get("padding", "")):
         made.setdefault("pad_type", "same")
     return made
@@ -231,7 +241,12 @@ def _config(card: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _facts(card: Mapping[str, Any]) -> dict[str, Any]:
-    made = {k: card[k] for k in (*inputs.FACTS, "parents") if k in card}
+    made = {k: card[k] for k in (*inputs.FACTS, "parents") if card.get(k) is not None}
+    parents = made.get("parents", ())
+    if not isinstance(parents, (list, tuple)) or not all(isinstance(p, Mapping) for p in parents):
+        raise SourceError(
+            f"The document's 'parents' came as {parents!r}; expected a list of tables with name and licence."
+        )
     if made.get("trained_on", UNKNOWN) == UNKNOWN and "source" in card:
         made["trained_on"] = f"{UNKNOWN}; weights from {card['source']}"
     return made

@@ -25,6 +25,13 @@ TOLD = ("uri", "name", "revision", "sha256", "licence", "trained_on", "data_lice
 CHECKED = ("the run's pack: SHA-256 of every file", "the run's source: digest of its tensors")
 
 
+def _data_licence(record: Any) -> str:
+    """Of the run's data, as its chain has it; else as its task says."""
+    links = record.facts.get("licences", ())
+    told = [link["licence"] for link in links if link.get("what") == "data of the task"]
+    return said(told[0] if told else record.plan.task.card.data_licence)
+
+
 def open(
     reference: str,
     settings: Mapping[str, str],
@@ -58,7 +65,7 @@ def open(
         facts = {
             "licence": "own",
             "trained_on": f"{what}, in the run {record.id}; before that: {source.trained_on}",
-            "data_licence": said(task.card.data_licence),
+            "data_licence": _data_licence(record),
         }
     module = base.module.eval()
     made = dataclasses.replace(

@@ -194,10 +194,8 @@ class Predictor:
             form=self.pack.recipe.get("form"),
             watcher=watcher,
         )
-        before = dict(self.transform.counts)
+        self.transform.counts.clear()
         said, made = self.outputs(dataset, np.arange(len(dataset)), watcher)
-        happened = {k: n - before.get(k, 0) for k, n in self.transform.counts.items()}
-        counted = tuple(f"Preprocessing: {what}, {n}." for what, n in happened.items() if n)
         late = [SetAside(b.name, b.reason, b.remedy) for b in made.set_aside]
         answers = self._answers(dataset, made.rows, said)
         labels = self.targets.decode(said) if len(made.rows) else []
@@ -207,7 +205,7 @@ class Predictor:
             probabilities=said if self.targets.classes else None,
             classes=self.targets.classes,
             bad=[*dataset.set_aside, *late],
-            notes=(*dataset.notes, *counted),
+            notes=(*dataset.notes, *self._counted()),
             spans=self._spans(dataset, made.rows, said),
             table=self._steps(dataset, said, made) or answers,
             row_notes=noted(self.transform, dataset, made.rows),
@@ -221,6 +219,11 @@ class Predictor:
         if told["label"]:
             labels = [told["label"] if o else n for o, n in zip(outside, labels, strict=True)]
         return replace(found, labels=labels, scope=scores, outside=outside)
+
+    def _counted(self) -> list[str]:
+        """What preprocessing did to the rows of this call."""
+        told = self.transform.counts.items()
+        return [f"Preprocessing, each different row counted once: {k}, {n}." for k, n in told if n]
 
     def _spans(
         self, dataset: ArrowDataset, rows: np.ndarray, said: np.ndarray

@@ -139,6 +139,8 @@ def test_what_a_person_reads(word: str, call: Call, api: Api, tmp_path: Path) ->
         "+5.1 to +11.7",
         "champion",
         "from scratch",
+        "timm:resnet18.a1_in1k",
+        "linear_probe",
         "12.7\u00a0s",
         "2\u00a0min\u00a021\u00a0s",
         str(tmp_path / "report.html"),

@@ -88,6 +88,20 @@ def test_a_row_of_several_lines_has_its_notes_on_each() -> None:
     assert [e["notes"] for e in tables.as_document(tagged)["predictions"]] == [[], ["gap"], []]
 
 
+def test_how_much_was_predicted_is_told_in_its_own_words() -> None:
+    found = Predictions(["a", "b"], ["x", "y"], None, (), [])
+    assert tables.amount(found) == "2 rows predicted"
+    assert tables.amount(dataclasses.replace(found, names=["a"])) == "1 row predicted"
+    lines = [[name, "t", step, 0.5] for name in ("load", "rain") for step in (1, 2, 3)]
+    steps = dataclasses.replace(found, table=(["name", "time", "step", "forecast"], lines))
+    said = "6 steps forecast of 2 series (load, rain): 3 ahead from each of 2 origins"
+    assert tables.amount(steps) == said
+    answers = dataclasses.replace(
+        found, table=(["name", "answer", "confidence"], [["a", "b", 1.0]])
+    )
+    assert tables.amount(answers) == "2 rows predicted"
+
+
 def test_predicted_numbers_have_no_confidence(call: Call) -> None:
     said = call("predict", "last", "numbers")
     assert said.out.splitlines() == ["name,prediction", "numbers,1.5"]

@@ -99,6 +99,53 @@ def test_a_folder_that_says_it_is_a_copy_needs_no_prefix(copy: Path, read: Any) 
     assert len(read(str(copy))) == 42
 
 
+@pytest.mark.parametrize(
+    ("front", "told"),
+    [
+        ("license: mit", "mit"),
+        ("license: [mit, cc-by-nc-4.0]", "mit AND cc-by-nc-4.0"),
+        ("license: other\nlicense_name: llama3", "llama3"),
+        ("license: other", "unknown"),
+        ("license: [mit, other]", "unknown"),
+        ("license: []", "unknown"),
+        ("license: {a: 1", "unknown"),
+        ("size: 3", "unknown"),
+        ("", "unknown"),
+    ],
+)
+def test_the_licence_that_a_card_states(front: str, told: str, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    (folder / "README.md").write_text(f"---\n{front}\n---\n# Set\n", "utf-8")
+    assert hub.licence(str(folder)) == told
+    assert hub.licence(f"hf:{folder}") == told
+    assert hub.licence(f"hf:{folder}:train") == told
+
+
+def test_without_a_card_the_licence_is_unknown(tmp_path: Path) -> None:
+    assert hub.licence("") == hub.licence(str(tmp_path)) == "unknown"
+    assert hub.licence(str(tmp_path / "rows.csv")) == "unknown"
+    assert hub.licence("hf:nobody/has-this-set") == "unknown"
+    assert hub.licence("hf:../..") == "unknown"
+
+
+def test_the_licence_of_a_set_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = tmp_path / "datasets--someone--reviews"
+    place = cache / "snapshots" / ("0" * 40)
+    place.mkdir(parents=True)
+    (place / "README.md").write_text(README, "utf-8")
+    (cache / "refs").mkdir()
+    (cache / "refs" / "main").write_text("0" * 40)
+    plain = huggingface_hub.try_to_load_from_cache
+
+    def look(name: str, file: str, *, repo_type: str) -> Any:
+        return plain(name, file, cache_dir=tmp_path, repo_type=repo_type)
+
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", look)
+    assert hub.licence("hf:someone/reviews:train") == "mit"
+    assert hub.licence("hf:someone/other") == "unknown"
+
+
 def test_one_split_is_read_alone(copy: Path, read: Any) -> None:
     made = read(f"hf:{copy}:train")
     assert len(made) == 30

@@ -202,7 +202,40 @@ def test_nested_columns_are_no_input_and_that_is_said(tmp_path) -> None:
     pq.write_table(pa.table(table), path)
     made, _ = opened(path, tmp_path)
     assert [f.name for f in made.fields] == ["age"]
-    assert sum("holds lists or records" in n for n in made.notes) == 2
+    (said,) = [n for n in made.notes if "no input" in n]
+    assert said.startswith("The columns 'visits', 'home' are no input: lists or records")
+
+
+def test_a_column_that_is_no_input_is_told_with_its_reason(tmp_path) -> None:
+    path = tmp_path / "kinds.parquet"
+    table = {
+        "Age": [i * 7 % 23 for i in range(40)],
+        "Remark": [f"came on day {i} and left" for i in range(40)],
+        "empty": pa.nulls(40, pa.string()),
+        "blob": [b"x"] * 40,
+        "label": ["y", "n"] * 20,
+    }
+    pq.write_table(pa.table(table), path)
+    made, _ = opened(path, tmp_path)
+    told = {n.split("'")[1]: n for n in made.notes if "no input" in n}
+    assert "40 different texts in 40 cells" in told["Remark"]
+    assert "no value in the rows" in told["empty"]
+    assert "cells of bytes" in told["blob"]
+
+
+@pytest.mark.parametrize(
+    ("head", "told"),
+    [
+        ("length,width", r"shares no column .*\(age, sex, pulse\): it has length, width\."),
+        ("AGE,Sex,pulse", r"no column 'age'.*Did you mean 'AGE'\? Rename it"),
+        ("age,x,y", r"no column 'sex'.*It has age, x, y\. Rename the column that holds it, or add"),
+    ],
+)
+def test_columns_that_lack_are_told_with_what_to_do(head: str, told: str, tmp_path) -> None:
+    path = tmp_path / "new.csv"
+    path.write_text(f"{head}\n" + ",".join("1" for _ in head.split(",")) + "\n", "utf-8")
+    with pytest.raises(DataError, match=told):
+        open_samples(path, FIELDS, read)
 
 
 def test_a_nested_cell_to_predict_is_set_aside(tmp_path) -> None:

@@ -103,6 +103,18 @@ def test_a_single_seed_is_said() -> None:
     assert "trained once" in found.exhibits[0].data["sentence"]
 
 
+def test_of_an_arm_that_draws_nothing_one_training_tells_all() -> None:
+    case = cases.classify(seeds=1)
+    arms = {role: replace(arm, chance=False) for role, arm in case.arms.items()}
+    found = verdict.check(replace(case, arms=arms))
+    method = cases.measure(found, "transfer gain").method
+    assert "'transfer' draws nothing at random" in method
+    assert "not covered" not in method
+    assert "luck of training" not in found.exhibits[0].data["sentence"]
+    (own,) = [m for m in found.measures if m.group == "transfer"]
+    assert own.method == "nothing drawn at random; Wilson interval over test rows"
+
+
 def test_the_note_of_the_baseline_limits_the_sentence() -> None:
     case = cases.classify(accuracies={"transfer": 0.9, "scratch": 0.6})
     note = "was still improving when its budget ended"

@@ -20,6 +20,7 @@ from torch import Tensor
 from headstart.core import digest
 from headstart.core.dataset import Field, Sample
 from headstart.core.modality import Arrays
+from headstart.core.tally import Tally
 from headstart.errors import BadRow, DataError, PlanError, SourceError, nearest
 from headstart.modalities.audio import augment, decode, mel
 
@@ -59,7 +60,7 @@ class SoundTransform(ABC):
         self.rate, self.seconds = int(state["rate"]), float(state["seconds"])
         self.augment = tuple(state["augment"])
         self.digest = digest.value({**self._state, "augment": None})
-        self.counts: dict[str, int] = {}
+        self.counts = Tally()
         self._told: dict[int, tuple[str, ...]] = {}
         self._lock = threading.Lock()
 
@@ -80,11 +81,11 @@ class SoundTransform(ABC):
     def _count(self, data: bytes, sound: decode.Sound) -> None:
         """Counts each sound once, however often it is read; keeps what there is to note of it."""
         with self._lock:
-            if (mark := hash(data)) in self._told:
-                return
-            self._told[mark] = self._found(sound)
-            for name in self._told[mark]:
-                self.counts[name] = self.counts.get(name, 0) + 1
+            mark = hash(data)
+            if mark not in self._told:
+                self._told[mark] = self._found(sound)
+            told = self._told[mark]
+        self.counts.note(data, dict.fromkeys(told, 1))
 
     def notes(self, sample: Sample) -> tuple[str, ...]:
         """What was done to one sound, and what is odd about it. Raises BadRow."""

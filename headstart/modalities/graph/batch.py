@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from headstart.core import digest
 from headstart.core.dataset import Field, Sample
 from headstart.core.modality import Arrays
+from headstart.core.tally import Tally
 from headstart.errors import BadRow, DataError, SourceError
 from headstart.modalities.graph import graphs, molecules
 from headstart.modalities.graph.gather import HOPS
@@ -45,7 +46,8 @@ class Transform:
         marks: nodes the question is about, as `Graph.marks`.
         hops: depth of the neighbourhoods, where the question is about nodes; 0: whole graphs.
         digest: of the vocabulary and all fitted constants.
-        counts: "unseen kind of node", "unseen kind of edge": how many came.
+        counts: "unseen kind of node", "unseen kind of edge": how many came, in
+            different graphs.
         fitted: whether there are constants from training rows.
     """
 
@@ -66,8 +68,7 @@ class Transform:
             self.width += 0 if self._labels or self._numbers else DEGREES + 1
             self.edge_width = _kinds_width(self._bonds) + _numbers_width(self._measures)
         self.digest = digest.value(self._state)
-        self.counts: dict[str, int] = {}
-        self._lock = threading.Lock()
+        self.counts = Tally()
 
     def __call__(self, sample: Sample, rng: np.random.Generator | None = None) -> Arrays:
         """{"atoms" (n, 2) int64 or "nodes" (n, width) float32, "edges" (E, 2) int64, and "bonds" (E, 2)
@@ -80,12 +81,14 @@ class Transform:
             arrays = {"atoms": atoms, "edges": edges, "bonds": bonds}
         else:
             graph = molecules.described(value) if self.smiles else graphs.unpack(value)
-            arrays = {"nodes": self._nodes(graph), "edges": graph.edges}
+            unseen = Counter[str]()
+            arrays = {"nodes": self._nodes(graph, unseen), "edges": graph.edges}
             if self.edge_width:
-                arrays["bonds"] = self._edges(graph)
+                arrays["bonds"] = self._edges(graph, unseen)
+            self.counts.note(value, unseen)
         return arrays if rng is None else self._augmented(arrays, rng)
 
-    def _nodes(self, graph: Graph) -> np.ndarray:
+    def _nodes(self, graph: Graph, unseen: Counter[str]) -> np.ndarray:
         """(n, width): kinds, numbers, neighbours where nothing else is known, marks."""
         if graph.marks != self.marks:
             raise BadRow(
@@ -94,7 +97,7 @@ class Transform:
             )
         parts = [np.zeros((graph.nodes, 0), np.float32)]
         if self._labels:
-            parts.append(self._kinds(graph.labels, self._labels, graph.nodes, what="node"))
+            parts.append(_kinds(graph.labels, self._labels, graph.nodes, unseen, "node"))
         if self._numbers:
             parts.append(_scaled(graph.numbers, self._numbers, graph.nodes, what="node"))
         if not self._labels and not self._numbers:
@@ -104,28 +107,14 @@ class Transform:
         parts.append(np.eye(graph.nodes, self.marks, dtype=np.float32))
         return np.concatenate(parts, axis=1)
 
-    def _edges(self, graph: Graph) -> np.ndarray:
+    def _edges(self, graph: Graph, unseen: Counter[str]) -> np.ndarray:
         """(E, edge_width)."""
         parts = [np.zeros((len(graph.edges), 0), np.float32)]
         if self._bonds:
-            parts.append(self._kinds(graph.bonds, self._bonds, len(graph.edges), what="edge"))
+            parts.append(_kinds(graph.bonds, self._bonds, len(graph.edges), unseen, "edge"))
         if self._measures:
             parts.append(_scaled(graph.measures, self._measures, len(graph.edges), what="edge"))
         return np.concatenate(parts, axis=1)
-
-    def _kinds(
-        self, values: np.ndarray | None, known: Mapping[int, int], rows: int, *, what: str
-    ) -> np.ndarray:
-        """(rows, kinds + 1): one 1 each, in the last column for a kind that training did not have."""
-        found = np.full(rows, len(known))
-        if values is not None:
-            found = np.array([known.get(int(v), len(known)) for v in values], np.int64)
-        unseen = int((found == len(known)).sum())
-        if unseen:
-            with self._lock:
-                name = f"unseen kind of {what}"
-                self.counts[name] = self.counts.get(name, 0) + unseen
-        return np.eye(len(known) + 1, dtype=np.float32)[found]
 
     def _augmented(self, arrays: dict[str, np.ndarray], rng: np.random.Generator) -> Arrays:
         name = "atoms" if self.coded else "nodes"
@@ -250,6 +239,18 @@ def _fitted(field: Field, samples: Sequence[Sample]) -> dict[str, Any]:
         "measures": measures.scale(),
         "marks": marks,
     }
+
+
+def _kinds(
+    values: np.ndarray | None, known: Mapping[int, int], rows: int, unseen: Counter[str], what: str
+) -> np.ndarray:
+    """(rows, kinds + 1): one 1 each, in the last column for a kind that training did not have, which `unseen`
+    counts."""
+    found = np.full(rows, len(known))
+    if values is not None:
+        found = np.array([known.get(int(v), len(known)) for v in values], np.int64)
+    unseen[f"unseen kind of {what}"] += int((found == len(known)).sum())
+    return np.eye(len(known) + 1, dtype=np.float32)[found]
 
 
 def _frequent(counts: Mapping[int, int]) -> list[int]:

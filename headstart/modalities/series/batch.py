@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from headstart.core import digest
 from headstart.core.dataset import Field, Sample
 from headstart.core.modality import Arrays
+from headstart.core.tally import Tally
 from headstart.errors import BadRow, DataError, PlanError, nearest
 from headstart.modalities.series import _augment, _signal
 
@@ -41,7 +42,7 @@ class Transform:
             quantile of the training rows' lengths, so that another draw of rows rarely changes it.
         resample: steps that a network of fixed length asked for; 0: every series keeps its own.
         digest: of all settings and fitted constants.
-        counts: what was done to how many series.
+        counts: what was done to how many different series.
         fitted: true.
     """
 
@@ -56,8 +57,7 @@ class Transform:
         self.steps, self.resample = int(state["steps"]), int(state["resample"])
         self._center, self._scale = np.array(state["center"]), np.array(state["scale"])
         self.digest = digest.value(self._state)
-        self.counts: dict[str, int] = {}
-        self._lock = threading.Lock()
+        self.counts = Tally()
 
     def __call__(self, sample: Sample, rng: np.random.Generator | None = None) -> Arrays:
         """{"values": (T, C)}; where marked, "gaps" (T,), the share of channels without a value at each
@@ -70,7 +70,7 @@ class Transform:
         values, level, done = self._prepared(sample)
         if rng is not None:
             values = _augment.augmented(values, self.channels, rng)
-        self._count(done)
+        self.counts.note([sample[f.name] for f in self.fields], Counter(done))
         made = {"values": np.ascontiguousarray(values[:, : self.channels], np.float32)}
         if self.marked:
             made["gaps"] = np.ascontiguousarray(values[:, -1], np.float32)
@@ -113,11 +113,6 @@ class Transform:
         if self._apart:
             scaled = np.where(moving, (scaled - mean) / np.where(moving, spread, 1.0), 0.0)
         return scaled, level
-
-    def _count(self, done: Sequence[str]) -> None:
-        with self._lock:
-            for what in done:
-                self.counts[what] = self.counts.get(what, 0) + 1
 
     def length(self, arrays: Arrays) -> int:
         """Steps."""

@@ -7,7 +7,6 @@ differ, and the days between it and every other date of the row.
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -20,6 +19,7 @@ from torch import Tensor
 from headstart.core import digest
 from headstart.core.dataset import Field, Sample
 from headstart.core.modality import Arrays
+from headstart.core.tally import Tally
 from headstart.errors import DataError
 from headstart.modalities.table import cells
 
@@ -52,7 +52,7 @@ class Transform:
         bandwidth: median distance between encoded training rows; random features scale by it.
         digest: of all fitted constants.
         counts: "unseen level in 'city'": cells with a level that training did not have; "missing": cells
-            without a value.
+            without a value; of different rows.
         fitted: true, so that the constants are kept until they are asked to be fitted anew.
     """
 
@@ -69,41 +69,40 @@ class Transform:
         self.width = int(self._starts[-1])
         self.bandwidth = float(state["bandwidth"])
         self.digest = digest.value(self._state)
-        self.counts: dict[str, int] = {}
-        self._lock = threading.Lock()
+        self.counts = Tally()
 
     def __call__(self, sample: Sample, rng: np.random.Generator | None = None) -> Arrays:
         """{"row": (D,) float32}; with `rng`, numbers jittered and columns left out."""
-        row = np.zeros(self.width, np.float32)
+        row, found = np.zeros(self.width, np.float32), Counter[str]()
         for i, column in enumerate(self._columns):
             part = row[self._starts[i] : self._starts[i + 1]]
             value = _value(column, sample)
             if value is None and "since" not in column:  # its dates are counted already
-                self._count("missing")
-            if "levels" in column:
-                self._level(part, i, value)
-            else:
+                found["missing"] += 1
+            if "levels" not in column:
                 _number(part, column, value)
+            elif not self._level(part, i, value):
+                found[f"unseen level in '{column['name']}'"] += 1
+        self.counts.note(sample, found)
         if rng is not None:
             self._augment(row, rng)
         return {"row": row}
 
-    def _level(self, part: np.ndarray, place: int, value: str | None) -> None:
+    def _level(self, part: np.ndarray, place: int, value: str | None) -> bool:
         """One 1: at the level, or at "other" (last but one), or at "missing" (last); before them, of a column
-        of many levels, how often the level came in training, from 0 to 1."""
+        of many levels, how often the level came in training, from 0 to 1. Returns whether training had it."""
         column, levels = self._columns[place], self._levels[place]
         if value is None:
             part[-1] = 1.0
-            return
+            return True
         often = column.get("often")
         if often is not None:
             part[-3] = np.log1p(often.get(value, 0)) / np.log1p(self._most[place])
         if value in levels:
             part[levels[value]] = 1.0
-            return
+            return True
         part[-2] = 1.0
-        if value not in self._rare[place]:
-            self._count(f"unseen level in '{column['name']}'")
+        return value in self._rare[place]
 
     def _augment(self, row: np.ndarray, rng: np.random.Generator) -> None:
         for i, column in enumerate(self._columns):
@@ -113,10 +112,6 @@ class Transform:
                 part[:] = 0.0
             elif "levels" not in column:
                 part[0] += noise  # of a date the days alone
-
-    def _count(self, what: str) -> None:
-        with self._lock:
-            self.counts[what] = self.counts.get(what, 0) + 1
 
     def length(self, arrays: Arrays) -> int:
         """1: all rows have one shape."""

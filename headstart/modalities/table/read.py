@@ -72,14 +72,21 @@ def _of_texts(texts: Sequence[str]) -> str | None:
 
 
 def refused(name: str, values: Sequence[Any]) -> str:
-    """Why a column is no input although a table could have it, for a person; "" where there is no more to
-    say."""
+    """Why a column is no input although a table could have it, for a person."""
     present = [v for v in values if not _missing(v)]
+    if name.strip().lower() in ROW_NAMES:
+        return "a name that numbers of rows have; rename it if it tells something of them"
+    if not present:
+        return "no value in the rows that were looked at"
     if any(isinstance(v, (list, tuple, dict)) for v in present):
-        return "holds lists or records; spread them over columns of one value a cell"
-    if present and all(isinstance(v, str) for v in present):
-        return cells.twofold(present)
-    return ""
+        return "lists or records; spread them over columns of one value a cell"
+    if not all(isinstance(v, str) for v in present):
+        kinds = ", ".join(sorted({type(v).__name__ for v in present})[:4])
+        return f"cells of {kinds}; write numbers, texts or dates, one kind in a column"
+    return cells.twofold(present) or (
+        f"{len(set(present))} different texts in {len(present)} cells, so free text or names and not levels "
+        "that come again; name all inputs by --input to have it as levels, or read it by --modality text"
+    )
 
 
 def _repeats(texts: Sequence[str]) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import Any
@@ -21,6 +20,7 @@ from torch import Tensor
 from headstart.core import digest
 from headstart.core.dataset import Field, Sample
 from headstart.core.modality import Arrays
+from headstart.core.tally import Tally
 from headstart.errors import BadRow, SourceError
 from headstart.modalities.text import _tokens, _windows, read
 from headstart.modalities.text._windows import WINDOWS
@@ -45,7 +45,7 @@ class Transform:
         digest: of the tokenizer, the length limit and what the pooling does with the tokens.
         counts: "truncated": texts that had more tokens than `max_length`; "words behind the end": words
             that were cut off so, and get no label; "passages read in windows", and "windows" of these;
-            "questions cut", which filled more than half a window.
+            "questions cut", which filled more than half a window. Of different samples.
     """
 
     def __init__(self, state: Mapping[str, Any]) -> None:
@@ -59,8 +59,7 @@ class Transform:
         text = state["tokenizer_json"].encode()
         sealed = {k: v for k, v in self._state.items() if k != "tokenizer_json"}
         self.digest = digest.value({**sealed, "tokenizer": hashlib.sha256(text).hexdigest()})
-        self.counts: dict[str, int] = {}
-        self._lock = threading.Lock()
+        self.counts = Tally()
 
     def __call__(self, sample: Sample, rng: np.random.Generator | None = None) -> Arrays:
         """{"ids": (L,) int64}, and "types" (L,) where the source tells first from second text; where words
@@ -72,7 +71,7 @@ class Transform:
         """
         if self.words:
             return self._each(read.words(sample[self.fields[0]]), rng)
-        texts = [read.plain(sample[name]) for name in self.fields]
+        plain = texts = [read.plain(sample[name]) for name in self.fields]
         if self.passage:
             return self._windows(texts, rng)
         if self._state["lower_case"]:
@@ -83,7 +82,7 @@ class Transform:
         if not any(m == 0 for m in encoding.special_tokens_mask):
             raise BadRow("no token of the text is known", "check the text's language and encoding")
         if encoding.overflowing:
-            self._count("truncated", 1)
+            self.counts.note(plain, {"truncated": 1})
         arrays = {"ids": np.asarray(encoding.ids, np.int64)}
         if self._state["types"]:
             arrays["types"] = np.asarray(encoding.type_ids, np.int64)
@@ -107,13 +106,10 @@ class Transform:
             raise BadRow("no token of the text is known", "check the text's language and encoding")
         return tuple({"ids": np.asarray(w.ids, np.int64)} for w in kept)
 
-    def _count(self, what: str, more: int) -> None:
-        with self._lock:
-            self.counts[what] = self.counts.get(what, 0) + more
-
     def _each(self, words: list[str], rng: np.random.Generator | None) -> Arrays:
         """Tokens of listed words. A word that leaves no token, or is dropped at random, becomes the unknown
         one, so that labels stay where they are."""
+        given = words
         if self._state["lower_case"]:
             words = [w.lower() for w in words]
         if rng is not None:
@@ -128,13 +124,13 @@ class Transform:
         if not starts.any():
             raise BadRow("there is no word", "write the text or drop the row")
         if encoding.overflowing:
-            self._count("truncated", 1)
-            self._count("words behind the end", len(words) - int(starts.sum()))
+            behind = len(words) - int(starts.sum())
+            self.counts.note(given, {"truncated": 1, "words behind the end": behind})
         return {"ids": np.asarray(encoding.ids, np.int64), "starts": starts}
 
     def _windows(self, texts: list[str], rng: np.random.Generator | None) -> Arrays:
         """Tokens of a question and its passage; dropped ones become the unknown one."""
-        places = read.places(texts[1])
+        given, places = texts, read.places(texts[1])
         if self._state["lower_case"]:  # letter by letter, so that places stay where they are
             texts = ["".join(c.lower() if len(c.lower()) == 1 else c for c in t) for t in texts]
         encoding = self.tokenizer.encode(texts[0], texts[1])
@@ -145,11 +141,9 @@ class Transform:
             ids[~special & (rng.random(len(ids)) < DROPOUT)] = blank
         arrays, lost = _windows.cut(encoding, ids, places, most=self.max_length)
         windows = int(arrays[WINDOWS][-1]) + 1
-        if windows > 1:
-            self._count("passages read in windows", 1)
-            self._count("windows", windows)
-        if lost:
-            self._count("questions cut", 1)
+        several = windows > 1
+        done = {"passages read in windows": int(several), "windows": windows * several}
+        self.counts.note(given, {**done, "questions cut": int(bool(lost))})
         if not self._state["types"]:
             del arrays["types"]
         return arrays

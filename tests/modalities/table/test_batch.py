@@ -44,7 +44,9 @@ def test_gaps_get_the_middle_and_a_mark() -> None:
 def test_a_gap_that_training_never_had_is_counted() -> None:
     transform = batch.make({}, (AGE,), ROWS)
     assert transform({"age": None})["row"].tolist() == [0.0]
-    assert transform.counts == {"missing": 1}
+    for seed in (0, 1):
+        transform({"age": None}, np.random.default_rng(seed))
+    assert transform.counts == {"missing": 1}, "each row once, augmented or not"
 
 
 def test_levels_rare_unseen_and_missing() -> None:

@@ -140,6 +140,8 @@ def test_a_run_shows_the_rows_and_trains_nothing(source: str, table: Path) -> No
     assert any("not trained on a task" in note for note in run.record.notes)
     assert any("its pack holds them" in note for note in run.record.notes)
     assert "twin" not in run.record.facts["arms"] and "scratch" not in run.record.facts["arms"]
+    assert "luck of training" not in run.sentence
+    assert run.record.finding("verdict").measures[0].method.count("draws nothing at random") >= 1
     told = (run.folder / "pack" / "README.md").read_text("utf-8")
     assert "Share it as you would share them" in told and "nan" not in told
     pack = headstart.open_pack(run.folder / "pack")
@@ -167,6 +169,17 @@ def test_in_context_needs_a_source_that_does_so(table: Path) -> None:
             columns={"target": "label"},
             source="builtin:random-features",
             strategy="in_context",
+        )
+
+
+def test_it_says_that_it_has_no_settings(source: str, table: Path) -> None:
+    with pytest.raises(PlanError, match="has no settings, and 'rate' came as one"):
+        headstart.adapt(
+            str(table),
+            columns={"target": "label"},
+            source=source,
+            strategy="in_context",
+            settings={"rate": 0.1},
         )
 
 
