@@ -100,7 +100,7 @@ def kinds() -> dict[str, Kind]:
             labels=(5, 0),
         ),
         "audio": Kind(
-            "",
+            "builtin:words",
             {
                 "fsdd": (
                     "fsdd/fsdd.parquet",

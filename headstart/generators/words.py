@@ -64,17 +64,24 @@ class Words:
         """What each frame says: the phones' settings (count, frames, 9), passing into each other, and where
         there is speech (count, frames)."""
         count, frames = len(which), self.samples // HOP + 1
-        there = torch.arange(MOST, device=rng.device) < self._lengths.to(rng.device)[which, None]
-        share = self._shares.to(rng.device)[which] * scales(rng, count, MOST, low=0.75, high=1.35)
+        there = (
+            torch.arange(MOST, device=rng.device)
+            < torch.asarray(self._lengths, device=rng.device)[which, None]
+        )
+        share = torch.asarray(self._shares, device=rng.device)[which] * scales(
+            rng, count, MOST, low=0.75, high=1.35
+        )
         ends = (share * there).cumsum(1)
         ends = ends / ends[:, -1:]
         span = uniform(rng, count, 1, low=0.3, high=0.9)
         begin = uniform(rng, count, 1) * (1 - span)
         time = (torch.linspace(0, 1, frames, device=rng.device) - begin) / span
         number = (time[..., None] >= ends[:, None]).sum(2).clamp(max=MOST - 1)
-        number = torch.minimum(number, self._lengths.to(rng.device)[which, None] - 1)
-        phone = self._words.to(rng.device)[which].gather(1, number)
-        told = self._phones.to(rng.device)[phone]
+        number = torch.minimum(
+            number, torch.asarray(self._lengths, device=rng.device)[which, None] - 1
+        )
+        phone = torch.asarray(self._words, device=rng.device)[which].gather(1, number)
+        told = torch.asarray(self._phones, device=rng.device)[phone]
         told[..., 8] = torch.where(_opening(number), told[..., 8], told[..., 8].new_zeros(()))
         smooth = torch.nn.functional.avg_pool1d(
             told.mT, GLIDE, 1, GLIDE // 2, count_include_pad=False
