@@ -23,7 +23,7 @@ class Settings(Tuning):
         head_first: start from the solved head.
     """
 
-    head_first: bool = True
+    head_first: bool = True  # type: ignore[misc]  # a constant for all others
 
 
 # What `strategy = "auto"` tries beside the probe, cheapest first: a careful pass over the last stages from
@@ -78,7 +78,7 @@ class Strategy(Base):
         first = Phase("head", (head,), cut=len(network.backbone.stages), solved=True)
         both = Phase(
             "all" if cut == 0 else f"above {network.backbone.stages[cut - 1]}",
-            (head, *self._stages(network, cut)),
+            (head, *self.groups(network, cut)),
             cut=cut,
             epochs=settings.epochs,
             rate=settings.rate,
@@ -92,7 +92,7 @@ class Strategy(Base):
         """Factor on the rate for a stage: it falls towards the input."""
         return float(self.settings.depth_decay ** (len(network.backbone.stages) - 1 - stage))
 
-    def _stages(self, network: Network, cut: int) -> tuple[Group, ...]:
+    def groups(self, network: Network, cut: int) -> tuple[Group, ...]:
         """One group a stage for matrices, one for vectors (no decay)."""
         backbone, groups = network.backbone, []
         top = len(backbone.stages) - 1
