@@ -49,7 +49,7 @@ class Strategy(fine_tune.Strategy):
         if network.backbone.source_head is None:
             return (
                 "this source brings no head of its own, so nothing tells how its classes go with the "
-                "task's; choose bi_tuning, bss or l2_sp, or a source of pictures with a classifier"
+                "task's; choose bi_tuning, bss or l2_sp, or a source that brings its classifier"
             )
         if not all(head.one_class for head in network.heads.values()):
             return (
@@ -57,6 +57,7 @@ class Strategy(fine_tune.Strategy):
             )
         return ""
 
+    @torch.no_grad()
     def prepare(self, network: Network, streams: Mapping[str, Any]) -> None:
         """p(source class | class), (classes, source classes); no checkpoint holds it, as it follows from the
         source."""

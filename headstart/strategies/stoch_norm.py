@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -22,14 +22,18 @@ from headstart.strategies._tuning import Tuning
 
 @dataclass(frozen=True)
 class Settings(Tuning):
-    """As of fine_tune; batch-norm statistics always move.
+    """As of fine_tune; batch-norm statistics always move. The head starts from zero and learns fast, as one
+    that was solved on other statistics would be far off at first.
 
     Attributes:
         share: chance of a channel to use the batch's statistics.
     """
 
+    head_rate: float = 10.0
     statistics: bool = True
     share: float = 0.5
+
+    head_first: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
