@@ -59,21 +59,6 @@ class Phase:
     whole: bool = False
 
 
-@dataclass(frozen=True)
-class Batch:
-    """One batch as the engine hands it to `Strategy.loss`.
-
-    Attributes:
-        inputs: model inputs, a state kept at `start`, or {"features": (N, width)}.
-        targets: by head name, (N,).
-        start: stage at which `inputs` enter.
-    """
-
-    inputs: Mapping[str, Tensor]
-    targets: Mapping[str, Tensor]
-    start: int = 0
-
-
 class Strategy(nn.Module):
     """Base of all strategies; a strategy's own parameters are trained and checkpointed like any other.
     Those that ask for no gradient (a teacher's) are checkpointed alone.
@@ -153,3 +138,18 @@ class Strategy(nn.Module):
     def finish(self, network: Network) -> Network:
         """Merges what was wrapped; hands back a plain network."""
         return network
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch as the engine hands it to `Strategy.loss`.
+
+    Attributes:
+        inputs: model inputs, a state kept at `start`, or {"features": (N, width)}.
+        targets: by head name, (N,).
+        start: stage at which `inputs` enter.
+    """
+
+    inputs: Mapping[str, Tensor]
+    targets: Mapping[str, Tensor]
+    start: int = 0
