@@ -89,7 +89,7 @@ def test_the_weights_of_the_training_rows_add_up_alike() -> None:
     made.weigh(network, {"train": rows})
     weights = made.weights_classify.numpy()
     labels = rows.labels.numpy()
-    sums = [weights[labels == k].sum() for k in range(3)]
+    sums = [weights[k] * (labels == k).sum() for k in range(3)]
     np.testing.assert_allclose(sums, 20.0, rtol=1e-5)
     assert made.state_dict() == {}
 
