@@ -352,8 +352,15 @@ def finish(job: Job, recipe: Recipe, tuned: Tuned) -> Fitted:
         flops=recipe.before + tuned.flops + spent,
         seconds=tuned.seconds + time.perf_counter() - began,
         note=note if tuned.late else "",
-        settings={**dataclasses.asdict(tuned.strategy.settings), "epochs": dict(tuned.epochs)},
+        settings=_told(tuned),
     )
+
+
+def _told(tuned: Tuned) -> dict[str, Any]:
+    """What was chosen: the strategy's settings, what was added to them, and epochs by phase."""
+    common = tuned.strategy.common
+    added = {name: getattr(common, name) for name in common.changed}
+    return {**dataclasses.asdict(tuned.strategy.settings), **added, "epochs": dict(tuned.epochs)}
 
 
 def _lowest(told: Trained) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,12 +21,14 @@ from headstart.arms import (
     probe,
     tune,
 )
-from headstart.core import plugins
+from headstart.core import common, plugins
+from headstart.core.common import Common
+from headstart.core.network import Network
 from headstart.core.plan import build
 from headstart.core.ragged import fitted
 from headstart.core.strategy import Strategy
 from headstart.engine import temperature
-from headstart.errors import PlanError
+from headstart.errors import PlanError, nearest
 from headstart.job import Job
 from headstart.options import ROOMS
 
@@ -49,18 +51,51 @@ def named(job: Job, name: str, settings: Any) -> Strategy:
             "with. Expected one that starts from the source, such as fine_tune or linear_probe."
         )
     file: Any = plugins.load("strategy", name)
-    if settings and not dataclasses.fields(file.Settings):
-        raise PlanError(
-            f"The strategy '{name}' has no settings, and '{next(iter(settings))}' came as one. Leave it out, "
-            "or name another strategy (--strategy)."
-        )
-    made = build(file.Settings, settings, "strategy.settings.")
-    strategy: Strategy = file.Strategy(made)
+    strategy = _built(name, file, settings)
     network = job.network(job.backbone)
     why = strategy.refuse(network) or _not_settled(network.heads[job.outcome], name)
+    why = why or _not_composed(strategy, network)
     if why:
         raise PlanError(f"The strategy '{name}' cannot be used here: {why}")
     return strategy
+
+
+def _built(name: str, file: Any, settings: Mapping[str, Any]) -> Strategy:
+    """The strategy of a file with its own settings and those that go with any. Raises PlanError."""
+    own = {field.name for field in dataclasses.fields(file.Settings)}
+    shared = {field.name for field in dataclasses.fields(Common)} - own
+    for key in settings:
+        if key in own | shared:
+            continue
+        if not own:
+            raise PlanError(
+                f"The strategy '{name}' has no settings, and '{key}' came as one. Leave it out, or name "
+                "another strategy (--strategy)."
+            )
+        raise PlanError(
+            f"Unknown key 'strategy.settings.{key}' in the plan. {nearest(key, own | shared)}"
+        )
+    where = "strategy.settings."
+    made: Strategy = file.Strategy(
+        build(file.Settings, {k: v for k, v in settings.items() if k in own}, where)
+    )
+    made.common = build(Common, {k: v for k, v in settings.items() if k in shared}, where)
+    return made
+
+
+def _not_composed(strategy: Strategy, network: Network) -> str:
+    """Why the settings that go with any strategy do not go with this one here, or ""."""
+    changed = strategy.common.changed
+    if not changed:
+        return ""
+    if all(phase.solved for phase in strategy.phases(network)):
+        return (
+            f"nothing is trained step by step, so {changed[0]} would do nothing; leave it out, or choose a "
+            "strategy that trains, such as fine_tune"
+        )
+    if not strategy.composes and changed != ("clip",):
+        return f"it has a loss of its own, which {changed[0]} does not go with; leave it out"
+    return common.refuse(strategy.common, network)
 
 
 def _not_settled(head: Any, name: str) -> str:
@@ -156,7 +191,10 @@ def variants(strategy: Strategy, given: Any) -> Sequence[Strategy]:
     if "rate" in given or not hasattr(settings, "rate"):
         return [strategy]
     kinds = [dataclasses.replace(settings, rate=settings.rate * factor) for factor in RATES]
-    return [type(strategy)(kind) for kind in kinds]
+    made = [type(strategy)(kind) for kind in kinds]
+    for one in made:
+        one.common = strategy.common
+    return made
 
 
 def _affordable(job: Job) -> list[tuple[str, Strategy]]:

@@ -169,7 +169,8 @@ def _key(job: Job, recipe: Recipe, ask: Ask) -> str:
     """Digest of all that a training depends on."""
     about: list[Any] = [VERSION, job.weights, job.transform.state()]
     about += [job.dataset.digest, job.split.digest, recipe.name]
-    about += [type(ask.strategy).__module__, ask.strategy.settings, ask.seed, job.plan.seed]
+    about += [type(ask.strategy).__module__, ask.strategy.settings, ask.strategy.common]
+    about += [ask.seed, job.plan.seed]
     about += [ask.most, ask.epochs, ask.pace, ask.places]
     engine = job.plan.engine
     return digest.value([*about, engine.batch, job.device, engine.profile])

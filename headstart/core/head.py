@@ -49,18 +49,43 @@ class Head(nn.Module):
         settled_by: the strategy that settles it without training.
         solves_itself: whether it has a `solve` of its own in place of a `problem`; then no other strategy
             than `settled_by` can train it.
+        classed: whether its targets are classes, so that `softened` and `balance` serve it.
+        one_class: whether a row's target is the number of one of `outputs` classes.
     """
 
     reads: Literal["pooled", "positions"] = "pooled"
     asks: str = ""
     settled_by: str = "linear_probe"
     solves_itself: bool = False
+    classed: bool = False
+    one_class: bool = False
     width: int
     outputs: int
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean loss over rows. outputs (N, outputs), targets as `Targets.encode` gave them."""
         raise TypeError(f"{type(self).__name__} has no loss().")
+
+    def softened(
+        self, outputs: Tensor, targets: Tensor, smoothing: float, weights: Tensor | None
+    ) -> Tensor:
+        """`loss` with a share of each label spread over all classes, and with weighted classes.
+
+        Args:
+            smoothing: the share, 0 <= smoothing < 1.
+            weights: as `balance` gives them; None: all alike.
+        """
+        raise TypeError(f"{type(self).__name__} has no classes to smooth or to weigh.")
+
+    def balance(self, targets: np.ndarray) -> Tensor:
+        """Weights under which all classes count alike, from the encoded targets of the training rows; their
+        mean over these is 1."""
+        raise TypeError(f"{type(self).__name__} has no classes to weigh.")
+
+    def directions(self) -> Tensor | None:
+        """The direction in which each output grows with the features, (outputs, width); None: it differs
+        from place to place."""
+        return None
 
     def wanted(self, targets: np.ndarray) -> np.ndarray:
         """What of the encoded targets the convex problem is to give: (N,) or (N, outputs)."""

@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from headstart.core import common as commons
+from headstart.core.common import Common
 from headstart.core.network import Network
 from headstart.errors import ContractError
 
@@ -40,7 +42,7 @@ class Phase:
         rate: base learning rate; each group multiplies it.
         patience: epochs without better validation loss before the phase ends; 0: never.
         augment: whether the modality's augmentation is asked for.
-        schedule: "cosine" (with warm-up) or "constant".
+        schedule: "cosine" (with warm-up), "slanted" (a short linear rise, a long linear fall) or "constant".
         whole: batches of full size only, for losses that compare the rows of a batch; the rows left over
             at the end of an epoch's order are not seen in that epoch.
     """
@@ -65,10 +67,14 @@ class Strategy(nn.Module):
     frozen dataclass `Settings` in the same file, as its only argument. `NEEDS_STAGES` is the least
     number of stages a backbone must have; what cannot work is refused by `refuse` before training.
     `forwards` is how many times an input goes through a network of the backbone's size in a step.
+    `common` are settings that go with any strategy; one whose `loss` does not go by `task`, which carries
+    them out, says so by `composes`.
     """
 
     streams: tuple[str, ...] = ("train",)
     forwards: int = 1
+    common: Common = Common()
+    composes: bool = True
 
     def __init__(self, settings: Any) -> None:
         super().__init__()
@@ -90,12 +96,41 @@ class Strategy(nn.Module):
         self, network: Network, batches: Mapping[str, Any], progress: float
     ) -> Mapping[str, Tensor]:
         """Named parts of the loss; the engine adds them up. progress goes from 0 to 1."""
-        batch = batches["train"]
-        outputs = network(batch.inputs, start=batch.start)
-        return {
-            name: network.heads[name].loss(outputs[name], target)  # type: ignore[operator]
-            for name, target in batch.targets.items()
-        }
+        return self.task(network, batches["train"])
+
+    def task(
+        self, network: Network, batch: Batch, features: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Loss of each head; in training as `common` asks for.
+
+        Args:
+            features: of the batch as `want="features"` gives them, where they are known already.
+        """
+        targets, common = batch.targets, self.common
+        if not network.heads.training:
+            common, weights = Common(), {}
+        else:
+            weights = {n: self.get_buffer(f"weights_{n}") for n in targets if common.balanced}
+        if common.mixup and features is None:
+            features = network(batch.inputs, start=batch.start, want="features")
+        if not common.mixup or features is None:
+            inputs = batch.inputs if features is None else commons.read(features)
+            outputs = network(inputs, start=batch.start)
+            return commons.losses(common, network, outputs, targets, weights)
+        blend, share, other = commons.mixed(features, common.mixup)
+        outputs = network(commons.read(blend))
+        own = commons.losses(common, network, outputs, targets, weights)
+        theirs = {name: target[other] for name, target in targets.items()}
+        lent = commons.losses(common, network, outputs, theirs, weights)
+        return {name: share * own[name] + (1 - share) * lent[name] for name in own}
+
+    def weigh(self, network: Network, streams: Mapping[str, Any]) -> None:
+        """Weights of classes from the targets of the stream "train", where `common` asks for them; the
+        engine calls it after `prepare`."""
+        if self.common.balanced:
+            for name, targets in streams["train"].targets.items():
+                weights = network.heads[name].balance(targets)  # type: ignore[operator]
+                self.register_buffer(f"weights_{name}", weights, persistent=False)
 
     def after_step(self, network: Network, progress: float) -> None:
         """Called after every optimizer step: averages of weights move here."""

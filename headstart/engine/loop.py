@@ -34,7 +34,7 @@ from headstart.engine.training import always as always
 from headstart.errors import ContractError
 
 WARM_UP = 0.1
-CLIP = 1.0
+SLANT, SLANT_RATIO = 0.1, 32.0  # share of rising steps, highest by lowest rate (arXiv:1801.06146)
 SAVE_SECONDS = 5.0
 # A step of fewer forward operations is done sooner by one thread than shared out among several, and
 # leaves a core to the thread that reads ahead.
@@ -63,6 +63,7 @@ def draws(network: Network, strategy: Strategy, stream: Stream) -> bool:
         trial, strategy = copy.deepcopy(network), copy.deepcopy(strategy)
         streams = dict.fromkeys(strategy.streams, stream)
         strategy.prepare(trial, streams)
+        strategy.weigh(trial, streams)
         batches = dict.fromkeys(streams, stream.batch(np.arange(2), 0))
         for phase in strategy.phases(trial):
             if not phase.solved:
@@ -98,6 +99,7 @@ def train(
     began = time.perf_counter()
     with seeds.seeded(training.seed, "prepare"):  # what a strategy draws for itself
         strategy.prepare(network, streams)
+        strategy.weigh(network, streams)
     phases = strategy.phases(network)
     done = Trained()
     worker = _Worker(network, strategy, streams, training, phases, watcher, checkpoint)
@@ -374,8 +376,9 @@ class _Worker:
                 "Lower the learning rate (--set rate=...), or check the inputs for extreme values."
             )
         self.machine.backward(total)
-        moving = [p for p in self.network.parameters() if p.grad is not None]
-        torch.nn.utils.clip_grad_norm_(moving, CLIP)
+        if self.strategy.common.clip:
+            moving = [p for p in self.network.parameters() if p.grad is not None]
+            torch.nn.utils.clip_grad_norm_(moving, self.strategy.common.clip)
         self.stepper.step()
         self.strategy.after_step(self.network, progress)
         return {"loss": float(total.detach()), **{k: float(v.detach()) for k, v in parts.items()}}
@@ -386,7 +389,7 @@ class _Worker:
 
     def _rates(self, phase: Phase, progress: float) -> None:
         """Sets every group's rate: what the phase does not name gets none and no decay."""
-        factor = phase.rate * (schedule(progress) if phase.schedule == "cosine" else 1.0)
+        factor = phase.rate * SCHEDULES[phase.schedule](progress)
         for group in self.optimizer.param_groups:
             group["lr"] = factor * group["rates"].get(phase.name, 0.0)
 
@@ -435,6 +438,20 @@ def schedule(progress: float) -> float:
     if progress < WARM_UP:
         return (progress + 1e-3) / (WARM_UP + 1e-3)
     return 0.5 * (1.0 + math.cos(math.pi * (progress - WARM_UP) / (1.0 - WARM_UP)))
+
+
+def slanted(progress: float) -> float:
+    """Slanted triangles: linear over the first tenth from 1/32 to 1, then linear back (arXiv:1801.06146)."""
+    part = progress / SLANT if progress < SLANT else (1.0 - progress) / (1.0 - SLANT)
+    return (1.0 + part * (SLANT_RATIO - 1.0)) / SLANT_RATIO
+
+
+def constant(progress: float) -> float:
+    """One rate throughout."""
+    return 1.0
+
+
+SCHEDULES = {"cosine": schedule, "slanted": slanted, "constant": constant}
 
 
 def features(

@@ -185,6 +185,12 @@ class Part:
     def __len__(self) -> int:
         return len(self.places)
 
+    @property
+    def targets(self) -> dict[str, np.ndarray]:
+        """By head name, of these places."""
+        held: Mapping[str, np.ndarray] = getattr(self.whole, "targets", {})
+        return {name: values[self.places] for name, values in held.items()}
+
     def batch(self, places: np.ndarray, epoch: int) -> Batch:
         return self.whole.batch(self.places[places], -1 if self.plain else epoch)
 

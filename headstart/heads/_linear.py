@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -38,8 +39,26 @@ class LinearHead(Head):
         made: Tensor = self.linear(self.dropout(features))
         return made
 
+    def directions(self) -> Tensor | None:
+        """Rows of the weight matrix."""
+        return self.linear.weight
+
     def settle(self, solution: Solution) -> None:
         """Takes weights and bias over."""
         with torch.no_grad():
             self.linear.weight.copy_(torch.from_numpy(solution.weight))
             self.linear.bias.copy_(torch.from_numpy(solution.bias))
+
+
+def balance(labels: np.ndarray, classes: int) -> Tensor:
+    """Weight of each class, (classes,): rows / (classes that occur x rows of it), so that the mean over
+    rows is 1; 0 for a class without rows.
+
+    Args:
+        labels: class numbers, (N,).
+    """
+    counts = np.bincount(labels, minlength=classes)
+    there = counts > 0
+    weights = np.zeros(classes)
+    weights[there] = len(labels) / (there.sum() * counts[there])
+    return torch.from_numpy(weights.astype(np.float32))

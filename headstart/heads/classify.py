@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from headstart.core.evidence import Score
 from headstart.core.problem import Problem
 from headstart.errors import DataError, nearest
-from headstart.heads._linear import LinearHead
+from headstart.heads._linear import LinearHead, balance
 
 STRENGTHS = tuple(float(c) for c in np.logspace(-5, 3, 17))
 
@@ -97,12 +97,27 @@ def losses(said: np.ndarray, labels: np.ndarray, targets: Classes) -> np.ndarray
 class Head(LinearHead):
     """Features (N, width) -> logits (N, classes)."""
 
+    classed = one_class = True
+
     def __init__(self, width: int, targets: Classes, dropout: float = 0.0) -> None:
         super().__init__(width, len(targets.classes), dropout)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy, mean over rows."""
         return F.cross_entropy(outputs, targets)
+
+    def softened(
+        self, outputs: Tensor, targets: Tensor, smoothing: float, weights: Tensor | None
+    ) -> Tensor:
+        """Cross-entropy with smoothed labels and weighted classes, sum over rows by their number."""
+        made = F.cross_entropy(
+            outputs, targets, weights, reduction="sum", label_smoothing=smoothing
+        )
+        return made / len(targets)
+
+    def balance(self, targets: np.ndarray) -> Tensor:
+        """(classes,)"""
+        return balance(targets, self.outputs)
 
     def problem(self, rows: int) -> Problem:
         """Multinomial logistic regression with an L2 penalty."""

@@ -21,7 +21,7 @@ from headstart.core.evidence import Score
 from headstart.core.problem import Problem
 from headstart.core.ragged import fitted
 from headstart.errors import DataError, nearest
-from headstart.heads._linear import LinearHead
+from headstart.heads._linear import LinearHead, balance
 
 STRENGTHS = tuple(float(c) for c in np.logspace(-5, 1, 7))
 NONE = -1
@@ -182,16 +182,32 @@ class Head(LinearHead):
 
     reads = "positions"
     asks = "UNITS"
+    classed = True
 
     def __init__(self, width: int, targets: Labels, dropout: float = 0.0) -> None:
         super().__init__(width, len(targets.classes), dropout)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy, mean over the labelled positions; positions beyond either end count nowhere."""
+        return self.softened(outputs, targets, 0.0, None)
+
+    def softened(
+        self, outputs: Tensor, targets: Tensor, smoothing: float, weights: Tensor | None
+    ) -> Tensor:
+        """Sum over the labelled positions by their number."""
         length = min(outputs.shape[1], targets.shape[1])
         kept, wanted = outputs[:, :length].flatten(0, 1), targets[:, :length].flatten()
-        total = F.cross_entropy(kept, wanted, ignore_index=NONE, reduction="sum")
+        total = F.cross_entropy(
+            *(kept, wanted, weights),
+            ignore_index=NONE,
+            reduction="sum",
+            label_smoothing=smoothing,
+        )
         return total / (wanted != NONE).sum().clamp(min=1)
+
+    def balance(self, targets: np.ndarray) -> Tensor:
+        """(labels,), from all labelled positions."""
+        return balance(targets[targets != NONE], self.outputs)
 
     def problem(self, rows: int) -> Problem:
         """Multinomial logistic regression on single positions."""

@@ -142,15 +142,34 @@ def losses(said: np.ndarray, labels: np.ndarray, targets: Tags) -> np.ndarray:
 class Head(LinearHead):
     """Features (N, width) -> logits (N, tags), one independent of the other."""
 
+    classed = True
+
     def __init__(self, width: int, targets: Tags, dropout: float = 0.0) -> None:
         super().__init__(width, len(targets.classes), dropout)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Binary cross-entropy, mean over the known tags."""
+        return self.softened(outputs, targets, 0.0, None)
+
+    def softened(
+        self, outputs: Tensor, targets: Tensor, smoothing: float, weights: Tensor | None
+    ) -> Tensor:
+        """Sum over the known tags by their number; a label's share goes to both answers, half and half."""
         known = torch.isfinite(targets)
-        wanted = torch.nan_to_num(targets).to(outputs.dtype)
+        there = torch.nan_to_num(targets).to(outputs.dtype)
+        wanted = there * (1 - smoothing) + smoothing / 2 if smoothing else there
         each = F.binary_cross_entropy_with_logits(outputs, wanted, reduction="none")
+        if weights is not None:
+            each = each * torch.where(there == 1, weights[1], weights[0])
         return (each * known).sum() / known.sum().clamp(min=1)
+
+    def balance(self, targets: np.ndarray) -> Tensor:
+        """(2, tags): of rows without a tag and of rows with it, known rows / (2 x such rows); 1 where a tag
+        has rows of one kind only."""
+        counts = np.stack([(targets == kind).sum(axis=0) for kind in (0, 1)])
+        usable = (counts > 0).all(axis=0)
+        weights = np.where(usable, counts.sum(axis=0) / (2 * np.maximum(counts, 1)), 1.0)
+        return torch.from_numpy(weights.astype(np.float32))
 
     def problem(self, rows: int) -> Problem:
         """A logistic regression with an L2 penalty for each tag."""

@@ -12,45 +12,18 @@ from headstart.core.network import Network
 from headstart.core.strategy import Group, Phase
 from headstart.core.strategy import Strategy as Base
 from headstart.errors import PlanError
+from headstart.strategies._tuning import Tuning
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Tuning):
     """How far and how fast.
 
     Attributes:
-        cut: stages below it stay frozen and may be kept; negative counts from the end; 0: all train.
-        epochs: passes over the training rows, at most.
-        rate: learning rate of the last stage (AdamW).
-        head_rate: factor on `rate` for the head, which starts from its solved weights.
-        depth_decay: factor on the rate per stage towards the input.
-        weight_decay: decoupled, on matrices only.
-        dropout: on the features, before the head.
-        patience: epochs without a better validation loss before training ends; 0: never.
-        augment: whether the modality's augmentation is used (then states are not kept).
-        statistics: whether batch-norm statistics of the trained stages may move.
         head_first: start from the solved head.
     """
 
-    cut: int = 0
-    epochs: int = 30
-    rate: float = 3e-4
-    head_rate: float = 3.0
-    depth_decay: float = 0.8
-    weight_decay: float = 0.01
-    dropout: float = 0.1
-    patience: int = 6
-    augment: bool = True
-    statistics: bool = False
-    head_first: bool = True
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "rate", "depth_decay"):
-            if getattr(self, name) <= 0:
-                came = getattr(self, name)
-                raise PlanError(f"fine_tune.{name} came as {came}; it must be above 0.")
-        if not 0 <= self.dropout < 1:
-            raise PlanError(f"fine_tune.dropout came as {self.dropout}; expected 0 <= dropout < 1.")
+    head_first: bool = True  # type: ignore[misc]  # a constant for all others
 
 
 # What `strategy = "auto"` tries beside the probe, cheapest first: a careful pass over the last stages from
@@ -73,9 +46,13 @@ AUTO = (
 
 
 class Strategy(Base):
-    """Two phases: the solved head, then head and upper stages together."""
+    """Two phases: the solved head, then head and upper stages together.
 
-    settings: Settings
+    A subclass that compares the rows of a batch sets `whole`, as `Phase` has it.
+    """
+
+    whole: bool = False
+    settings: Tuning
 
     def refuse(self, network: Network) -> str:
         """A network that gives no gradients cannot be tuned."""
@@ -88,7 +65,7 @@ class Strategy(Base):
         cut = self.settings.cut if self.settings.cut >= 0 else len(stages) + self.settings.cut
         if not 0 <= cut < len(stages):
             raise PlanError(
-                f"fine_tune.cut came as {self.settings.cut}, but the source has {len(stages)} "
+                f"{self.settings.strategy}.cut came as {self.settings.cut}, but the source has {len(stages)} "
                 f"stages ({', '.join(stages)}). Expected a number from {-len(stages)} to "
                 f"{len(stages) - 1}."
             )
@@ -101,21 +78,26 @@ class Strategy(Base):
         first = Phase("head", (head,), cut=len(network.backbone.stages), solved=True)
         both = Phase(
             "all" if cut == 0 else f"above {network.backbone.stages[cut - 1]}",
-            (head, *self._stages(network, cut)),
+            (head, *self.groups(network, cut)),
             cut=cut,
             epochs=settings.epochs,
             rate=settings.rate,
             patience=settings.patience,
             augment=settings.augment,
+            whole=self.whole,
         )
         return (first, both) if settings.head_first else (both,)
 
-    def _stages(self, network: Network, cut: int) -> tuple[Group, ...]:
+    def share(self, network: Network, stage: int) -> float:
+        """Factor on the rate for a stage: it falls towards the input."""
+        return float(self.settings.depth_decay ** (len(network.backbone.stages) - 1 - stage))
+
+    def groups(self, network: Network, cut: int) -> tuple[Group, ...]:
         """One group a stage for matrices, one for vectors (no decay)."""
         backbone, groups = network.backbone, []
         top = len(backbone.stages) - 1
         for stage in range(cut, top + 1):
-            rate = self.settings.depth_decay ** (top - stage)
+            rate = self.share(network, stage)
             every = backbone.named_parameters()
             owned = [(n, p) for n, p in every if backbone.stage_of(n) == stage]
             matrices = tuple(f"backbone.{n}" for n, p in owned if p.ndim > 1)

@@ -1,0 +1,103 @@
+"""Settings that go with every strategy that trains a head step by step, and the loss under them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from headstart.core.network import FEATURES, MASK, Network
+from headstart.errors import PlanError
+
+
+@dataclass(frozen=True)
+class Common:
+    """What may be added to any of them; the defaults add nothing but the clipping.
+
+    Attributes:
+        label_smoothing: share of a label that is spread over all classes (Szegedy et al. 2016,
+            arXiv:1512.00567).
+        balanced: classes weigh alike, however many rows each has; a row's weight is rows / (classes x
+            rows of its class).
+        mixup: alpha of Beta(alpha, alpha), by which features of two rows and their losses are mixed
+            (Zhang et al. 2018, arXiv:1710.09412; of features Verma et al. 2019, arXiv:1806.05236); 0: not.
+        clip: largest norm of all gradients together; 0: they are taken as they are.
+    """
+
+    label_smoothing: float = 0.0
+    balanced: bool = False
+    mixup: float = 0.0
+    clip: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.label_smoothing < 1:
+            raise PlanError(
+                f"label_smoothing came as {self.label_smoothing}; expected 0 <= label_smoothing < 1."
+            )
+        for name in ("mixup", "clip"):
+            if not getattr(self, name) >= 0:
+                raise PlanError(f"{name} came as {getattr(self, name)}; expected 0 or more.")
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """Names of the settings that are not at their defaults."""
+        usual = type(self)()
+        return tuple(
+            f.name for f in fields(self) if getattr(self, f.name) != getattr(usual, f.name)
+        )
+
+
+def refuse(common: Common, network: Network) -> str:
+    """Why these settings do nothing sensible for the network's heads, or ""."""
+    labels = [name for name in ("label_smoothing", "balanced") if name in common.changed]
+    if labels and not all(head.classed for head in network.heads.values()):
+        return f"{labels[0]} needs classes, which this outcome has none of; leave it out"
+    if common.mixup and network.reads == "positions":
+        return (
+            "mixup mixes the features of whole rows, but this outcome's head reads single positions; "
+            "leave it out"
+        )
+    return ""
+
+
+def read(features: Tensor) -> dict[str, Tensor]:
+    """Features as `want="features"` gave them -> inputs from which the heads alone run."""
+    if features.ndim < 3:
+        return {FEATURES: features}
+    # behind a row's end there is NaN, which a weight's gradient would take over
+    return {FEATURES: torch.nan_to_num(features), MASK: torch.isfinite(features).all(dim=-1)}
+
+
+def losses(
+    common: Common,
+    network: Network,
+    outputs: Mapping[str, Tensor],
+    targets: Mapping[str, Tensor],
+    weights: Mapping[str, Tensor],
+) -> dict[str, Tensor]:
+    """Loss of each head on its outputs, with smoothed labels and weighted classes.
+
+    Args:
+        weights: by head name, as `Head.balance` gave them; heads without weigh all rows alike.
+    """
+    made: dict[str, Tensor] = {}
+    for name, target in targets.items():
+        head, weight = network.heads[name], weights.get(name)
+        if weight is None and not common.label_smoothing:
+            made[name] = head.loss(outputs[name], target)  # type: ignore[operator]
+        else:
+            said = outputs[name]
+            made[name] = head.softened(said, target, common.label_smoothing, weight)  # type: ignore[operator]
+    return made
+
+
+def mixed(features: Tensor, alpha: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Features (N, width), each with those of another row; the share of its own (), and the other rows (N,).
+
+    What is drawn comes from torch's global generator.
+    """
+    share = torch.distributions.Beta(alpha, alpha).sample()
+    other = torch.randperm(len(features))
+    return share * features + (1 - share) * features[other], share, other

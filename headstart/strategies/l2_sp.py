@@ -1,0 +1,67 @@
+"""Fine-tuning that is drawn back to the source's weights instead of to zero.
+
+Li, Grandvalet and Davoine 2018, arXiv:1802.01483: alpha / 2 |w - w0|^2 + beta / 2 |head|^2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from headstart.core.network import Network
+from headstart.strategies import fine_tune
+from headstart.strategies._tuning import Tuning, at_least
+
+
+@dataclass(frozen=True)
+class Settings(Tuning):
+    """As of fine_tune, without decay to zero.
+
+    Attributes:
+        alpha: strength of the pull to the source's weights.
+        beta: strength of the pull of the head's matrices to zero.
+    """
+
+    weight_decay: float = 0.0
+    alpha: float = 0.01
+    beta: float = 0.01
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(self, 0, "alpha", "beta")
+
+
+class Strategy(fine_tune.Strategy):
+    """`fine_tune` with the parts "l2_sp" and "head norm" in the loss while training."""
+
+    settings: Settings
+
+    def prepare(self, network: Network, streams: Mapping[str, Any]) -> None:
+        """Keeps the weights that will train as the source gave them; no checkpoint holds them, as they
+        follow from it."""
+        cut, backbone = self.cut(network), network.backbone
+        every = list(backbone.named_parameters())
+        self.names = tuple(name for name, _ in every if backbone.stage_of(name) >= cut)
+        known = dict(every)
+        for place, name in enumerate(self.names):
+            self.register_buffer(f"start_{place}", known[name].detach().clone(), persistent=False)
+
+    def loss(
+        self, network: Network, batches: Mapping[str, Any], progress: float
+    ) -> Mapping[str, Tensor]:
+        parts = self.task(network, batches["train"])
+        if not network.heads.training:
+            return parts
+        now, settings = dict(network.backbone.named_parameters()), self.settings
+        moved = [
+            (now[name] - self.get_buffer(f"start_{place}")).square().sum()
+            for place, name in enumerate(self.names)
+        ]
+        heads = [p.square().sum() for p in network.heads.parameters() if p.ndim > 1]
+        parts["l2_sp"] = settings.alpha / 2 * torch.stack(moved).sum()
+        parts["head norm"] = settings.beta / 2 * torch.stack(heads).sum()
+        return parts

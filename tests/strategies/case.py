@@ -1,0 +1,138 @@
+"""A small network with batch norm and a head of its source, and how strategies are tried on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from headstart.core import plugins
+from headstart.core.network import Network
+from headstart.core.strategy import Batch, Phase, Strategy
+from headstart.engine import loop
+from headstart.engine.checkpoint import Checkpoint
+from headstart.engine.freeze import frozen
+from headstart.engine.loop import Trained, Training
+from headstart.engine.streams import Part
+from tests.engine import small
+
+NAMES = (
+    *("gradual_unfreeze", "lp_ft", "l2_sp", "delta"),
+    *("bss", "co_tuning", "stoch_norm", "bi_tuning"),
+)
+SOURCE_CLASSES = 5
+OUTCOME = "classify"
+
+
+class Known(small.Small):
+    """With a head of its source."""
+
+    def __init__(self, dropout: float = 0.0) -> None:
+        super().__init__(dropout)
+        self.source_head = nn.Linear(small.WIDTH, SOURCE_CLASSES)
+
+    def stage_of(self, name: str) -> int:
+        return -1 if name.startswith("source_head") else super().stage_of(name)
+
+
+class Numbers(small.Numbers):
+    """Rows in memory whose targets can be asked for at once."""
+
+    @property
+    def targets(self) -> dict[str, np.ndarray]:
+        return {OUTCOME: self.labels.numpy()}
+
+
+def network(dropout: float = 0.0) -> Network:
+    """The same at every call."""
+    plain = small.network(dropout=dropout)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        known = Known(dropout)
+    known.load_state_dict({**known.state_dict(), **plain.backbone.state_dict()})
+    return Network(known, dict(plain.heads.items())).eval()  # type: ignore[arg-type]
+
+
+def stream(rows: int = 60) -> Numbers:
+    return Numbers(*small.problem(rows))
+
+
+def strategy(name: str, **settings: Any) -> Strategy:
+    """With few epochs at a high rate unless something else is said."""
+    file = plugins.load("strategy", name)
+    settings = {"epochs": 4, "rate": 0.02, "augment": False, **settings}
+    made: Strategy = file.Strategy(file.Settings(**settings))
+    return made
+
+
+def settle(network: Network, phase: Phase) -> None:
+    """Least squares on one column a class."""
+    rows = stream()
+    with torch.no_grad():
+        features = network({"x": rows.inputs}, want="features")
+        wanted = nn.functional.one_hot(rows.labels).float()
+        head: Any = network.heads[OUTCOME]
+        head.linear.weight.copy_(torch.linalg.lstsq(features, wanted).solution.T)
+
+
+def train(
+    strategy: Strategy,
+    network: Network,
+    folder: Path | None = None,
+    rows: Numbers | None = None,
+    **settings: Any,
+) -> Trained:
+    """Learns from 48 rows; 12 tell when to end."""
+    rows = rows or stream()
+    return loop.train(
+        network,
+        strategy,
+        {"train": Part(rows, np.arange(48))},
+        training=Training(seed=3, batch=16, costs=(1.0, 1.0, 1.0), **settings),
+        validation=Part(rows, np.arange(48, 60)),
+        solve=settle,
+        checkpoint=Checkpoint(folder, "key" * 12) if folder else None,
+    )
+
+
+def tensors(network: Network) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+
+def same(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> list[str]:
+    """Names of tensors that differ by a bit."""
+    assert first.keys() == second.keys()
+    return [name for name in first if not torch.equal(first[name], second[name])]
+
+
+def batch(rows: int = 16) -> Batch:
+    return stream().batch(np.arange(rows), -1)
+
+
+def displaced(network: Network, by: float = 0.1) -> None:
+    """Moves all weights of the backbone a little."""
+    drawn = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in network.backbone.parameters():
+            parameter.add_(by * torch.randn(parameter.shape, generator=drawn))
+
+
+def descent(strategy: Strategy, network: Network, part: str, steps: int = 30) -> list[float]:
+    """Values of one part of the loss while plain gradient descent lowers it alone."""
+    phase, told = strategy.phases(network)[-1], []
+    parameters = dict(network.named_parameters())
+    with frozen(network, phase):
+        moving = [parameters[name] for group in phase.groups for name in group.parameters]
+        for _ in range(steps):
+            value = strategy.loss(network, {"train": batch()}, 0.5)[part]
+            told.append(float(value.detach()))
+            wanted = torch.autograd.grad(value, moving, allow_unused=True)
+            with torch.no_grad():
+                for parameter, gradient in zip(moving, wanted, strict=True):
+                    if gradient is not None:
+                        parameter.sub_(0.1 * gradient)
+    return told
