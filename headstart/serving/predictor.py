@@ -110,6 +110,7 @@ class Predictor:
         heads: Any = plugins.load("head", pack.outcome)
         self.targets = heads.restore(pack.targets)
         self.network = Network.headed(backbone, heads, self.targets)
+        _rebuild(self.network, pack)
         _put(self.network, pack)
         self.weights = digest.tensors(backbone.state_dict().items()) if tuned else plain
         self.plain = plain
@@ -290,6 +291,15 @@ def _guard(pack: PackParts) -> Detector | None:
         n.removeprefix(PREFIX): t.numpy() for n, t in pack.tensors.items() if n.startswith(PREFIX)
     }
     return Detector(str(told["detector"]), held, int(told["k"]))
+
+
+def _rebuild(network: Network, pack: PackParts) -> None:
+    """Puts on what the pack's strategy left beside the base's own modules (adapters)."""
+    every = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    shipped = {name: t for name, t in pack.tensors.items() if not name.startswith(PREFIX)}
+    if shipped.keys() - every.keys():
+        file: Any = plugins.load("strategy", str(pack.recipe["strategy"]))
+        file.Strategy.rebuild(network, shipped)
 
 
 def _put(network: Network, pack: PackParts) -> None:
