@@ -60,8 +60,8 @@ class Settings:
 
 
 class Prompted(Between):
-    """A backbone that reads `prompts` (layers, tokens, width) in front, from stage 1 to the end; those of a layer
-    give way to the next layer's. Where rows are cut into parts that are read apart, each part has them."""
+    """A backbone that reads `prompts` (layers, tokens, width) in front, from stage 1 to the end; those of a
+    layer give way to the next layer's. Where rows are cut into parts read apart, each part has them."""
 
     PART = PART
     prompts: nn.Parameter
