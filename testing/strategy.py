@@ -21,7 +21,7 @@ import torch
 
 from headstart import arms
 from headstart.core import digest, plugins
-from headstart.core.network import FEATURES, Network
+from headstart.core.network import FEATURES, Backbone, Network
 from headstart.core.plan import build
 from headstart.core.ragged import Ragged
 from headstart.core.strategy import Phase, Strategy
@@ -38,6 +38,9 @@ from . import modality as modalities
 from ._things import TINY, Breach, Check, close, dataset, expect, listed, staged
 
 KNOWN: dict[tuple[str, str], str] = {}
+
+BEGIN, END = "<!-- matrix -->", "<!-- end -->"
+"""Marks of the page that shows the matrix; `python -m testing.strategy` writes it anew."""
 
 ROWS = 24
 FOLDS = 4
@@ -81,7 +84,7 @@ def world(
         raw = _invented(outcome, raw)
     head_file = plugins.load("head", outcome)
     targets = head_file.learn(raw)
-    backbone = copy.deepcopy(made.backbone)
+    backbone = _passing(copy.deepcopy(made.backbone))
     head = head_file.Head(backbone.width, targets)
     transform = made.transform
     if head.reads == "positions":
@@ -90,6 +93,17 @@ def world(
     encoded = {outcome: targets.encode(raw)}
     stream = Rows(data, rows, transform, encoded, augment=augment, seed=0)
     return World(strategy(name, epochs), network, stream, outcome)
+
+
+def _passing(backbone: Backbone) -> Backbone:
+    """Norms of random networks may begin at zero, so that a block passes nothing on and nothing inside it can
+    train; they get a scale, as training would give them."""
+    with torch.no_grad():
+        for module in backbone.modules():
+            scale = getattr(module, "weight", None)
+            if hasattr(module, "running_mean") and scale is not None and not scale.any():
+                scale.fill_(0.5)
+    return backbone
 
 
 def _invented(outcome: str, names: list[Any]) -> list[Any]:
@@ -450,13 +464,28 @@ def check_kept_states_change_nothing(thing: str) -> None:
 
 @cache
 def matrix() -> str:
-    """The pairs of strategy and modality as a table in Markdown: yes, or the reason of the refusal."""
-    kinds = modalities.things()
+    """The pairs of strategy and modality as a table in Markdown: yes, or no with the number of the reason,
+    which stands below."""
+    kinds, reasons = modalities.things(), list[str]()
     lines = [f"| strategy | {' | '.join(kinds)} |", "|---" * (len(kinds) + 1) + "|"]
     for name in plugins.names("strategy"):
         cells = []
         for kind in kinds:
             made = world(f"{name}/{kind}")
-            cells.append(made.strategy.refuse(made.network) or "yes")
+            why = made.strategy.refuse(made.network).rstrip(".")
+            reasons += [why] if why and why not in reasons else []
+            cells.append(f"no ({reasons.index(why) + 1})" if why else "yes")
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    notes = [f"{place}. {why[:1].upper()}{why[1:]}." for place, why in enumerate(reasons, 1)]
+    return "\n".join([*lines, "", *notes])
+
+
+def write_matrix(page: Path) -> None:
+    """Puts the matrix between the marks of a page."""
+    text = page.read_text("utf-8")
+    before, rest = text.split(BEGIN)
+    page.write_text(f"{before}{BEGIN}\n{matrix()}\n{END}{rest.split(END)[1]}", "utf-8")
+
+
+if __name__ == "__main__":
+    write_matrix(Path("docs/strategies.md"))

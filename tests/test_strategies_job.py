@@ -1,4 +1,4 @@
-"""Whole runs of strategies that train few parameters: packed, opened in a fresh process, repeated, replayed."""
+"""Whole runs of strategies that train few parameters: packed, opened in a fresh process, repeated."""
 
 from __future__ import annotations
 

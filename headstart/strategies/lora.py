@@ -223,6 +223,8 @@ def _places(backbone: Backbone, cut: int, pattern: str) -> list[str]:
 def _swap(root: nn.Module, found: Mapping[int, nn.Module]) -> None:
     """Puts modules in the place of others, wherever these stand; by their identity."""
     for parent in list(root.modules()):
-        for name, child in list(parent.named_children()):
+        for name, child in list(
+            parent._modules.items()
+        ):  # named_children() names one place of each
             if id(child) in found:
                 setattr(parent, name, found[id(child)])

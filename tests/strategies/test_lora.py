@@ -21,7 +21,7 @@ MODULES = {
     "linear": (lambda: nn.Linear(6, 5), (4, 6)),
     "linear of places": (lambda: nn.Linear(6, 5, bias=False), (4, 3, 6)),
     "series": (lambda: nn.Conv1d(6, 5, 3, stride=2, dilation=2, padding=1), (4, 6, 17)),
-    "pictures": (lambda: nn.Conv2d(6, 5, (3, 2), padding="same", bias=False), (4, 6, 9, 8)),
+    "pictures": (lambda: nn.Conv2d(6, 5, (3, 5), padding="same", bias=False), (4, 6, 9, 8)),
     "depthwise": (lambda: nn.Conv2d(6, 12, 3, groups=6), (4, 6, 9, 9)),
     "other padding": (lambda: nn.Conv1d(6, 5, 3, padding=1, padding_mode="circular"), (4, 6, 9)),
 }
