@@ -10,14 +10,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModel
 
 import headstart as hs
 from headstart.core import plugins
 from headstart.core.plan import EvidenceChoice, Plan, SourceChoice, StrategyChoice
 from headstart.core.task import Task
-from headstart.errors import PlanError, SourceError
+from headstart.errors import PackError, PlanError, SourceError
+from headstart.loading import load
 from headstart.modalities.text import tiny
 from headstart.registry import packs
+from headstart.serving import peft
 from tests import forks
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -110,6 +115,32 @@ def test_what_cannot_be_merged_is_not_handed_on_as_a_source(
     for name in ("adapter", "prompt"):
         with pytest.raises(SourceError, match="no part of"):
             hs.adapt(plan=plan(place, "linear_probe", f"run:{runs[name].folder}"))
+
+
+def test_updates_are_written_as_peft_reads_them(
+    runs: dict[str, hs.Run], place: Path, tmp_path: Path
+) -> None:
+    """By the formula of PEFT's LoRA: W + alpha / r B A, under the names that its checkpoints have."""
+    pack = packs.load(runs["lora"].folder / "pack")
+    modality = plugins.Modality("text")
+    base = load(str(pack.base.source["uri"]), modality, offline=True)
+    backbone = modality.backbones.stage(base, modality.batch.restore(pack.transform))
+    folder = peft.export(pack, backbone, tmp_path / "adapter")
+    config = json.loads((folder / peft.CONFIG).read_text("utf-8"))
+    tensors = load_file(folder / peft.TENSORS)
+    assert (config["peft_type"], config["r"], config["lora_alpha"]) == ("LORA", 2, 2)
+    assert config["base_model_name_or_path"] == str(place / "bert")
+    plain = AutoModel.from_pretrained(config["base_model_name_or_path"])
+    names = dict(plain.named_modules())
+    assert len(tensors) == 2 * len(config["target_modules"])
+    for name in config["target_modules"]:
+        down = tensors[f"base_model.model.{name}.lora_A.weight"]
+        up = tensors[f"base_model.model.{name}.lora_B.weight"]
+        found = names[name].weight.detach() + config["lora_alpha"] / config["r"] * up @ down
+        kept = pack.tensors[f"backbone.network.{name}.weight"]
+        torch.testing.assert_close(found, kept, atol=1e-6, rtol=0)
+    with pytest.raises(PackError, match="bitfit"):
+        peft.export(packs.load(runs["bitfit"].folder / "pack"), backbone, tmp_path / "no")
 
 
 def test_the_command_takes_the_settings(place: Path) -> None:
