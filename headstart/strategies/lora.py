@@ -102,6 +102,7 @@ class Updated(nn.Module):
             inner.groups == 1 and inner.padding_mode == "zeros"
         )
         self.plain = whole and type(inner) in (nn.Linear, *CONVOLUTIONS)
+        self.train(inner.training)
 
     def __getattr__(self, name: str) -> Any:
         """What the module itself does not have is the inner one's: `bias`, `kernel_size` ..."""
