@@ -323,11 +323,13 @@ def _put(network: Network, pack: PackParts) -> None:
 
 
 def changed(network: Network, base: Sequence[tuple[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    """The head, and every tensor of the backbone that differs from the base's."""
+    """The head, and every tensor of the backbone that differs from the base's. Buffers that a state does not
+    hold, such as numbers of places, are made anew with the base and are not among them."""
     before = {f"backbone.{name}": tensor for name, tensor in base}
     every = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    made = {name for name in every if name.startswith("backbone.")} - network.state_dict().keys()
     return {
         name: tensor.detach()
         for name, tensor in every.items()
-        if name not in before or not torch.equal(before[name], tensor)
+        if name not in made and (name not in before or not torch.equal(before[name], tensor))
     }
