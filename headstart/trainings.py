@@ -117,7 +117,9 @@ class _Work:
         self.key = _key(job, recipe, ask)
         # two trainings never share modules: each gets its own network
         self.network = recipe.base(seeds.derive(job.plan.seed, ask.seed))
-        self.told = trained.load(job.trained, self.key, self.network) if job.trained else None
+        self.told = None
+        if job.trained:
+            self.told = trained.load(job.trained, self.key, self.network, ask.strategy.rebuild)
 
     def result(self) -> Trained:
         if self.told is None:

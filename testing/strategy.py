@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import math
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,12 +21,15 @@ import torch
 
 from headstart import arms
 from headstart.core import digest, plugins
-from headstart.core.network import FEATURES, Network
+from headstart.core.network import FEATURES, Backbone, Network
 from headstart.core.plan import build
 from headstart.core.ragged import Ragged
 from headstart.core.strategy import Phase, Strategy
 from headstart.data import splits
-from headstart.engine.loop import Trained, Training, train
+from headstart.engine import loop, trained
+from headstart.engine.checkpoint import Checkpoint
+from headstart.engine.freeze import evaluating
+from headstart.engine.loop import Trained, Training, always, train
 from headstart.engine.solve import solve
 from headstart.engine.streams import Rows
 from headstart.errors import PlanError
@@ -32,8 +39,12 @@ from ._things import TINY, Breach, Check, close, dataset, expect, listed, staged
 
 KNOWN: dict[tuple[str, str], str] = {}
 
+BEGIN, END = "<!-- matrix -->", "<!-- end -->"
+"""Marks of the page that shows the matrix; `python -m testing.strategy` writes it anew."""
+
 ROWS = 24
 FOLDS = 4
+BATCH = 8
 EPOCHS = 2
 INVENTED = ("tag", "forecast", "ordinal")  # outcomes whose targets tiny data does not bring
 LONGER = 10  # until a network from random weights has moved visibly
@@ -73,7 +84,7 @@ def world(
         raw = _invented(outcome, raw)
     head_file = plugins.load("head", outcome)
     targets = head_file.learn(raw)
-    backbone = copy.deepcopy(made.backbone)
+    backbone = _passing(copy.deepcopy(made.backbone))
     head = head_file.Head(backbone.width, targets)
     transform = made.transform
     if head.reads == "positions":
@@ -82,6 +93,17 @@ def world(
     encoded = {outcome: targets.encode(raw)}
     stream = Rows(data, rows, transform, encoded, augment=augment, seed=0)
     return World(strategy(name, epochs), network, stream, outcome)
+
+
+def _passing(backbone: Backbone) -> Backbone:
+    """Norms of random networks may begin at zero, so that a block passes nothing on and nothing inside it can
+    train; they get a scale, as training would give them."""
+    with torch.no_grad():
+        for module in backbone.modules():
+            scale = getattr(module, "weight", None)
+            if hasattr(module, "running_mean") and scale is not None and not scale.any():
+                scale.fill_(0.5)
+    return backbone
 
 
 def _invented(outcome: str, names: list[Any]) -> list[Any]:
@@ -105,7 +127,13 @@ def strategy(name: str, epochs: int = EPOCHS) -> Strategy:
     return made
 
 
-def run(made: World, seed: int = 0) -> Trained:
+def run(
+    made: World,
+    seed: int = 0,
+    *,
+    checkpoint: Checkpoint | None = None,
+    alive: Callable[[], None] = always,
+) -> Trained:
     """Carries out all phases through the engine's one loop."""
 
     def settle(network: Network, phase: Phase) -> None:
@@ -127,8 +155,9 @@ def run(made: World, seed: int = 0) -> Trained:
         made.network,
         made.strategy,
         streams,
-        training=Training(seed=seed, batch=8),
+        training=Training(seed=seed, batch=BATCH, alive=alive),
         solve=settle,
+        checkpoint=checkpoint,
     )
 
 
@@ -149,7 +178,62 @@ def _tensors(network: Network) -> dict[str, torch.Tensor]:
 
 
 def _digests(network: Network) -> dict[str, str]:
-    return {n: digest.tensors([(n, t)]) for n, t in _tensors(network).items()}
+    """By the values alone, so that a tensor is known under another name."""
+    return {n: digest.tensors([("", t)]) for n, t in _tensors(network).items()}
+
+
+@dataclass
+class Watched:
+    """A whole training, looked at from inside.
+
+    Attributes:
+        plain: digests of the network that came.
+        wrapped: of what `prepare` made of it.
+        trained: of what the phases made of that, before `finish`.
+        named: names in the phases.
+        outputs: of the training rows, before `finish`.
+        done: what the engine told; None where the pair is refused.
+    """
+
+    world: World
+    plain: dict[str, str]
+    wrapped: dict[str, str] = field(default_factory=dict)
+    trained: dict[str, str] = field(default_factory=dict)
+    named: set[str] = field(default_factory=set)
+    outputs: torch.Tensor = field(default_factory=lambda: torch.empty(0))
+    done: Trained | None = None
+
+
+@cache
+def watched(thing: str) -> Watched:
+    """One training of the pair, for all checks that only look at it."""
+    made = world(thing)
+    seen = Watched(made, _digests(made.network))
+    if _refused(made):
+        return seen
+    prepare, finish = made.strategy.prepare, made.strategy.finish
+
+    def preparing(network: Network, streams: Mapping[str, Any]) -> None:
+        prepare(network, streams)
+        seen.wrapped, seen.named = _digests(network), _named(made.strategy.phases(network))
+
+    def finishing(network: Network) -> Network:
+        seen.trained, seen.outputs = _digests(network), _outputs(made)
+        return finish(network)
+
+    made.strategy.prepare = preparing  # type: ignore[method-assign]
+    made.strategy.finish = finishing  # type: ignore[method-assign]
+    seen.done = run(made)
+    return seen
+
+
+def _outputs(made: World) -> torch.Tensor:
+    """What the network says of the training rows, in eval mode."""
+    with evaluating(made.network), torch.no_grad():
+        said: torch.Tensor = made.network(made.stream.batch(np.arange(ROWS), -1).inputs)[
+            made.outcome
+        ]
+    return said
 
 
 def check_settings(thing: str) -> None:
@@ -205,37 +289,115 @@ def check_cut_is_below_what_trains(thing: str) -> None:
 
 
 def check_frozen_stays_bit_identical(thing: str) -> None:
-    """What no phase names is the same to the bit after the whole training; what one names moved."""
-    made = world(thing)
-    if _refused(made):
+    """What no phase names is the same to the bit until `finish`, under its name or, where it was wrapped,
+    under another one; what one names moved. `finish` changes weights that were wrapped, and nothing else."""
+    seen = watched(thing)
+    if seen.done is None:
         return
-    made.strategy.prepare(made.network, dict.fromkeys(made.strategy.streams, made.stream))
-    named = _named(made.strategy.phases(made.network))
-    made = world(thing)
-    before = _digests(made.network)
-    run(made)
-    after = _digests(made.network)
-    drifted = [n for n in before if n not in named and after.get(n) != before[n]]
-    expect(not drifted, f"frozen tensors stay bit-identical; not {drifted[:3]}")
-    moved = [n for n in named if n in before and after.get(n) != before[n]]
+    before, after = seen.plain, seen.trained
+    kept = set(after.values())
+    frozen = before.keys() - seen.named
+    drifted = [n for n in frozen if after.get(n, before[n]) != before[n] or before[n] not in kept]
+    expect(not drifted, f"frozen tensors stay bit-identical; not {sorted(drifted)[:3]}")
+    parameters = {n for n, _ in seen.world.network.named_parameters()} | seen.wrapped.keys()
+    named = seen.named & parameters
+    moved = [n for n in seen.named if after[n] != seen.wrapped[n]]
     expect(len(moved) > 0, "something that is named moves")
-    parameters = {n for n, _ in made.network.named_parameters()} & named
-    still = sorted(n for n in parameters if n in before and after.get(n) == before[n])
-    expect(len(still) <= 0.1 * len(parameters), f"what is named trains; not {still[:3]}")
+    still = sorted(n for n in named if after[n] == seen.wrapped[n])
+    expect(len(still) <= 0.1 * len(named), f"what is named trains; not {still[:3]}")
+    adaptable = {f"backbone.{n}.weight" for n in seen.world.network.backbone.adaptable()}
+    merged = adaptable - after.keys()  # they had another name while they were wrapped
+    changed = {n for n, d in _digests(seen.world.network).items() if before.get(n, d) != d}
+    strange = sorted(changed - merged - seen.named)
+    expect(not strange, f"`finish` changes what was wrapped alone; not {strange[:3]}")
 
 
 def check_finish_gives_a_plain_network(thing: str) -> None:
-    """The trained network has the tensors that it had, no gradients asked for, eval mode."""
-    made = world(thing)
-    if _refused(made):
+    """The trained network has the tensors that it had, and those that `rebuild` puts on a fresh one; no
+    gradients asked for, eval mode."""
+    seen = watched(thing)
+    if seen.done is None:
         return
-    before = {n: t.shape for n, t in _tensors(made.network).items()}
-    run(made)
-    after = {n: t.shape for n, t in _tensors(made.network).items()}
-    expect(before == after, "finish() hands back the tensors that came")
+    made, fresh = seen.world, world(thing).network
+    after = _tensors(made.network)
+    expect(_tensors(fresh).keys() <= after.keys(), "finish() hands back the tensors that came")
+    made.strategy.rebuild(fresh, after)
+    again = {n: t.shape for n, t in _tensors(fresh).items()}
+    expect(again == {n: t.shape for n, t in after.items()}, "rebuild() puts on what finish() left")
     expect(not any(m.training for m in made.network.modules()), "a trained network is in eval mode")
     asked = [n for n, p in made.network.named_parameters() if p.requires_grad]
     expect(not asked, "a trained network asks for no gradients")
+
+
+def check_merging_changes_no_output(thing: str) -> None:
+    """The network says after `finish` what it said before, within 1e-5."""
+    seen = watched(thing)
+    if seen.done is None:
+        return
+    expect(close(_outputs(seen.world), seen.outputs, 1e-5), "`finish` changes no output")
+
+
+def check_a_kept_training_predicts_the_same(thing: str) -> None:
+    """Tensors that were written and read back into a fresh network give the same outputs to the bit."""
+    seen = watched(thing)
+    if seen.done is None:
+        return
+    fresh = world(thing)
+    with tempfile.TemporaryDirectory() as place:
+        trained.save(Path(place), thing.replace("/", "-"), seen.world.network, seen.done)
+        told = trained.load(
+            Path(place), thing.replace("/", "-"), fresh.network, fresh.strategy.rebuild
+        )
+    expect(told == seen.done, "what was told of a training is kept with it")
+    expect(torch.equal(_outputs(fresh), _outputs(seen.world)), "a kept training predicts the same")
+
+
+class _Killed(Exception):
+    """Ends a training as a killed process would."""
+
+
+def check_a_killed_training_resumes_to_equal_weights(thing: str) -> None:
+    """Broken off in the middle of any phase, and begun again, it ends with the same weights to the bit."""
+    seen = watched(thing)
+    if seen.done is None:
+        return
+    steps = [h["phase"] for h in seen.done.history]
+    for phase in dict.fromkeys(steps):
+        last = len(steps) - 1 - steps[::-1].index(phase)  # number of its last epoch
+        with tempfile.TemporaryDirectory() as place, saved_at_every_epoch():
+            kept = Checkpoint(Path(place), thing.replace("/", "-"))
+            _broken_off(world(thing), kept, last * math.ceil(ROWS / BATCH) + 1)
+            expect(kept.load() is not None, f"'{phase}' leaves a checkpoint")
+            again = world(thing)
+            run(again, checkpoint=kept)
+        first, second = _digests(seen.world.network), _digests(again.network)
+        differ = sorted(n for n in first if first[n] != second[n])
+        expect(not differ, f"killed in '{phase}' it ends with other weights: {differ[:3]}")
+
+
+def _broken_off(made: World, kept: Checkpoint, step: int) -> None:
+    """Trains until a step, counted over all phases, and breaks off there."""
+    left = iter(range(step))
+
+    def alive() -> None:
+        if next(left, None) is None:
+            raise _Killed
+
+    try:
+        run(made, checkpoint=kept, alive=alive)
+    except _Killed:
+        return
+    raise Breach("a training that is broken off ends there")
+
+
+@contextmanager
+def saved_at_every_epoch() -> Iterator[None]:
+    """Checkpoints after each epoch, however short it is."""
+    before, loop.SAVE_SECONDS = loop.SAVE_SECONDS, 0.0
+    try:
+        yield
+    finally:
+        loop.SAVE_SECONDS = before
 
 
 def check_training_follows_its_seed(thing: str) -> None:
@@ -302,13 +464,28 @@ def check_kept_states_change_nothing(thing: str) -> None:
 
 @cache
 def matrix() -> str:
-    """The pairs of strategy and modality as a table in Markdown: yes, or the reason of the refusal."""
-    kinds = modalities.things()
+    """The pairs of strategy and modality as a table in Markdown: yes, or no with the number of the reason,
+    which stands below."""
+    kinds, reasons = modalities.things(), list[str]()
     lines = [f"| strategy | {' | '.join(kinds)} |", "|---" * (len(kinds) + 1) + "|"]
     for name in plugins.names("strategy"):
         cells = []
         for kind in kinds:
             made = world(f"{name}/{kind}")
-            cells.append(made.strategy.refuse(made.network) or "yes")
+            why = made.strategy.refuse(made.network).rstrip(".")
+            reasons += [why] if why and why not in reasons else []
+            cells.append(f"no ({reasons.index(why) + 1})" if why else "yes")
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    notes = [f"{place}. {why[:1].upper()}{why[1:]}." for place, why in enumerate(reasons, 1)]
+    return "\n".join([*lines, "", *notes])
+
+
+def write_matrix(page: Path) -> None:
+    """Puts the matrix between the marks of a page."""
+    text = page.read_text("utf-8")
+    before, rest = text.split(BEGIN)
+    page.write_text(f"{before}{BEGIN}\n{matrix()}\n{END}{rest.split(END)[1]}", "utf-8")
+
+
+if __name__ == "__main__":
+    write_matrix(Path("docs/strategies.md"))

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 import torch
@@ -67,13 +68,18 @@ def test_everything_that_is_registered_meets_a_suite() -> None:
         assert things == set(plugins.names(kind)) - absent.get(kind, set()), kind
 
 
-def test_the_matrix_of_strategies_and_modalities_is_complete() -> None:
-    lines = strategy.matrix().splitlines()
-    print("\n".join(lines))
+def test_the_matrix_of_strategies_and_modalities_is_complete_and_in_the_docs() -> None:
+    table, _, notes = strategy.matrix().partition("\n\n")
+    lines = table.splitlines()
+    print(strategy.matrix())
     assert len(lines) == 2 + len(plugins.names("strategy"))
+    told = {f"({place})" for place in range(1, 1 + len(notes.splitlines()))}
     for line in lines[2:]:
-        cells = [c.strip() for c in line.strip("|").split("|")]
-        assert all(cells), line
+        cells = [c.strip() for c in line.strip("|").split("|")][1:]
+        assert all(c == "yes" or c.removeprefix("no ") in told for c in cells), line
+    page = (Path(__file__).parents[1] / "docs" / "strategies.md").read_text("utf-8")
+    shown = page.split(strategy.BEGIN)[1].split(strategy.END)[0].strip()
+    assert shown == strategy.matrix(), "write it anew: python -m testing.strategy"
 
 
 # The suites themselves: a planted breach must be found.

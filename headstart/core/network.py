@@ -59,6 +59,8 @@ class Backbone(nn.Module):
             "". How many there are differs by batch, so executors that trace a network take no such inputs.
         frozen: why nothing in it can be trained, as the end of a sentence ("it runs in ..."); "" where its
             parameters can.
+        attends: name of the state tensor (N, L, width) whose places all attend to each other from stage 1 to
+            the end, so that tokens put in front of them are read by all; "" where there are none.
         companions: False when a row's features depend on the padding its batch brings, so that the
             engine forms batches of equal length.
     """
@@ -70,6 +72,7 @@ class Backbone(nn.Module):
     source_head: nn.Module | None
     companions: bool = True
     apart: str = ""
+    attends: str = ""
     frozen: str = ""
 
     def __init__(self) -> None:

@@ -136,8 +136,18 @@ class Strategy(nn.Module):
         """Called after every optimizer step: averages of weights move here."""
 
     def finish(self, network: Network) -> Network:
-        """Merges what was wrapped; hands back a plain network."""
+        """Merges what was wrapped, in place; hands back a plain network. Modules that cannot be merged
+        stay on it, their tensors under names that the plain network does not have; its own keep theirs."""
         return network
+
+    @staticmethod
+    def rebuild(network: Network, tensors: Mapping[str, Tensor]) -> None:
+        """Puts onto a fresh network the modules that `finish` leaves on it, when a training or a pack is
+        read back; the caller then fills in the values. Where all is merged there is nothing to do.
+
+        Args:
+            tensors: what was kept, by names in the network; names and shapes tell what there was.
+        """
 
 
 @dataclass(frozen=True)

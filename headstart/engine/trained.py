@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,8 +20,18 @@ MOST_BYTES = 5 * 10**9
 _TOLD = "told"
 
 
-def load(folder: Path, key: str, network: Network) -> Trained | None:
-    """Puts the kept tensors into `network` and returns what was told of the training; or None."""
+def load(
+    folder: Path,
+    key: str,
+    network: Network,
+    rebuild: Callable[[Network, Mapping[str, Any]], None] | None = None,
+) -> Trained | None:
+    """Puts the kept tensors into `network` and returns what was told of the training; or None.
+
+    Args:
+        rebuild: puts onto `network` the modules that the training left on it, see
+            `core.strategy.Strategy.rebuild`.
+    """
     path = folder / f"{key}.safetensors"
     try:
         with safe_open(path, "pt") as held:
@@ -27,6 +39,8 @@ def load(folder: Path, key: str, network: Network) -> Trained | None:
             tensors = {name: held.get_tensor(name) for name in held.keys()}  # noqa: SIM118
     except (FileNotFoundError, SafetensorError, OSError, KeyError):
         return None
+    if rebuild is not None:
+        rebuild(network, tensors)
     every = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     if tensors.keys() != every.keys():
         return None

@@ -25,6 +25,7 @@ class Layout:
         head: path of the classifier that reads the features; "" where there is none.
         whole: (network, pixels) -> (N, width), by the library's own forward pass.
         frozen: why it cannot be trained, see `core.network.Backbone`.
+        attends: whether `tokens` stand batch first and attend to each other from stage 1 to the end.
     """
 
     plan: Plan
@@ -34,6 +35,7 @@ class Layout:
     whole: Step
     head: str = ""
     frozen: str = ""
+    attends: bool = False
 
 
 def module(name: str) -> Step:

@@ -22,7 +22,14 @@ def layout(net: Any) -> Layout:
         plan, key, pooled = _resnet(net), "maps", _attended
     else:
         plan, key, pooled = [("all", (), _whole)], "maps", lambda net, value: layouts.flat(value)
-    return Layout(plan, key, pooled, _width(net), lambda net, pixels: _features(net, pixels))
+    return Layout(
+        plan=plan,
+        key=key,
+        pooled=pooled,
+        width=_width(net),
+        whole=lambda net, pixels: _features(net, pixels),
+        attends=key == "tokens" and bool(net.transformer.batch_first),
+    )
 
 
 def _features(net: Any, pixels: Tensor) -> Tensor:

@@ -54,6 +54,7 @@ class PictureBackbone(Backbone):
         self.stages = tuple(name for name, _, _ in layout.plan)
         self.key = layout.key
         self.frozen = layout.frozen
+        self.attends = layout.key if layout.attends else ""
         self._plan = layout.plan
         self._pooled = layout.pooled
         head = net.get_submodule(layout.head) if layout.head else None
@@ -128,6 +129,7 @@ def _layout(loaded: Loaded) -> Layout:
     return Layout(
         plan=plan,
         key=key,
+        attends=key == "tokens",
         pooled=_POOLED.get(family, _forward_head),
         width=int(getattr(net, "head_hidden_size", None) or net.num_features),  # type: ignore[arg-type]
         whole=lambda net, pixels: net.forward_head(_features(net, pixels), pre_logits=True),

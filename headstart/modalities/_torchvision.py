@@ -59,6 +59,7 @@ def layout(net: Any) -> Layout:
         width=_width(net, head),
         whole=lambda net, pixels: layouts.read_by(net, head, pixels),
         head=head,
+        attends=key == "tokens",
     )
 
 

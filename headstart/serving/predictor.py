@@ -110,6 +110,7 @@ class Predictor:
         heads: Any = plugins.load("head", pack.outcome)
         self.targets = heads.restore(pack.targets)
         self.network = Network.headed(backbone, heads, self.targets)
+        _rebuild(self.network, pack)
         _put(self.network, pack)
         self.weights = digest.tensors(backbone.state_dict().items()) if tuned else plain
         self.plain = plain
@@ -295,6 +296,15 @@ def _guard(pack: PackParts) -> Detector | None:
     return Detector(str(told["detector"]), held, int(told["k"]))
 
 
+def _rebuild(network: Network, pack: PackParts) -> None:
+    """Puts on what the pack's strategy left beside the base's own modules (adapters)."""
+    every = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    shipped = {name: t for name, t in pack.tensors.items() if not name.startswith(PREFIX)}
+    if shipped.keys() - every.keys():
+        file: Any = plugins.load("strategy", str(pack.recipe["strategy"]))
+        file.Strategy.rebuild(network, shipped)
+
+
 def _put(network: Network, pack: PackParts) -> None:
     """Head and changed weights of the pack; a head must be there in full."""
     every = {**dict(network.named_parameters()), **dict(network.named_buffers())}
@@ -316,11 +326,13 @@ def _put(network: Network, pack: PackParts) -> None:
 
 
 def changed(network: Network, base: Sequence[tuple[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    """The head, and every tensor of the backbone that differs from the base's."""
+    """The head, and every tensor of the backbone that differs from the base's. Buffers that a state does not
+    hold, such as numbers of places, are made anew with the base and are not among them."""
     before = {f"backbone.{name}": tensor for name, tensor in base}
     every = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    made = {name for name in every if name.startswith("backbone.")} - network.state_dict().keys()
     return {
         name: tensor.detach()
         for name, tensor in every.items()
-        if name not in before or not torch.equal(before[name], tensor)
+        if name not in made and (name not in before or not torch.equal(before[name], tensor))
     }

@@ -158,6 +158,8 @@ class Layered(_Text):
     mask and MPNet's relative position bias are rebuilt at every call, so that a kept state holds neither.
     """
 
+    attends = HIDDEN
+
     def __init__(self, loaded: Loaded, family: str) -> None:
         super().__init__(loaded)
         self.family = family
@@ -226,6 +228,8 @@ class Causal(_Text):
     network: the mean over all real tokens unless it says "last", the only token that has seen them all.
     Its layers are transformers' own `Conv1D`, which no adapter wraps.
     """
+
+    attends = HIDDEN
 
     def __init__(self, loaded: Loaded) -> None:
         super().__init__(loaded)
