@@ -39,7 +39,7 @@ class Kind:
     """What is compared for one kind of data.
 
     Attributes:
-        source: the built-in one; "": none was trained yet, --source names one.
+        source: the built-in one.
         sets: name -> (file, columns of a task).
         strategies: of the built-in source; each is compared with the network from scratch where it has one.
         others: further sources, frozen.
@@ -94,7 +94,7 @@ def kinds() -> dict[str, Kind]:
             labels=(10, 25, 100),
         ),
         "series": Kind(
-            "",
+            "builtin:curves",
             {name: (f"ucr/{name}.npz", {}) for name in UCR},
             others=("builtin:random-convolutions",),
             labels=(5, 0),
@@ -300,10 +300,6 @@ def main() -> None:
     parser.add_argument("--keep", type=Path)
     asked = parser.parse_args()
     kind = kinds()[asked.kind]
-    if not (asked.source or kind.source):
-        parser.error(
-            f"There is no trained built-in source for {asked.kind} yet. Name one with --source."
-        )
     if asked.source:
         kind = replace(kind, source=asked.source)
     os.environ["HEADSTART_TRACKING"] = "off"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -413,10 +414,8 @@ def check_training_follows_its_seed(thing: str) -> None:
 
 
 def check_every_outcome_trains(thing: str) -> None:
-    """Every head can be trained; the loss is finite, told by parts, and lower in the end."""
-    for outcome in plugins.names("head"):
-        if not _labelled(thing.partition("/")[2], outcome):
-            continue
+    """Heads can be trained; the loss is finite, told by parts, and lower in the end."""
+    for outcome in _outcomes(thing):
         made = world(thing, outcome, epochs=LONGER, augment=False)
         if _refused(made):
             return
@@ -427,6 +426,16 @@ def check_every_outcome_trains(thing: str) -> None:
         expect(after < before, f"{outcome}: training lowers its loss; {before:.4g} to {after:.4g}")
         for record in done.history:
             expect(np.isfinite(record["loss"]), f"{outcome}: every epoch tells a finite loss")
+
+
+def _outcomes(thing: str) -> list[str]:
+    """All outcomes that the reader offers, of fine-tuning and where HEADSTART_SLOW is set; else one of them,
+    another for each pair in turn."""
+    name, _, kind = thing.partition("/")
+    every = [o for o in plugins.names("head") if _labelled(kind, o)]
+    if name == "fine_tune" or "HEADSTART_SLOW" in os.environ:
+        return every
+    return [every[things().index(thing) % len(every)]]
 
 
 def _labelled(kind: str, outcome: str) -> bool:
