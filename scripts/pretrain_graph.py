@@ -23,7 +23,8 @@ from headstart.pretraining.document import DOCUMENT, WEIGHTS
 NAME = "motif_graph"
 GENERATOR = "generator:motifs?joined=5"
 ARCHITECTURE = "gin, 4 layers, width 128, 8 kinds"
-SAMPLES, EPOCHS, BATCH, RATE = 4096, 20, 64, 2e-3
+SAMPLES, EPOCHS, BATCH, RATE = 4096, 10, 64, 2e-3
+LICENCE = "Apache-2.0"
 PAPER = "arXiv:1810.00826, arXiv:1806.03536, arXiv:1905.12265"
 KEPT = (
     *("name", "modality", "architecture", "licence", "trained_on", "data_licence", "paper"),
@@ -50,7 +51,7 @@ def learn(asked: argparse.Namespace) -> Path:
         batch=BATCH,
         rate=RATE,
         seed=asked.seed,
-        licence="Apache-2.0",
+        licence=LICENCE,
         output=asked.out / "source",
     )
     return made.folder
@@ -63,6 +64,7 @@ def write(folder: Path, asked: argparse.Namespace) -> Path:
     facts = {
         **known,
         "name": NAME,
+        "licence": LICENCE,
         "trained_on": "graphs drawn by formula (headstart.generators.motifs); no real graph",
         "paper": PAPER,
         "revision": "1",

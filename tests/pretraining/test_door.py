@@ -223,7 +223,7 @@ def test_graphs_of_a_generator_make_a_source_for_other_graphs(
     data = plugins.Modality("graph").tiny.write(tmp_path / "own", "classify", 36, 0)
     plan = {"strategy": "linear_probe", "seeds": 1, "scratch": False, "champion": False}
     run = headstart.adapt(data, source=one.uri, learning_curve=False, output="runs", **plan)
-    assert run.record.plan["source"]["uri"] == one.uri
+    assert run.record.plan.source.uri == one.uri
     assert len(headstart.open_run(run.folder).predict(data).labels) == 36
 
 

@@ -213,7 +213,7 @@ def read_any(seed: int = 0, **known):
 def test_a_network_that_reads_any_graph_is_staged_and_verified():
     made, transform, batched = read_any()
     backbone = backbones.stage(made, transform).eval()
-    staging.verify(backbone, batched, backbones.reference(made, batched))
+    staging.verify(backbone, backbones.reference(made, batched), batched)
     pooled = backbone.pool(backbone.run(batched))
     assert pooled.shape == (5, backbone.width)
     assert backbone.width == transform.width - 2 + 3 * 6
