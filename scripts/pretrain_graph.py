@@ -3,10 +3,10 @@
     python scripts/pretrain_graph.py --out DIR --seed 0
 
 Draws graphs by `headstart.generators.motifs` (no real graph) and learns by the objective `supervised` to
-which family each belongs, how many triangles, squares and stars it has, how large its largest degree is, by
-which rule its nodes got their kinds, and how often which kinds are neighbours. All of it is `headstart
-pretrain`, so that a stopped run goes on with the same command, to the same weights; this script writes what
-came out under the package's name, with what is known of it.
+which family each belongs, how many triangles, squares and stars it has, how large its largest degree is, and
+by which rule its nodes got their kinds. All of it is `headstart pretrain`, so that a stopped run goes on with
+the same command, to the same weights; this script writes what came out under the package's name, with what is
+known of it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ import headstart
 from headstart.pretraining.document import DOCUMENT, WEIGHTS
 
 NAME = "motif_graph"
-GENERATOR = "generator:motifs?joined=5"
+GENERATOR = "generator:motifs"
 ARCHITECTURE = "gin, 4 layers, width 128, 8 kinds"
-SAMPLES, EPOCHS, BATCH, RATE = 4096, 10, 64, 2e-3
+SAMPLES, EPOCHS, BATCH, RATE = 4096, 4, 64, 2e-3
 LICENCE = "Apache-2.0"
 PAPER = "arXiv:1810.00826, arXiv:1806.03536, arXiv:1905.12265"
 KEPT = (

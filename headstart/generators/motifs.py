@@ -19,7 +19,6 @@ RULES = ("free", "by degree", "shared")
 MOTIFS = ("triangles", "squares", "stars", "degree")
 STEPS = (1, 2, 4, 8, 16, 32, 64)  # from which count on a motif is in the next class
 DEGREES = (3, 4, 5, 6, 7, 9, 12)  # the same of the largest degree
-JOINS = (1, 2, 4, 8)  # the same of pairs of nodes of two kinds
 FEWEST = 8  # nodes
 
 
@@ -28,22 +27,17 @@ class Motifs:
 
     Labels: `FAMILIES`; classes of the numbers of triangles, of squares (circles of four) and of stars (a
     node with three of its neighbours) by `STEPS`, and of the largest degree by `DEGREES`; `RULES` by
-    which nodes got their kinds: at random, by their degree, or from a neighbour. With `joined` = k, for every
-    two of the first k kinds, a kind with itself among them, also the class by `JOINS` of how many of their
-    nodes are neighbours, and of how many walks of two steps lead from the one to the other.
+    which nodes got their kinds: at random, by their degree, or from a neighbour.
     """
 
-    def __init__(self, most: int = 32, kinds: int = 8, joined: int = 0):
-        self.most, self.kinds, self.joined = most, kinds, min(joined, kinds)
-        pairs = self.joined * (self.joined + 1)
+    def __init__(self, most: int = 32, kinds: int = 8):
+        self.most, self.kinds = most, kinds
         self.groups = (len(FAMILIES), *[len(STEPS) + 1] * len(MOTIFS), len(RULES))
-        self.groups += (len(JOINS) + 1,) * pairs
 
     def draw(
         self, count: int, rng: torch.Generator, hardness: float = 1.0
     ) -> tuple[dict[str, Tensor], Tensor]:
-        """Graphs, padded to `most` nodes and as many edges as the richest one has, and labels (count, 6), or
-        6 + joined * (joined + 1).
+        """Graphs, padded to `most` nodes and as many edges as the richest one has, and labels (count, 6).
 
         "kinds" (count, most) int64, "mask" (count, most) bool of real nodes, "edges" (count, E, 2) int64,
         each edge in both directions, "edge_mask" (count, E) bool, and "counts" (count, 4) int64 of
@@ -64,8 +58,6 @@ class Motifs:
         steps = torch.tensor([STEPS, STEPS, STEPS, DEGREES], device=rng.device)
         classes = (counts[..., None] >= steps).sum(2)
         labels = torch.cat([family[:, None], classes, rule[:, None]], 1)
-        if self.joined:
-            labels = torch.cat([labels, joins(near, kinds, self.joined)], 1)
         edges, there = _edges(near)
         graphs = {"kinds": kinds * mask, "mask": mask, "edges": edges, "edge_mask": there}
         return {**graphs, "counts": counts}, labels
@@ -106,25 +98,6 @@ def motifs(near: Tensor) -> Tensor:
     pairs = (two * (two - 1) // 2).sum((1, 2)) - (degree * (degree - 1) // 2).sum(1)
     stars = (degree * (degree - 1) * (degree - 2) // 6).sum(1)
     return torch.stack([triangles, pairs // 4, stars, degree.amax(1)], 1)
-
-
-def joins(near: Tensor, kinds: Tensor, first: int) -> Tensor:
-    """Classes by `JOINS` (N, first * (first + 1)) of pairs of neighbours, then of walks of two steps between
-    different nodes, by the kinds of their ends, (0, 0), (0, 1) ... in the order of the upper triangle.
-
-    near: (N, V, V) bool, symmetric, without loops; kinds: (N, V) int64.
-    """
-    hot = torch.nn.functional.one_hot(kinds, int(kinds.max()) + 1 + first)[..., :first].float()
-    one = near.float()
-    two = (one @ one) * ~torch.eye(near.shape[1], dtype=torch.bool, device=near.device)
-    row, column = torch.triu_indices(first, first, device=near.device)
-    steps = torch.tensor(JOINS, device=near.device)
-    found = []
-    for walks in (one, two):
-        count = hot.mT @ walks @ hot
-        count[:, range(first), range(first)] /= 2  # both ends of one kind: each pair came twice
-        found.append((count[:, row, column, None].round() >= steps).sum(2))
-    return torch.cat(found, 1)
 
 
 def _random(size: Tensor, most: int, rng: torch.Generator) -> Tensor:

@@ -9,16 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from headstart.generators.motifs import (
-    DEGREES,
-    FAMILIES,
-    FEWEST,
-    RULES,
-    STEPS,
-    Motifs,
-    joins,
-    motifs,
-)
+from headstart.generators.motifs import DEGREES, FAMILIES, FEWEST, RULES, STEPS, Motifs, motifs
 from tests.generators.learn import gain
 
 
@@ -162,22 +153,3 @@ def test_labels_can_be_learnt() -> None:
     gains = [gain(np.array(features), column) for column in labels.T.numpy()]
     assert min(gains) > 0.15, gains
     assert gains[0] > 0.4
-
-
-def test_joins_are_counted_by_the_kinds_of_their_ends() -> None:
-    near = torch.zeros(1, 4, 4, dtype=torch.bool)
-    for a, b in ((0, 1), (1, 2), (2, 3)):  # a path
-        near[0, a, b] = near[0, b, a] = True
-    found = joins(near, torch.tensor([[0, 0, 1, 7]]), 2)[0].tolist()
-    assert found == [1, 1, 0, 0, 1, 0]  # neighbours: 0-0, 0-1, 1-1; two steps away: 0-0, 0-1, 1-1
-
-
-def test_joins_are_further_labels_and_change_nothing_else() -> None:
-    plain, joined = Motifs(), Motifs(joined=3)
-    assert joined.groups[: len(plain.groups)] == plain.groups
-    drawn = [m.draw(40, torch.Generator().manual_seed(3)) for m in (plain, joined)]
-    assert torch.equal(drawn[0][0]["edges"], drawn[1][0]["edges"])
-    assert drawn[1][1].shape == (40, len(joined.groups))
-    assert torch.equal(drawn[0][1], drawn[1][1][:, : len(plain.groups)])
-    assert (drawn[1][1].amax(0) < torch.tensor(joined.groups)).all()
-    assert len(drawn[1][1][:, len(plain.groups) :].unique()) > 2

@@ -209,7 +209,7 @@ def test_graphs_of_a_generator_make_a_source_for_other_graphs(
     tmp_path: Path, objective: str
 ) -> None:
     one = headstart.pretrain(
-        "generator:motifs?most=12&joined=2",
+        "generator:motifs?most=12",
         architecture="gin, 2 layers, width 8, 4 kinds",
         objective=objective,
         samples=24,
@@ -217,8 +217,8 @@ def test_graphs_of_a_generator_make_a_source_for_other_graphs(
         batch=8,
         output="out",
     )
-    assert one.document["data"]["name"] == "generator:motifs?most=12&joined=2"
-    labels = {f"label{k + 1}" for k in range(12)}
+    assert one.document["data"]["name"] == "generator:motifs?most=12"
+    labels = {f"label{k + 1}" for k in range(6)}
     assert (labels <= set(one.document["history"][1])) == (objective == "supervised")
     data = plugins.Modality("graph").tiny.write(tmp_path / "own", "classify", 36, 0)
     plan = {"strategy": "linear_probe", "seeds": 1, "scratch": False, "champion": False}
