@@ -4,7 +4,8 @@
 
 Needs HEADSTART_DATA. A draw takes so many labels a class from a set's training part; on it learn a linear
 head on frozen features, fine-tuning, the same network from random weights under the budget of a verdict, the
-simple models, and other sources where the table names them. All are scored on the same test rows. The
+simple models, and other sources where the table names them, among them the same network with random weights,
+frozen. All are scored on the same test rows. The
 interval of a difference, in points of accuracy, is Student's over draws, widened by the mean error of the
 paired differences over test rows, as those stay the same.
 --keep is a file of finished runs, with which a stopped table goes on.
@@ -24,12 +25,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from safetensors.torch import save_file
 from scipy import stats
 from sklearn import datasets
 
 import headstart
 from benchmarks import _data
 from benchmarks.kinds import SPEAKERS, UCR
+from headstart import job
+from headstart.core import plugins
 
 Z = 1.959964
 
@@ -44,6 +48,7 @@ class Kind:
         strategies: of the built-in source; each is compared with the network from scratch where it has one.
         others: further sources, frozen.
         labels: a class; 0: all.
+        twin: whether the network with random weights, frozen, is among the others.
     """
 
     source: str
@@ -51,9 +56,12 @@ class Kind:
     strategies: tuple[str, ...] = ("linear_probe", "fine_tune")
     others: tuple[str, ...] = ()
     labels: tuple[int, ...] = (5, 10, 20, 100)
+    twin: bool = False
 
 
+KINDS = ("image", "table", "series", "audio", "graph", "text")
 PICTURE = {"inputs": ["image"], "target": "label", "split": "split"}
+GRAPHS = ("MUTAG", "NCI109")
 HEART = {"target": "label", "split": "split", "drop": ["severity", "site"]}
 GIVEN_AWAY = ["id", "two_year_recid", "is_recid", "decile_score", "score_text", "v_decile_score"]
 COMPAS = {
@@ -110,6 +118,25 @@ def kinds() -> dict[str, Kind]:
             others=("builtin:formula",),
             labels=(5, 20, 100),
         ),
+        "graph": Kind(
+            "builtin:motifs",
+            {name: (name, {"target": "label"}) for name in GRAPHS},
+            others=("builtin:random-gin",),
+            labels=(5, 20, 0),
+            twin=True,
+        ),
+        "text": Kind(
+            "builtin:small-causal-lm",
+            {
+                "ag_news_small": (
+                    "ag_news_small/ag_news_small.parquet",
+                    {"inputs": ["text"], "target": "label", "split": "split"},
+                )
+            },
+            others=("builtin:minilm",),
+            labels=(25,),
+            twin=True,
+        ),
     }
 
 
@@ -121,6 +148,8 @@ def placed(name: str, folder: Path) -> Path:
     makers = {"digits": _digits, "usps": _usps}
     if name in makers:
         return _data.pictured(folder / f"{name}.parquet", *makers[name]())
+    if name in GRAPHS:
+        return _graphs(name, folder / f"{name}.npz")
     if "/" not in name:
         return _rows(name.removesuffix("_rows"), folder / f"{name}.parquet")
     return _data.root() / name
@@ -139,6 +168,34 @@ def _digits() -> tuple[np.ndarray, np.ndarray, list[str]]:
 def _usps() -> tuple[np.ndarray, np.ndarray, list[str]]:
     with np.load(_data.root() / "digits_da" / "mnist_usps_16x16.npz", allow_pickle=False) as held:
         return held["usps_x"], held["usps_y"], held["usps_split"].tolist()
+
+
+def _graphs(name: str, place: Path) -> Path:
+    """A set of graphs, half of which is tested."""
+    with np.load(_data.root() / "tu_graphs" / f"{name}.npz", allow_pickle=False) as held:
+        arrays = {n: held[n] for n in held.files if n != "split"}
+    order = np.random.default_rng(0).permutation(len(arrays["y"]))
+    parts = np.where(np.isin(np.arange(len(order)), order[: len(order) // 2]), "test", "train")
+    np.savez(place, **arrays, split=parts)
+    return place
+
+
+def random_twin(kind: str, source: str, folder: Path) -> str:
+    """URI of a copy of the source with random weights."""
+    modality = plugins.Modality(kind)
+    loaded = job.load(source, modality, offline=True)
+    if loaded.rebuild is None:
+        raise SystemExit(f"{source} cannot be drawn anew, so it has no twin.")
+    made: Any = loaded.rebuild(0)
+    if hasattr(made, "save_pretrained"):
+        made.save_pretrained(folder)
+        sealed = loaded.source.preprocessing
+        (folder / "tokenizer.json").write_text(str(sealed["tokenizer_json"]), "utf-8")
+        return f"hf:{folder}?max_length={sealed['max_length']}&pooling={sealed['pooling']}"
+    save_file(made.state_dict(), folder / "twin.safetensors")
+    told = {"architecture": loaded.source.preprocessing["architecture"]}
+    (folder / "twin.json").write_text(json.dumps(told), "utf-8")
+    return f"file:{folder / 'twin.safetensors'}"
 
 
 def _rows(name: str, place: Path) -> Path:
@@ -161,8 +218,15 @@ def runs(kind: Kind, labels: int) -> Iterator[tuple[str, dict[str, Any]]]:
         yield strategy, {**plain, **told, "champion": place == 0}
     for other in kind.others:
         told = {"source": other, "strategy": "linear_probe", "scratch": False, "champion": False}
-        name = other.rpartition("/")[2].partition("?")[0].partition(".")[0]
-        yield f"{name} frozen", {**plain, **told}
+        yield f"{_named(other)} frozen", {**plain, **told}
+
+
+def _named(source: str) -> str:
+    """A source's name in the table."""
+    path = source.partition("?")[0]
+    if path.startswith(("hf:", f"file:{tempfile.gettempdir()}")):
+        return "random twin"
+    return path.rpartition("/")[2].partition(".")[0]
 
 
 def scored(data: Path, columns: Mapping[str, Any], asked: dict[str, Any], seed: int) -> Any:
@@ -218,7 +282,8 @@ def collected(
         data = placed(file, Path(folder))
         for seed in range(draws):
             for arm, asked in runs(kind, labels):
-                key = f"{name} {labels} {seed} {arm} {asked['source'].rpartition('/')[2]}"
+                told = "" if arm.startswith("random twin") else asked["source"].rpartition("/")[2]
+                key = f"{name} {labels} {seed} {arm} {told}"
                 if key not in known:
                     known[key] = scored(data, columns, asked, seed)
                     _keep(known, kept)
@@ -292,9 +357,10 @@ def lines(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("kind", choices=("image", "table", "series", "audio"))
+    parser.add_argument("kind", choices=KINDS)
     parser.add_argument("--source", help="instead of the built-in one")
     parser.add_argument("--sets", nargs="*")
+    parser.add_argument("--strategies", nargs="*", help="instead of the table's own")
     parser.add_argument("--labels", nargs="*", type=int, help="a class; 0: all")
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--keep", type=Path)
@@ -302,7 +368,13 @@ def main() -> None:
     kind = kinds()[asked.kind]
     if asked.source:
         kind = replace(kind, source=asked.source)
+    if asked.strategies:
+        kind = replace(kind, strategies=tuple(asked.strategies))
     os.environ["HEADSTART_TRACKING"] = "off"
+    held = tempfile.TemporaryDirectory()
+    if kind.twin:
+        copy = random_twin(asked.kind, kind.source, Path(held.name))
+        kind = replace(kind, others=(*kind.others, copy))
     print(f"{'set':14} {'labels':>6} {'test':>5} {'d':>2}  {'arm':13} {'score':>6} {'model s':>7}")
     means = Means()
     for name in asked.sets or kind.sets:
@@ -310,6 +382,7 @@ def main() -> None:
             told = collected(kind, name, labels, asked.draws, asked.keep)
             print("\n".join(lines(kind, name, labels, told, means)), flush=True)
     print("\n".join(means.lines()))
+    held.cleanup()
 
 
 if __name__ == "__main__":

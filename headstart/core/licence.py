@@ -85,7 +85,8 @@ TABLE: Mapping[str, Terms] = {
     **dict.fromkeys(
         ("mit", "mit-0", "apache-2.0", "bsd-2-clause", "bsd-3-clause", "bsd-3-clause-clear", "isc")
         + ("zlib", "ncsa", "psf-2.0", "python-2.0", "bsl-1.0", "odc-by-1.0", "afl-3.0", "postgresql")
-        + ("cdla-permissive-1.0", "cdla-permissive-2.0", "ofl-1.1", "wtfpl", "artistic-2.0"),
+        + ("cdla-permissive-1.0", "cdla-permissive-2.0", "ofl-1.1", "wtfpl", "artistic-2.0")
+        + ("licenseref-wordnet-3.0",),
         _NOTICE,
     ),
     **{

@@ -99,9 +99,9 @@ class BackbonesFile(Protocol):
     Optional: `build(card)`, for networks of the modality's own: (seed -> module with random weights,
     preprocessing) by the document beside weights in a file, or None for what it does not build;
     `described(backbone)`, its reverse: (module whose weights are kept, document), or None; `DEFAULT`, the
-    document of the network that is pre-trained where no architecture is named; `ARCHITECTURES`, names that
-    `build` knows; `beside(backbone, transform) -> {file name: text}`, what another library needs beside such
-    weights to read them.
+    document of the network that is pre-trained where no architecture is named, or `default(fields)`, which
+    says it for samples of such fields; `ARCHITECTURES`, names that `build` knows; `beside(backbone,
+    transform) -> {file name: text}`, what another library needs beside such weights to read them.
     """
 
     def stage(self, loaded: Loaded, transform: Transform | None = None) -> Backbone:

@@ -190,7 +190,7 @@ def prepare(ask: Ask, given: Given | None = None) -> Ready:
     strategy = _strategy(name, ask.settings, going_on=bool(ask.source))
     _captioned(ask, name, strategy, found)
     found.hold_out(strategy.holds_out, ask.seed)
-    origin = encoder.begun(ask, found.modality)
+    origin = encoder.begun(ask, found.modality, found.fields)
     loaded, modality = origin.loaded, found.modality
     transform = _transform(loaded, strategy, found)
     probe = [transform(sample) for sample in _some(found)]

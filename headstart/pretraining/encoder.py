@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 
 from headstart import job as jobs
 from headstart.core import plugins
+from headstart.core.dataset import Field
 from headstart.core.network import Backbone
 from headstart.core.plan import SourceChoice
 from headstart.core.source import Loaded, Source
@@ -36,20 +37,22 @@ class Origin:
     parents: tuple[Mapping[str, Any], ...] = field(default=())
 
 
-def begun(ask: Ask, modality: plugins.Modality) -> Origin:
-    """The network that was asked for. Raises PlanError, SourceError."""
+def begun(ask: Ask, modality: plugins.Modality, fields: Sequence[Field]) -> Origin:
+    """The network that was asked for, for samples of such fields. Raises PlanError, SourceError."""
     if ask.source and ask.architecture:
         raise PlanError(
             "An architecture and a source to go on from were both given. Name one: a source brings its own."
         )
     if ask.source:
         return _continued(ask, modality)
-    return _new(ask, modality)
+    return _new(ask, modality, fields)
 
 
-def _new(ask: Ask, modality: plugins.Modality) -> Origin:
+def _new(ask: Ask, modality: plugins.Modality, fields: Sequence[Field]) -> Origin:
     """Random weights, drawn from the seed."""
-    card = dict(getattr(modality.backbones, "DEFAULT", None) or {})
+    own = getattr(modality.backbones, "default", None)
+    usual = getattr(modality.backbones, "DEFAULT", None)
+    card = dict((own(fields) if own is not None else usual) or {})
     if ask.architecture:
         name, _, query = ask.architecture.partition("?")
         card = {"architecture": name, **dict(parse_qsl(query))}
@@ -59,9 +62,9 @@ def _new(ask: Ask, modality: plugins.Modality) -> Origin:
             f"source to go on from with --from (headstart sources --modality {modality.name})."
         )
     build = getattr(modality.backbones, "build", None)
-    own = build(card) if build is not None else None
-    if own is not None:
-        rebuild, preprocessing = own
+    built = build(card) if build is not None else None
+    if built is not None:
+        rebuild, preprocessing = built
         name = str(card["architecture"])
         loaded = inputs.document(
             f"new:{name}",

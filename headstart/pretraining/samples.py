@@ -308,10 +308,11 @@ def _number(value: str) -> Any:
 def _cells(reader: Any, arrays: Any, generator: Any) -> list[Any]:
     """What was drawn as cells that the reader loads. Raises PlanError."""
     own = getattr(reader, "drawn", None)
-    if isinstance(arrays, Mapping):
-        arrays = next(iter(arrays.values())) if len(arrays) == 1 else ()
+    if isinstance(arrays, Mapping) and len(arrays) == 1:
+        arrays = next(iter(arrays.values()))
     cells = own(arrays, generator) if own is not None else None
-    if cells is None and len(arrays) and getattr(reader, "ARRAYS", False):
+    plain = not isinstance(arrays, Mapping) and len(arrays)
+    if cells is None and plain and getattr(reader, "ARRAYS", False):
         cells = list(np.asarray(arrays))
     if cells is None:
         raise PlanError(

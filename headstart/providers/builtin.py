@@ -1,8 +1,8 @@
 """`builtin:NAME`: sources that come with the package or with a library beside it; no network.
 
-The catalogue entry (a modality's `sources.toml`) says where: `weights:NAME` is a file shipped in
-`headstart/weights/`, `package:PACKAGE/PATH` a model folder inside an installed package, `formula:NAME`
-a network drawn from a seed. What may be set of such a network stands in the entry's `settings`.
+The catalogue entry (a modality's `sources.toml`) says where: `weights:NAME` is a file or a model folder
+shipped in `headstart/weights/`, `package:PACKAGE/PATH` a model folder inside an installed package,
+`formula:NAME` a network drawn from a seed. What may be set of such a network is in the entry's `settings`.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ def open(
 
 
 def _shipped(name: str) -> Path:
-    return Path(str(files("headstart").joinpath("weights", f"{name}.safetensors")))
+    place = Path(str(files("headstart").joinpath("weights", name)))
+    return place if place.is_dir() else place.with_name(f"{name}.safetensors")
 
 
 def _package(place: str) -> Path:

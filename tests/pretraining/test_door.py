@@ -196,6 +196,29 @@ def test_sounds_of_a_generator_keep_their_rate() -> None:
     assert {"label1", "label8"} <= set(batch.targets)
 
 
+@pytest.mark.parametrize("objective", ["supervised", "simclr"])
+def test_graphs_of_a_generator_make_a_source_for_other_graphs(
+    tmp_path: Path, objective: str
+) -> None:
+    one = headstart.pretrain(
+        "generator:motifs?most=12",
+        architecture="gin, 2 layers, width 8, 4 kinds",
+        objective=objective,
+        samples=24,
+        epochs=2,
+        batch=8,
+        output="out",
+    )
+    assert one.document["data"]["name"] == "generator:motifs?most=12"
+    labels = {f"label{k + 1}" for k in range(6)}
+    assert (labels <= set(one.document["history"][1])) == (objective == "supervised")
+    data = plugins.Modality("graph").tiny.write(tmp_path / "own", "classify", 36, 0)
+    plan = {"strategy": "linear_probe", "seeds": 1, "scratch": False, "champion": False}
+    run = headstart.adapt(data, source=one.uri, learning_curve=False, output="runs", **plan)
+    assert run.record.plan.source.uri == one.uri
+    assert len(headstart.open_run(run.folder).predict(data).labels) == 36
+
+
 def test_what_is_drawn_follows_from_seed_epoch_and_place() -> None:
     ask, given = call.asked(
         "generator:scenes?size=32", architecture="mobilenetv3_small_050?input_size=32", samples=16
@@ -294,8 +317,11 @@ def test_an_unknown_generator_and_one_of_other_data_are_refused() -> None:
         headstart.pretrain("generator:ink")
     with pytest.raises(PlanError, match="no setting 'sise'"):
         headstart.pretrain("generator:scenes?sise=32")
-    with pytest.raises(PlanError, match="reader of text data does not take it"):
-        headstart.pretrain("generator:scenes?size=32", modality="text")
+    for drawn in ("scenes?size=32", "causes"):
+        with pytest.raises(PlanError, match="reader of text data does not take it"):
+            headstart.pretrain(f"generator:{drawn}", modality="text")
+    with pytest.raises(PlanError, match="reader of image data does not take it"):
+        headstart.pretrain("generator:motifs", modality="image")
 
 
 def test_an_output_that_cannot_be_written_is_told_before_training(waves: Path) -> None:

@@ -1,111 +1,32 @@
-"""Graph networks as stages: embedding, then one stage a layer; and random GIN features by formula.
-
-A state holds hidden nodes, padded, and the edges with a mask of their own: {"hidden": (N, nodes, width),
-"mask": (N, nodes), "edges": (N, E, 2), "edge_mask": (N, E)}, and "bonds" where edges are told apart. A
-stage runs on real nodes and edges alone, so padding is never read, not by batch norms either.
-"""
+"""Graph networks as stages: embedding, then one stage a layer; and random GIN features by formula."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from headstart.core.dataset import Field
 from headstart.core.modality import Transform
-from headstart.core.network import MASK, Backbone, State
+from headstart.core.network import MASK, Backbone
 from headstart.core.source import Loaded
 from headstart.errors import SourceError
+from headstart.modalities.graph import ranked
 from headstart.modalities.graph.network import LAYERS, Network, Shape, degrees, drawn, gathered
+from headstart.modalities.graph.ranked import Ranked
+from headstart.modalities.graph.stages import BONDS, EDGE_MASK, EDGES, Flat, Graphs
 
-HIDDEN, EDGES, BONDS, EDGE_MASK = "hidden", "edges", "bonds", "edge_mask"
-_SAID = re.compile(r"(?P<family>\w+), (?P<depth>\d+) layers, width (?P<width>\d+)")
-
-
-@dataclass(frozen=True)
-class Flat:
-    """A batch without padding.
-
-    Attributes:
-        nodes: (M, ...) rows of real nodes.
-        ends: (K, 2) int64 rows that each real edge joins.
-        known: (K, ...) of each real edge, or None.
-        place: (M,) where each node stands among the padded ones.
-        owner: (M,) which graph it belongs to.
-    """
-
-    nodes: Tensor
-    ends: Tensor
-    known: Tensor | None
-    place: Tensor
-    owner: Tensor
+_SAID = re.compile(
+    r"(?P<family>\w+), (?P<depth>\d+) layers, width (?P<width>\d+)(?:, (?P<kinds>\d+) kinds)?"
+)
 
 
-def flat(state: Mapping[str, Tensor], name: str) -> Flat:
-    """The real nodes of the padded tensor `name`, and the real edges."""
-    mask, real = state[MASK], state[EDGE_MASK]
-    count, longest = mask.shape
-    place = mask.flatten().nonzero().squeeze(1)
-    row = mask.flatten().cumsum(0) - 1
-    first = longest * torch.arange(count, device=mask.device)
-    ends = row[(state[EDGES] + first[:, None, None])[real]]
-    known = state[BONDS][real] if BONDS in state else None
-    return Flat(state[name].flatten(0, 1)[place], ends, known, place, place // longest)
-
-
-class _Graphs(Backbone):
-    """What graph networks have in common: state, pooling, positions."""
-
-    masks = {EDGES: EDGE_MASK, BONDS: EDGE_MASK}
-
-    def __init__(self, *, bonds: bool, marks: int) -> None:
-        super().__init__()
-        self.ragged = (HIDDEN, EDGES, BONDS) if bonds else (HIDDEN, EDGES)
-        self.marks = marks
-
-    def first(self, nodes: Tensor) -> Tensor:
-        """Rows of inputs (M, ...) to hidden rows."""
-        raise NotImplementedError
-
-    def layer(self, number: int, hidden: Tensor, batch: Flat) -> Tensor:
-        """Hidden rows before and after layer `number`."""
-        raise NotImplementedError
-
-    def run(self, state: Mapping[str, Tensor], start: int = 0, stop: int | None = None) -> State:
-        """Inputs {"atoms" or "nodes", "edges", masks[, "bonds"]} or a state in, state out."""
-        end = len(self.stages) if stop is None else stop
-        if end <= start:
-            return dict(state)
-        batch = flat(state, HIDDEN if start else ("atoms" if "atoms" in state else "nodes"))
-        hidden = batch.nodes if start else self.first(batch.nodes)
-        for stage in range(max(start, 1), end):
-            hidden = self.layer(stage - 1, hidden, batch)
-        mask = state[MASK]
-        padded = hidden.new_zeros(mask.numel(), hidden.shape[1])
-        padded = padded.index_copy(0, batch.place, hidden).view(*mask.shape, -1)
-        rest = {n: state[n] for n in (EDGES, BONDS, MASK, EDGE_MASK) if n in state}
-        return {HIDDEN: padded, **rest}
-
-    def pool(self, state: Mapping[str, Tensor]) -> Tensor:
-        """Mean over nodes; the node, or the product of the two nodes, that the question is about."""
-        hidden, mask = state[HIDDEN], state[MASK]
-        if self.marks:
-            return hidden[:, : self.marks].prod(1)
-        place = mask.flatten().nonzero().squeeze(1)
-        total = gathered(hidden.flatten(0, 1)[place], place // mask.shape[1], len(mask))
-        return total / mask.sum(1, keepdim=True).clamp(min=1).to(total.dtype)
-
-    def positions(self, state: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Hidden nodes (N, nodes, width) and mask (N, nodes)."""
-        return state[HIDDEN], state[MASK]
-
-
-class Staged(_Graphs):
+class Staged(Graphs):
     """A network of `LAYERS`: stage 0 embeds, stage k is the k-th layer with its batch norm."""
 
     def __init__(self, network: Network, *, marks: int) -> None:
@@ -126,7 +47,7 @@ class Staged(_Graphs):
         return int(found.group(1)) + 1 if found else 0
 
 
-class RandomGin(_Graphs):
+class RandomGin(Graphs):
     """Random features of neighbourhoods: GIN (arXiv:1810.00826) with weights drawn from a seed.
 
     Stage 0 is what is known of the nodes; layer k adds `features` columns, rectified random projections
@@ -213,19 +134,34 @@ def build(card: Mapping[str, Any]) -> tuple[Callable[[int], nn.Module], dict[str
     for part, wanted in (("JK=", "JK=last"), ("pooling", "mean pooling")):
         if part in told and wanted not in told:
             raise SourceError(f"The weights are of a network with '{told}'. Expected {wanted}.")
-    shape = Shape(said["family"], int(said["depth"]), int(said["width"]))
-    return (lambda seed: drawn(shape, seed)), {"kind": "codes", "architecture": said.group(0)}
+    size = int(said["depth"]), int(said["width"])
+    if said["kinds"]:
+        read = {"kind": "features", "slots": int(said["kinds"])}
+        shape = ranked.shape(said["family"], *size, kinds=read["slots"])
+    else:
+        read, shape = {"kind": "codes"}, Shape(said["family"], *size)
+    return (lambda seed: drawn(shape, seed)), {**read, "architecture": said.group(0)}
 
 
 DEFAULT = {"architecture": "gin, 3 layers, width 64"}
+ANY = {"architecture": "gin, 4 layers, width 128, 8 kinds"}
+
+
+def default(fields: Sequence[Field]) -> dict[str, Any]:
+    """What is pre-trained where nothing is named: codes of atoms for molecules, else what reads any graph."""
+    return DEFAULT if all(f.kind == "smiles" for f in fields) else ANY
 
 
 def described(backbone: Backbone) -> tuple[nn.Module, dict[str, Any]] | None:
     """The module whose weights are kept, and what `build` reads; None for what it does not build."""
-    if not isinstance(backbone, Staged) or backbone.network.shape.nodes != "codes":
+    if isinstance(backbone, Ranked):
+        kinds = f", {backbone.slots} kinds"
+    elif isinstance(backbone, Staged) and backbone.network.shape.nodes == "codes":
+        kinds = ""
+    else:
         return None
     shape = backbone.network.shape
-    told = f"{shape.family}, {shape.depth} layers, width {shape.width}"
+    told = f"{shape.family}, {shape.depth} layers, width {shape.width}{kinds}"
     return backbone.network, {"architecture": told}
 
 
@@ -236,6 +172,8 @@ def stage(loaded: Loaded, transform: Transform) -> Backbone:
         SourceError: the network reads no graphs.
     """
     if isinstance(loaded.module, Network):
+        if getattr(transform, "slots", 0):
+            return Ranked(loaded.module, transform.width)  # type: ignore[attr-defined]
         return Staged(loaded.module, marks=transform.marks)  # type: ignore[attr-defined]
     if loaded.config.get("architecture") != "random_gin":
         raise SourceError(
@@ -265,5 +203,9 @@ def reference(loaded: Loaded, inputs: Mapping[str, Tensor]) -> Mapping[str, Tens
             n, k = int(inputs[MASK][row].sum()), int(inputs[EDGE_MASK][row].sum())
             known = inputs[BONDS][row, :k] if BONDS in inputs else None
             atoms = inputs["atoms" if "atoms" in inputs else "nodes"][row, :n]
-            rows.append(loaded.module(atoms, inputs[EDGES][row, :k], known).mean(0))
+            ends = inputs[EDGES][row, :k]
+            if loaded.source.preprocessing.get("slots"):
+                rows.append(ranked.whole(loaded.module, atoms, ends))
+            else:
+                rows.append(loaded.module(atoms, ends, known).mean(0))
     return {"pool": torch.stack(rows)}

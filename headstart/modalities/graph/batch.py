@@ -20,16 +20,22 @@ from headstart.modalities.graph.gather import HOPS
 from headstart.modalities.graph.graphs import Graph
 
 AUGMENTATIONS = ("edge_dropping", "node_masking")
+VIEWS = ("node_dropping", "edge_moving", "node_hiding")
+"""Of each copy that an objective compares, one of these changes `CHANGED` (GraphCL, arXiv:2010.13902)."""
 
 DROPPED = 0.05
 """Share of edges that `edge_dropping` leaves out on average (DropEdge, arXiv:1907.10903)."""
 MASKED = 0.1
 """Share of nodes of which `node_masking` hides what is known (GraphCL, arXiv:2010.13902)."""
+CHANGED = 0.2
+"""Share of nodes or edges that a view leaves out, moves or hides."""
 MASK_ATOM = 119
 """Code of an atom that is hidden, in the published vocabulary."""
 DEGREES = 8
 """Neighbours that are told apart where nothing else is known of a node."""
 MOST_KINDS = 512
+STRUCTURE = DEGREES + 1
+"""Columns that tell the number of a node's neighbours."""
 SPARSE = 0.8
 """Numbers of which more than this share are zero are counts of words and the like: each row is brought
 to unit length. Others are standardised by column."""
@@ -45,6 +51,9 @@ class Transform:
         width: columns of a node; edge_width: columns of an edge, 0 for none.
         marks: nodes the question is about, as `Graph.marks`.
         hops: depth of the neighbourhoods, where the question is about nodes; 0: whole graphs.
+        slots: columns in front, for networks that read any graph: one 1 for the rank of a node's kind among
+            those of training, the most frequent first, the last slot for all further ones. Behind them stand
+            `STRUCTURE` columns. 0: none of both.
         digest: of the vocabulary and all fitted constants.
         counts: "unseen kind of node", "unseen kind of edge": how many came, in
             different graphs.
@@ -60,12 +69,16 @@ class Transform:
         self.hops = HOPS if self.marks else 0
         self._labels = {v: i for i, v in enumerate(state.get("labels", ()))}
         self._bonds = {v: i for i, v in enumerate(state.get("bonds", ()))}
+        self.slots = int(state.get("slots", 0))
+        self._ranks = {v: min(i, self.slots - 1) for i, v in enumerate(state.get("ranks", ()))}
+        self._strong = bool(state.get("strong", False))
         self._numbers = state.get("numbers")
         self._measures = state.get("measures")
         self.width, self.edge_width = 2, 2
         if not self.coded:
             self.width = _kinds_width(self._labels) + _numbers_width(self._numbers) + self.marks
-            self.width += 0 if self._labels or self._numbers else DEGREES + 1
+            self.width += self.slots
+            self.width += STRUCTURE if self.slots or not (self._labels or self._numbers) else 0
             self.edge_width = _kinds_width(self._bonds) + _numbers_width(self._measures)
         self.digest = digest.value(self._state)
         self.counts = Tally()
@@ -73,7 +86,7 @@ class Transform:
     def __call__(self, sample: Sample, rng: np.random.Generator | None = None) -> Arrays:
         """{"atoms" (n, 2) int64 or "nodes" (n, width) float32, "edges" (E, 2) int64, and "bonds" (E, 2)
         int64 or (E, edge_width) float32 where edges are told apart}. With `rng`, edges dropped and nodes
-        masked. Raises BadRow."""
+        masked, or a view. Raises BadRow."""
         value = sample[self.field]
         arrays: dict[str, np.ndarray]
         if self.coded:
@@ -86,26 +99,37 @@ class Transform:
             if self.edge_width:
                 arrays["bonds"] = self._edges(graph, unseen)
             self.counts.note(value, unseen)
-        return arrays if rng is None else self._augmented(arrays, rng)
+        if rng is None:
+            return arrays
+        return self._view(arrays, rng) if self._strong else self._augmented(arrays, rng)
 
     def _nodes(self, graph: Graph, unseen: Counter[str]) -> np.ndarray:
-        """(n, width): kinds, numbers, neighbours where nothing else is known, marks."""
+        """(n, width): ranks of kinds where there are slots, neighbours there or where nothing else is known,
+        kinds, numbers, marks."""
         if graph.marks != self.marks:
             raise BadRow(
                 f"the question is about {graph.marks} nodes; the model's is about {self.marks}",
                 "give rows of the kind that it was trained on",
             )
         parts = [np.zeros((graph.nodes, 0), np.float32)]
+        if self.slots:
+            parts.append(self._ranked(graph))
+        if self.slots or not (self._labels or self._numbers):
+            parts.append(_neighbours(graph.degrees))
         if self._labels:
             parts.append(_kinds(graph.labels, self._labels, graph.nodes, unseen, "node"))
         if self._numbers:
             parts.append(_scaled(graph.numbers, self._numbers, graph.nodes, what="node"))
-        if not self._labels and not self._numbers:
-            degrees = graph.degrees
-            known = np.eye(DEGREES, dtype=np.float32)[np.minimum(degrees, DEGREES - 1)]
-            parts += [known, np.log1p(degrees).astype(np.float32)[:, None]]
         parts.append(np.eye(graph.nodes, self.marks, dtype=np.float32))
         return np.concatenate(parts, axis=1)
+
+    def _ranked(self, graph: Graph) -> np.ndarray:
+        """(n, slots): one 1 each for the rank of its kind; zeros where no kinds are known."""
+        if graph.labels is None or not self._ranks:
+            return np.zeros((graph.nodes, self.slots), np.float32)
+        last = self.slots - 1
+        found = np.array([self._ranks.get(int(v), last) for v in graph.labels], np.int64)
+        return np.eye(self.slots, dtype=np.float32)[found]
 
     def _edges(self, graph: Graph, unseen: Counter[str]) -> np.ndarray:
         """(E, edge_width)."""
@@ -132,6 +156,33 @@ class Transform:
             made["bonds"] = arrays["bonds"][kept]
         return made
 
+    def _view(self, arrays: dict[str, np.ndarray], rng: np.random.Generator) -> Arrays:
+        """A copy of which some nodes are left out, some edges moved, or some nodes hidden."""
+        name = "atoms" if self.coded else "nodes"
+        nodes, edges = arrays[name].copy(), arrays["edges"]
+        chosen = rng.random(len(nodes)) < CHANGED
+        chosen[: max(self.marks, 1)] = False
+        made = {name: nodes, "edges": edges}
+        way = VIEWS[int(rng.integers(len(VIEWS)))]
+        if way == "node_dropping":
+            place = np.cumsum(~chosen) - 1
+            stays = ~chosen[edges].any(1)
+            made = {name: nodes[~chosen], "edges": place[edges[stays]]}
+            if "bonds" in arrays:
+                made["bonds"] = arrays["bonds"][stays]
+        elif way == "edge_moving":
+            made["edges"], kept = _moved(edges, len(nodes), rng)
+            if "bonds" in arrays:
+                made["bonds"] = arrays["bonds"][kept]
+        if self.slots:
+            known = _neighbours(np.bincount(made["edges"][:, 1], minlength=len(made[name])))
+            made[name][:, self.slots : self.slots + STRUCTURE] = known
+        if way == "node_hiding":
+            made[name][chosen] = (MASK_ATOM, 0) if self.coded else 0
+        if "bonds" in arrays:
+            made.setdefault("bonds", arrays["bonds"])
+        return made
+
     def length(self, arrays: Arrays) -> int:
         """Nodes."""
         return len(arrays["atoms" if self.coded else "nodes"])
@@ -151,6 +202,27 @@ class Transform:
     def profile(self, name: str) -> Transform:
         """Itself: there is no fast variant."""
         return self
+
+
+def _neighbours(degrees: np.ndarray) -> np.ndarray:
+    """(n, STRUCTURE): one 1 for the number of neighbours, `DEGREES` - 1 or more as one, and its logarithm."""
+    known = np.eye(DEGREES, dtype=np.float32)[np.minimum(degrees, DEGREES - 1)]
+    return np.concatenate([known, np.log1p(degrees).astype(np.float32)[:, None]], axis=1)
+
+
+def _moved(
+    edges: np.ndarray, nodes: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Edges (E, 2) in both directions, some with one end at another node, and whose place each took (E,)."""
+    once = np.flatnonzero(edges[:, 0] < edges[:, 1])
+    pairs = edges[once].copy()
+    moved = rng.random(len(pairs)) < CHANGED
+    pairs[moved, 1] = rng.integers(0, nodes, int(moved.sum()))
+    pairs = np.sort(pairs, axis=1)
+    _, first = np.unique(pairs[:, 0] * nodes + pairs[:, 1], return_index=True)
+    first = first[pairs[first, 0] != pairs[first, 1]]
+    pairs, once = pairs[first], once[first]
+    return np.concatenate([pairs, pairs[:, ::-1]]), np.concatenate([once, once])
 
 
 def _kinds_width(known: Mapping[int, int]) -> int:
@@ -198,7 +270,8 @@ def make(
     """Codes where the source was pretrained on them; otherwise features, fitted on training rows.
 
     Raises:
-        SourceError: the source reads molecules, and the data are none.
+        SourceError: the source reads molecules, and the data are none; or whole graphs, and the question is
+            about nodes.
         DataError: no training rows.
     """
     field = fields[0]
@@ -209,10 +282,22 @@ def make(
                 "The source was pretrained on molecules and reads SMILES, but the data hold other graphs. "
                 "Choose builtin:random-gin."
             )
-        return Transform({"kind": CODES, **head})
+        strong = bool(set(VIEWS) & set(preprocessing.get("augment", ())))
+        return Transform({"kind": CODES, **head, **({"strong": True} if strong else {})})
     if not samples:
         raise DataError("A graph's vocabulary is fitted on training rows, and there are none.")
-    return Transform({"kind": FEATURES, **head, **_fitted(field, samples)})
+    state = {"kind": FEATURES, **head, **_fitted(field, samples)}
+    if set(VIEWS) & set(preprocessing.get("augment", ())):
+        state["strong"] = True
+    slots = int(preprocessing.get("slots", 0))
+    if not slots:
+        del state["ranks"]
+        return Transform(state)
+    if state["marks"]:
+        raise SourceError(
+            "The source reads whole graphs, but the question is about nodes. Choose builtin:random-gin."
+        )
+    return Transform({**state, "slots": slots})
 
 
 def _fitted(field: Field, samples: Sequence[Sample]) -> dict[str, Any]:
@@ -234,6 +319,7 @@ def _fitted(field: Field, samples: Sequence[Sample]) -> dict[str, Any]:
         measures.add(graph.measures)
     return {
         "labels": _frequent(labels),
+        "ranks": sorted(labels, key=lambda k: (-labels[k], k))[:MOST_KINDS],
         "bonds": _frequent(bonds),
         "numbers": numbers.scale(),
         "measures": measures.scale(),

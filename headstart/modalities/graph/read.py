@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,21 @@ def load(cell: Any, field: Field, root: Path) -> str | bytes:
     if not text:
         raise BadRow("there is no SMILES in this row", "write it, or leave the row out")
     return text
+
+
+def drawn(arrays: Any, generator: Any) -> list[bytes] | None:
+    """What a generator of graphs draws, {"kinds", "mask", "edges", "edge_mask"}, as cells; else None."""
+    if not isinstance(arrays, Mapping) or not {"kinds", "mask", "edges", "edge_mask"} <= set(
+        arrays
+    ):
+        return None
+    held = {name: np.asarray(values) for name, values in arrays.items()}
+    cells = []
+    for row, real in enumerate(held["mask"]):
+        edges = held["edges"][row][held["edge_mask"][row]]
+        kinds = held["kinds"][row][real]
+        cells.append(graphs.pack(graphs.tidy(len(kinds), edges, labels=kinds).graph))
+    return cells
 
 
 def check(sample: Sample, fields: Sequence[Field]) -> None:

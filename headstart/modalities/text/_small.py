@@ -16,8 +16,17 @@ from headstart.core.source import Loaded
 from headstart.errors import PlanError, nearest
 from headstart.modalities.text import _tokens
 
-SHAPE = {"layers": 4, "width": 128, "heads": 4, "vocabulary": 4000, "max_length": 128}
-LEAST = {"layers": 1, "width": 4, "heads": 1, "vocabulary": 300, "max_length": 8}
+SHAPE = {
+    "layers": 4,
+    "width": 128,
+    "heads": 4,
+    "vocabulary": 4000,
+    "max_length": 128,
+    "dropout": 10,
+}
+"""`dropout` is in percent."""
+LEAST = {"layers": 1, "width": 4, "heads": 1, "vocabulary": 300, "max_length": 8, "dropout": 0}
+MOST_DROPPED = 90
 NAMES = tuple(_tokens.MARKS)
 POOLED = {
     "cls": "cls_token",
@@ -48,6 +57,10 @@ def build(card: Mapping[str, Any]) -> tuple[Callable[[int], nn.Module], dict[str
         if not str(value).isdigit() or int(value) < LEAST[key]:
             raise PlanError(f"{key} came as '{value}'; expected a number from {LEAST[key]} up.")
     shape = {**SHAPE, **{k: int(v) for k, v in asked.items()}}
+    if shape["dropout"] > MOST_DROPPED:
+        raise PlanError(
+            f"dropout={shape['dropout']} came; expected percent, {MOST_DROPPED} at most."
+        )
     if shape["width"] % shape["heads"]:
         raise PlanError(
             f"width={shape['width']} cannot be shared among heads={shape['heads']}. Choose a multiple of it."
@@ -89,6 +102,7 @@ def drawn(loaded: Loaded, transform: Transform) -> Loaded:
 def _config(family: str, shape: Mapping[str, int], tokens: int) -> Any:
     from transformers import BertConfig, GPT2Config
 
+    share = shape["dropout"] / 100
     if family == "gpt2":
         return GPT2Config(
             vocab_size=tokens,
@@ -99,6 +113,9 @@ def _config(family: str, shape: Mapping[str, int], tokens: int) -> Any:
             bos_token_id=0,
             eos_token_id=0,
             pad_token_id=0,
+            embd_pdrop=share,
+            attn_pdrop=share,
+            resid_pdrop=share,
         )
     return BertConfig(
         vocab_size=tokens,
@@ -108,6 +125,8 @@ def _config(family: str, shape: Mapping[str, int], tokens: int) -> Any:
         intermediate_size=4 * shape["width"],
         max_position_embeddings=shape["max_length"],
         pad_token_id=0,
+        hidden_dropout_prob=share,
+        attention_probs_dropout_prob=share,
     )
 
 

@@ -197,3 +197,63 @@ def test_published_networks_say_what_their_documents_say(name, public_data):
     probe.fit(x[part == "train"], y[part == "train"])
     area = roc_auc_score(y[part == "test"], probe.predict_proba(x[part == "test"])[:, 1])
     assert abs(area - told["checks"]["bbbp_scaffold_test_auc_linear_probe"]) < 0.001
+
+
+def read_any(seed: int = 0, **known):
+    """A network that reads any graph, its transform and a batch."""
+    card = {"architecture": "gin, 3 layers, width 6, 2 kinds"}
+    rebuild, preprocessing = backbones.build(card)
+    source = Source(*["x"] * 10, parameters=0, preprocessing=preprocessing)
+    made = Loaded(source, rebuild(seed), {}, rebuild)
+    rows = samples(seed)
+    transform = batch.make(preprocessing, FIELDS, rows)
+    return made, transform, transform.collate([transform(s) for s in rows])
+
+
+def test_a_network_that_reads_any_graph_is_staged_and_verified():
+    made, transform, batched = read_any()
+    backbone = backbones.stage(made, transform).eval()
+    staging.verify(backbone, backbones.reference(made, batched), batched)
+    pooled = backbone.pool(backbone.run(batched))
+    assert pooled.shape == (5, backbone.width)
+    assert backbone.width == transform.width - 2 + 3 * 6
+    # what passes by: sums of the description by the root of the number of nodes
+    state = backbone.run(batched, stop=1)
+    count = batched["mask"].sum(1, keepdim=True)
+    plain = state["hidden"].sum(1) / count.sqrt()
+    assert torch.allclose(pooled[:, : transform.width - 2], plain[:, 2:], atol=1e-6)
+
+
+def test_weights_of_such_a_network_fit_graphs_with_other_attributes():
+    made, transform, _ = read_any()
+    rng = np.random.default_rng(0)
+    numbers = rng.normal(0, 1, (4, 3)).astype(np.float32)
+    other = [{"graph": graphs.pack(graphs.tidy(4, [(0, 1), (2, 3)], numbers=numbers).graph)}]
+    fitted = batch.make(made.source.preprocessing, FIELDS, other)
+    backbone = backbones.stage(made, fitted).eval()
+    assert (
+        backbone.pool(backbone.run(fitted.collate([fitted(other[0])]))).shape[1] == backbone.width
+    )
+    assert backbone.width != backbones.stage(made, transform).width
+    module, card = backbones.described(backbone)
+    assert module is made.module and card == {"architecture": "gin, 3 layers, width 6, 2 kinds"}
+
+
+def test_every_weight_of_such_a_network_belongs_to_the_stage_that_it_acts_in():
+    made, transform, batched = read_any()
+    backbone = backbones.stage(made, transform).eval()
+    for name, weight in backbone.named_parameters():
+        stage = backbone.stage_of(name)
+        before = backbone.run(batched, stop=stage)
+        state = backbone.run(before, start=stage, stop=stage + 1)["hidden"]
+        with torch.no_grad():
+            weight.add_(0.5)
+        changed = backbone.run(before, start=stage, stop=stage + 1)["hidden"]
+        assert not torch.equal(state, changed), name
+        assert torch.equal(before["hidden"], backbone.run(batched, stop=stage)["hidden"]), name
+
+
+def test_molecules_are_pretrained_by_codes_and_other_graphs_as_any():
+    said = [backbones.default((Field("x", kind),)) for kind in ("smiles", "graph")]
+    kinds = [backbones.build(card)[1]["kind"] for card in said]
+    assert kinds == ["codes", "features"]

@@ -112,3 +112,58 @@ def test_molecules_as_codes_and_as_features():
 def test_a_network_for_molecules_reads_no_other_graphs():
     with pytest.raises(SourceError, match="SMILES"):
         batch.make({"kind": "codes"}, GRAPH, [sample(3, PATH)])
+
+
+def test_ranks_of_kinds_and_neighbours_stand_in_front():
+    learned = sample(4, [*PATH, (2, 3)], labels=np.array([7, 7, 4, 9]))
+    made = batch.make({"kind": "features", "slots": 2}, GRAPH, [learned])
+    nodes = made(sample(3, PATH, labels=np.array([7, 9, 1])))["nodes"]
+    assert nodes.shape == (3, made.width) and made.width == 2 + batch.STRUCTURE + 4
+    # the most frequent kind first; all others, unseen ones too, in the last slot
+    assert nodes[:, :2].tolist() == [[1, 0], [0, 1], [0, 1]]
+    assert nodes[:, 2 : 2 + batch.DEGREES].argmax(1).tolist() == [1, 2, 1]
+    assert nodes[:, -4:].argmax(1).tolist() == [1, 2, 3]  # kinds by name, as without slots
+    again = batch.restore(made.state())
+    assert np.array_equal(again(learned)["nodes"], made(learned)["nodes"])
+
+
+def test_slots_are_empty_where_nodes_have_no_kinds_and_numbers_pass_by():
+    rng = np.random.default_rng(0)
+    known = [sample(3, PATH, numbers=rng.normal(0, 1, (3, 2)).astype(np.float32)) for _ in range(9)]
+    made = batch.make({"kind": "features", "slots": 3}, GRAPH, known)
+    nodes = made(known[0])["nodes"]
+    assert nodes.shape == (3, 3 + batch.STRUCTURE + 2)
+    assert not nodes[:, :3].any() and nodes[:, 3:].any(1).all()
+
+
+def test_a_source_of_whole_graphs_refuses_questions_about_nodes():
+    with pytest.raises(SourceError, match=r"reads whole graphs.*builtin:random-gin"):
+        batch.make({"kind": "features", "slots": 3}, GRAPH, [sample(3, PATH, marks=1)])
+
+
+@pytest.mark.parametrize("slots", [0, 2])
+def test_a_view_leaves_out_moves_or_hides(slots):
+    rng = np.random.default_rng(0)
+    pairs = [(i, j) for i in range(12) for j in range(i) if rng.random() < 0.4]
+    whole = sample(12, pairs, labels=rng.integers(0, 3, 12), bonds=rng.integers(0, 2, len(pairs)))
+    asked = {"kind": "features", "augment": list(batch.VIEWS), **({"slots": 2} if slots else {})}
+    made = batch.make(asked, GRAPH, [whole])
+    plain = made(whole)
+    seen = set()
+    for draw in range(40):
+        view = made(whole, np.random.default_rng(draw))
+        assert set(view) == set(plain) and len(view["bonds"]) == len(view["edges"])
+        assert view["edges"].size == 0 or view["edges"].max() < len(view["nodes"])
+        both = {tuple(e) for e in view["edges"].tolist()}
+        assert both == {(b, a) for a, b in both} and all(a != b for a, b in both)
+        if len(view["nodes"]) < 12:
+            seen.add("left out")
+        elif not np.array_equal(view["edges"], plain["edges"]):
+            seen.add("moved" if view["nodes"].any(1).all() else "hidden and moved")
+        elif not view["nodes"].any(1).all():
+            seen.add("hidden")
+        if slots and view["nodes"].any(1).all():
+            degrees = np.bincount(view["edges"][:, 1], minlength=len(view["nodes"]))
+            found = view["nodes"][:, slots : slots + batch.DEGREES].argmax(1)
+            assert np.array_equal(found, np.minimum(degrees, batch.DEGREES - 1))
+    assert seen == {"left out", "moved", "hidden"}
