@@ -244,6 +244,7 @@ def _judge(made: Job, model: Model, run_id: str) -> Record:
         else None,
     )
     findings = check(case, made.plan.evidence.checks)
+    del made.facts["forgetting"]  # rows of numbers; the finding has what they say
     return _record(made, case, findings, rows, run_id)
 
 

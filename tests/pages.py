@@ -114,7 +114,8 @@ def _series(folder: Path) -> None:
 
 
 def _copies(folder: Path) -> None:
-    """Copies of data sets of a hub."""
+    """Photos of an earlier task, and copies of data sets of a hub."""
+    shutil.copytree(folder / "photos", folder / "older")
     _copy(folder / "reviews-copy", pcsv.read_csv(folder / "texts.csv"))
     pictures = sorted((folder / "photos").rglob("*.png"))
     cells = [{"bytes": p.read_bytes(), "path": p.name} for p in pictures]

@@ -164,7 +164,7 @@ def show(made: Any, report: str) -> None:
             ["rows of no known class", "value", "95 % interval", "rows"], outside, (1, 2, 3)
         )
     console.say()
-    console.facts([*_made_of(record), *_times(record)])
+    console.facts([*_made_of(record), *_kept(record), *_times(record)])
     console.line(f"report: {report}")
     console.line(f"run: {made.folder}")
     if record.set_aside:
@@ -187,6 +187,17 @@ def _outside(record: Any) -> list[list[str]]:
     finding = record.finding("scope") if record.plan.task.out_of_scope else None
     measures = finding.measures if finding else ()
     return [[m.name, *text.measured(m), text.plain(m.n)] for m in measures if not m.group]
+
+
+def _kept(record: Any) -> list[tuple[str, str]]:
+    """What the source can still do, where it was trained on and that was measured."""
+    finding = record.finding("forgetting")
+    told = {m.name: m for m in finding.measures} if finding else {}
+    kept = told.get("source ability kept")
+    if kept is None or kept.low is None:
+        return []
+    value, interval = text.measured(kept)
+    return [("the source keeps", f"{value} of what it could do ({interval})")]
 
 
 def _made_of(record: Any) -> list[tuple[str, str]]:
