@@ -172,7 +172,7 @@ def _small(matter: Matter) -> tuple[Network, Any]:
     if maker is not None:
         loaded = maker(0)
     else:
-        loaded = encoder.begun(Ask(architecture=matter.network), modality).loaded
+        loaded = encoder.begun(Ask(architecture=matter.network), modality, ()).loaded
     asked = dict(loaded.source.preprocessing)
     if matter.kind == KIND:
         asked |= {"augment": list(modality.batch.VIEWS), "input_size": [3, SIDE, SIDE]}

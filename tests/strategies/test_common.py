@@ -208,16 +208,16 @@ def test_what_trains_nothing_or_has_a_loss_of_its_own_refuses_them() -> None:
 
 def test_they_are_set_beside_the_strategys_own_and_a_typing_error_names_the_nearest() -> None:
     file = plugins.load("strategy", "l2_sp")
-    made = select._built(file, {"alpha": 0.5, "mixup": 0.2, "balanced": True})
+    made = select._built("l2_sp", file, {"alpha": 0.5, "mixup": 0.2, "balanced": True})
     assert made.settings == file.Settings(alpha=0.5)
     assert made.common == Common(mixup=0.2, balanced=True)
     assert made.common.changed == ("balanced", "mixup")
     with pytest.raises(PlanError, match="label_smoothing"):
-        select._built(file, {"label_smothing": 0.1})
+        select._built("l2_sp", file, {"label_smothing": 0.1})
     with pytest.raises(PlanError, match="alpha"):
-        select._built(file, {"alpa": 0.1})
+        select._built("l2_sp", file, {"alpa": 0.1})
     with pytest.raises(PlanError, match="expected float"):
-        select._built(file, {"mixup": "much"})
+        select._built("l2_sp", file, {"mixup": "much"})
 
 
 @pytest.mark.parametrize("name", case.NAMES)

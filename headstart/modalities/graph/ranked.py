@@ -9,6 +9,7 @@ is. Kinds and measures of edges are not read.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from torch import Tensor
 from headstart.core.network import MASK, State
 from headstart.modalities.graph.batch import STRUCTURE
 from headstart.modalities.graph.network import Network, Shape
-from headstart.modalities.graph.stages import Flat, Graphs
+from headstart.modalities.graph.stages import BONDS, HIDDEN, Flat, Graphs
 
 
 def shape(family: str, depth: int, width: int, kinds: int) -> Shape:
@@ -41,6 +42,10 @@ class Ranked(Graphs):
         self.width = columns - self.slots + network.shape.depth * network.shape.width
         self.stages = ("describe", *(f"layer.{i}" for i in range(network.shape.depth)))
 
+    def run(self, state: Mapping[str, Tensor], start: int = 0, stop: int | None = None) -> State:
+        """As of all graph networks; what edges are is not read, and not handed on."""
+        return super().run({n: t for n, t in state.items() if n != BONDS}, start, stop)
+
     def first(self, nodes: Tensor) -> Tensor:
         return nodes
 
@@ -56,6 +61,10 @@ class Ranked(Graphs):
         """Sums by the root of the number of nodes (N, width); ranks are left out, as kinds pass by."""
         pooled = super().pool(state)[:, self.slots :]
         return pooled * state[MASK].sum(1, keepdim=True).to(pooled.dtype).sqrt()
+
+    def positions(self, state: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Hidden nodes without their ranks (N, nodes, width), and mask (N, nodes)."""
+        return state[HIDDEN][..., self.slots :], state[MASK]
 
     def stage_of(self, name: str) -> int:
         """Layer k and its batch norm k + 1; what embeds goes with the first layer."""
