@@ -131,7 +131,7 @@ def test_entries_become_texts_with_what_they_are_a_kind_of(tmp_path: Path) -> No
 
 
 def test_counts_of_bytes_and_pairs_are_in_bits() -> None:
-    told = pretrain_text.counted(["ab" * 500], ["ab" * 100])
+    told = pretrain_text.counted(["ab" * 5000], ["ab" * 1000])
     assert told["bytes"] == pytest.approx(1.0, abs=0.05)  # two bytes, equally often
     assert told["pairs of bytes"] < 0.1  # one follows the other
 
