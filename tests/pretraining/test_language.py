@@ -54,6 +54,15 @@ def prepared(data: Any = None, **more: Any) -> door.Ready:
     return door.prepare(*call.asked(texts() if data is None else data, **asked))
 
 
+@pytest.mark.parametrize("name", ["bert", "gpt2"])
+@pytest.mark.parametrize(("asked", "share"), [("", 0.1), ("&dropout=0", 0.0)])
+def test_dropout_of_a_new_network_is_in_percent(name: str, asked: str, share: float) -> None:
+    objective = "masked_lm" if name == "bert" else "causal_lm"
+    ready = prepared(architecture=BERT.replace("bert", name) + asked, objective=objective)
+    found = {m.p for m in ready.backbone.modules() if isinstance(m, torch.nn.Dropout)}
+    assert found == {share}
+
+
 @pytest.fixture(scope="module", params=["masked_lm", "causal_lm"])
 def learned(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -264,6 +273,7 @@ def test_the_same_texts_give_the_same_tokenizer() -> None:
         ({"architecture": "bert?width=18&heads=4"}, PlanError, "shared among heads=4"),
         ({"architecture": "bert?wide=8"}, PlanError, "no setting 'wide'"),
         ({"architecture": "bert?layers=none"}, PlanError, "layers came as 'none'"),
+        ({"architecture": "bert?dropout=95"}, PlanError, "dropout=95 came; expected percent, 90"),
         ({"architecture": "gpt"}, PlanError, "no architecture 'gpt'.*gpt2"),
         ({"settings": {"share_": 1}}, PlanError, "share_"),
     ],
