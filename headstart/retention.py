@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +27,7 @@ from headstart.core.generator import ABSENT
 from headstart.core.network import Backbone, Network
 from headstart.core.plan import Plan, SourceChoice, StrategyChoice
 from headstart.core.task import Columns, Task
-from headstart.engine import loop
+from headstart.engine import streams
 from headstart.engine.freeze import evaluating
 from headstart.errors import PlanError, UserError
 from headstart.job import Job
@@ -61,15 +62,27 @@ class Memory:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self._known: Ability | str | None = None
+        self._first: Network | None = None
 
-    @property
+    @functools.cached_property
     def known(self) -> Ability | str:
         """What can be asked of the source: the data to be remembered, or what its generator draws; why
         nothing can, otherwise. Raises UserError for data that cannot be read."""
-        if self._known is None:
-            self._known = _ability(self.job)
-        return self._known
+        return _ability(self.job)
+
+    @functools.cached_property
+    def before(self) -> np.ndarray:
+        """(n,) score of each row with the untouched source, where something is known."""
+        assert isinstance(self.known, Ability)
+        return self.known.rows(self.job.backbone.state_dict())
+
+    def first(self, features: Features) -> Network:
+        """The untouched source with a head solved on its features of all training rows."""
+        if self._first is None:
+            job = self.job
+            self._first = job.network(job.backbone)
+            arms.solve_head(job, self._first, features, np.arange(len(job.train)), job.plan.seed)
+        return self._first
 
     def check(self) -> None:
         """Refuses, before anything is trained, what could not be measured or kept to.
@@ -83,7 +96,9 @@ class Memory:
             raise PlanError(
                 f"retain came as {least}; expected a share above 0 and at most 1, such as 0.95."
             )
-        if (least or asked) and isinstance(self.known, str):
+        if not least and not asked:
+            return
+        if isinstance(self.known, str):  # never of data to be remembered: those are read or refused
             raise PlanError(f"retain = {least} cannot be kept to: {self.known}.")
 
     def transfer(self, features: Features, seconds: float) -> tuple[Fitted, str]:
@@ -105,9 +120,8 @@ class Memory:
                 "retain moves weights back towards the source's, but this strategy adds weights of its own. "
                 "Choose fine_tune or lora."
             )
-        first = start(job, features)
-        before = float(self.known.rows(job.backbone.state_dict()).mean())
-        alpha = _largest(self.known, first, made.networks, least * before)
+        first = self.first(features)
+        alpha = _largest(self.known, first, made.networks, least * float(self.before.mean()))
         for network in made.networks:  # `made.predict` reads them
             network.load_state_dict(between(first, network, alpha).state_dict())
         job.say(
@@ -140,9 +154,12 @@ class Memory:
             return {**found, "missing": [(missing, "the strategy adds weights of its own")]}
         every = [network.backbone.state_dict() for network in transfer.networks]
         found.update(what=known.what, metric=known.metric)
-        found["before"] = known.rows(job.backbone.state_dict())[None]
+        found["before"] = self.before[None]
         found["after"] = np.stack([known.rows(tensors) for tensors in every])
-        found["curve"] = _curve(job, known, transfer, start(job, features), rows, targets)
+        ends = {0.0: float(self.before.mean()), 1.0: float(found["after"][0].mean())}
+        found["curve"] = _curve(
+            job, known, (self.first(features), transfer.networks[0]), ends, rows, targets
+        )
         return found
 
 
@@ -254,13 +271,6 @@ def between(first: Network, last: Network, alpha: float) -> Network:
     return made
 
 
-def start(job: Job, features: Features) -> Network:
-    """The untouched source with a head solved on its features of all training rows."""
-    network = job.network(job.backbone)
-    arms.solve_head(job, network, features, np.arange(len(job.train)), job.plan.seed)
-    return network
-
-
 def _largest(known: Ability, first: Network, networks: Sequence[Network], least: float) -> float:
     """The largest alpha at which the mean ability over networks is no less."""
     for step in range(STEPS, 0, -1):
@@ -272,18 +282,26 @@ def _largest(known: Ability, first: Network, networks: Sequence[Network], least:
 
 
 def _curve(
-    job: Job, known: Ability, transfer: Fitted, first: Network, rows: np.ndarray, targets: Any
+    job: Job,
+    known: Ability,
+    ends: tuple[Network, Network],
+    kept: Mapping[float, float],
+    rows: np.ndarray,
+    targets: Any,
 ) -> list[dict[str, float]]:
-    """Score on the task and ability along the way from the source to the first seed's network."""
+    """Score on the task and ability along the way between two networks; `kept`: what is known of it."""
     stream, made = arms.rows_stream(job, rows, augment=False), []
     for alpha in ALPHAS:
-        network = between(first, transfer.networks[0], alpha)
+        network = between(*ends, alpha)
         said = arms.outputs(job, network, stream)
+        ability = kept.get(alpha)
+        if ability is None:
+            ability = float(known.rows(network.backbone.state_dict()).mean())
         made.append(
             {
                 "alpha": alpha,
                 "score": arms.score(job, said, targets),
-                "ability": float(known.rows(network.backbone.state_dict()).mean()),
+                "ability": ability,
             }
         )
     return made
@@ -294,7 +312,7 @@ def drift(job: Job, networks: Sequence[Network]) -> dict[str, float]:
     no drift (Kornblith et al. 2019, arXiv:1905.00414)."""
     some = job.train[np.linspace(0, len(job.train) - 1, min(COMPARED, len(job.train))).astype(int)]
     stream = arms.rows_stream(job, np.unique(some), augment=False)
-    inputs = next(loop.plain(stream, networks[0], COMPARED)).inputs
+    inputs = next(streams.plain(stream, networks[0], COMPARED)).inputs
     before = list(_grams(job.backbone, inputs))
     every = [
         [similar(b, a) for b, a in zip(before, _grams(network.backbone, inputs), strict=False)]

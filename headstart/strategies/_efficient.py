@@ -2,42 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 from headstart.core.network import Network
 from headstart.core.strategy import Group, Phase
-from headstart.core.strategy import Strategy as Base
-from headstart.errors import PlanError
-
-INSTEAD = "Use linear_probe, which trains a head on its features"
+from headstart.strategies._tuning import Trained, Training
 
 
-def checked(name: str, settings: Any, above: Sequence[str]) -> None:
-    """Raises PlanError unless the settings `above` are above 0 and `dropout` is a share."""
-    for key in above:
-        value = getattr(settings, key)
-        if not value > 0:
-            raise PlanError(f"{name}.{key} came as {value}; it must be above 0.")
-    if not 0 <= settings.dropout < 1:
-        raise PlanError(f"{name}.dropout came as {settings.dropout}; expected 0 <= dropout < 1.")
+@dataclass(frozen=True)
+class Few(Training):
+    """How far and how fast; without weight decay.
 
-
-class Efficient(Base):
-    """Two phases: the solved head, then head and few other parameters together; no weight decay.
-
-    Of the settings it reads `cut`, `epochs`, `rate`, `patience`, `augment`, `head_first`, and `head_rate`
-    where there is one.
+    Attributes:
+        head_first: start from the solved head.
     """
 
-    name: str
+    head_first: bool = True
+
+
+class Efficient(Trained):
+    """Two phases: the solved head, then head and few other parameters together; no weight decay.
+
+    The head learns at `head_rate` times the rate, where the settings have one.
+    """
+
+    settings: Few
 
     def refuse(self, network: Network) -> str:
-        """A network that gives no gradients cannot be trained; nor can one that lacks what is trained."""
-        why = network.backbone.frozen
-        if why:
-            return f"{why}. {INSTEAD}."
-        return self.lacking(network)
+        """Neither can a network be trained that lacks what is trained."""
+        return super().refuse(network) or self.lacking(network)
 
     def lacking(self, network: Network) -> str:
         """What the network lacks for this strategy, and what would serve; "": nothing."""
@@ -47,27 +40,16 @@ class Efficient(Base):
         """Names of the parameters that train beside the head; () before `prepare` has made them."""
         raise NotImplementedError
 
-    def cut(self, network: Network) -> int:
-        """The cut as a stage number. Raises PlanError when there is no such stage."""
-        stages, asked = network.backbone.stages, int(self.settings.cut)
-        cut = asked if asked >= 0 else len(stages) + asked
-        if not 0 <= cut < len(stages):
-            raise PlanError(
-                f"{self.name}.cut came as {asked}, but the source has {len(stages)} stages "
-                f"({', '.join(stages)}). Expected a number from {-len(stages)} to {len(stages) - 1}."
-            )
-        return cut
-
     def phases(self, network: Network) -> tuple[Phase, ...]:
         settings, cut = self.settings, self.cut(network)
         names = tuple(f"heads.{name}" for name, _ in network.heads.named_parameters())
         head = Group("head", names, rate=getattr(settings, "head_rate", 1.0))
-        few = Group(self.name, self.trained(network))
+        few = Group(settings.strategy, self.trained(network))
         first = Phase(
             "head", (Group("head", names),), cut=len(network.backbone.stages), solved=True
         )
         both = Phase(
-            f"head and {self.name}",
+            f"head and {settings.strategy}",
             (head, few) if few.parameters else (head,),
             cut=cut,
             epochs=settings.epochs,

@@ -1,45 +1,37 @@
-"""Settings of everything that trains the source's own weights above a cut."""
+"""What everything that trains parts of a source above a cut has in common."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from headstart.core.network import Network
+from headstart.core.strategy import Strategy
 from headstart.errors import PlanError
 
 
 @dataclass(frozen=True)
-class Tuning:
+class Training:
     """How far and how fast.
 
     Attributes:
-        cut: stages below it stay frozen and may be kept; negative counts from the end; 0: all train.
+        cut: stages below it stay as they are and may be kept; negative counts from the end; 0: none.
         epochs: passes over the training rows, at most.
-        rate: learning rate of the last stage (AdamW).
-        head_rate: factor on `rate` for the head, which starts from its solved weights.
-        depth_decay: factor on the rate per stage towards the input.
-        weight_decay: decoupled, on matrices only.
+        rate: learning rate (AdamW).
         dropout: on the features, before the head.
         patience: epochs without a better validation loss before training ends; 0: never.
         augment: whether the modality's augmentation is used (then states are not kept).
-        statistics: whether batch-norm statistics of the trained stages may move.
     """
 
     cut: int = 0
     epochs: int = 30
-    rate: float = 3e-4
-    head_rate: float = 3.0
-    depth_decay: float = 0.8
-    weight_decay: float = 0.01
+    rate: float = 1e-3
     dropout: float = 0.1
     patience: int = 6
     augment: bool = True
-    statistics: bool = False
-
-    head_first: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        above(self, "epochs", "rate", "depth_decay")
+        above(self, "epochs", "rate")
         if not 0 <= self.dropout < 1:
             raise PlanError(
                 f"{self.strategy}.dropout came as {self.dropout}; expected 0 <= dropout < 1."
@@ -51,7 +43,54 @@ class Tuning:
         return type(self).__module__.rpartition(".")[2]
 
 
-def above(settings: Any, *names: str) -> None:
+@dataclass(frozen=True)
+class Tuning(Training):
+    """How far and how fast the source's own weights move.
+
+    Attributes:
+        rate: learning rate of the last stage (AdamW).
+        head_rate: factor on `rate` for the head, which starts from its solved weights.
+        depth_decay: factor on the rate per stage towards the input.
+        weight_decay: decoupled, on matrices only.
+        statistics: whether batch-norm statistics of the trained stages may move.
+    """
+
+    rate: float = 3e-4
+    head_rate: float = 3.0
+    depth_decay: float = 0.8
+    weight_decay: float = 0.01
+    statistics: bool = False
+
+    head_first: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        above(self, "depth_decay")
+
+
+class Trained(Strategy):
+    """A strategy with a cut in the network, of which at least a part above it is trained."""
+
+    settings: Any
+
+    def refuse(self, network: Network) -> str:
+        """A network that gives no gradients cannot be trained."""
+        why = network.backbone.frozen
+        return f"{why}. Use linear_probe, which trains a head on its features." if why else ""
+
+    def cut(self, network: Network) -> int:
+        """The cut as a stage number. Raises PlanError when there is no such stage."""
+        stages, asked = network.backbone.stages, int(self.settings.cut)
+        cut = asked if asked >= 0 else len(stages) + asked
+        if not 0 <= cut < len(stages):
+            raise PlanError(
+                f"{self.settings.strategy}.cut came as {asked}, but the source has {len(stages)} stages "
+                f"({', '.join(stages)}). Expected a number from {-len(stages)} to {len(stages) - 1}."
+            )
+        return cut
+
+
+def above(settings: Training, *names: str) -> None:
     """Raises PlanError for one of these settings that is not above 0."""
     for name in names:
         came = getattr(settings, name)
@@ -59,7 +98,7 @@ def above(settings: Any, *names: str) -> None:
             raise PlanError(f"{settings.strategy}.{name} came as {came}; it must be above 0.")
 
 
-def at_least(settings: Any, least: float, *names: str) -> None:
+def at_least(settings: Training, least: float, *names: str) -> None:
     """Raises PlanError for one of these settings that is less than `least`."""
     for name in names:
         came = getattr(settings, name)

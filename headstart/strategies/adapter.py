@@ -17,37 +17,25 @@ from torch import Tensor, nn
 
 from headstart.core.network import Backbone, Network
 from headstart.strategies._between import Between, carried, opened
-from headstart.strategies._efficient import Efficient, checked
+from headstart.strategies._efficient import Efficient, Few
+from headstart.strategies._tuning import above
 
 PART = "adapters"
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Few):
     """How wide the adapters are, where, and how fast they learn.
 
     Attributes:
         width: of the bottleneck; at most the width of what it reads.
-        cut: stages below it have no adapter and may be kept; negative counts from the end.
-        epochs: passes over the training rows, at most.
-        rate: learning rate of adapters and head (AdamW, no weight decay).
-        dropout: on the features, before the head.
-        patience: epochs without a better validation loss before training ends; 0: never.
-        augment: whether the modality's augmentation is used (then states are not kept).
-        head_first: start from the solved head.
     """
 
     width: int = 64
-    cut: int = 0
-    epochs: int = 30
-    rate: float = 1e-3
-    dropout: float = 0.1
-    patience: int = 6
-    augment: bool = True
-    head_first: bool = True
 
     def __post_init__(self) -> None:
-        checked("adapter", self, ("width", "epochs", "rate"))
+        super().__post_init__()
+        above(self, "width")
 
 
 class Bottleneck(nn.Module):
@@ -89,7 +77,6 @@ class Strategy(Efficient):
     """The solved head, then head and adapters together; the source's own weights stay to the bit."""
 
     settings: Settings
-    name = "adapter"
 
     def prepare(self, network: Network, streams: Mapping[str, Any]) -> None:
         """Puts an adapter behind every stage above the cut; how wide its state is, one row tells."""

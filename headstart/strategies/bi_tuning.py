@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from headstart.core.network import Network
-from headstart.strategies import fine_tune
+from headstart.core.strategy import Batch
+from headstart.strategies._regularised import Regularised
 from headstart.strategies._tuning import Tuning, above, at_least
 
 WIDTH = 128  # of the projections
@@ -44,7 +45,7 @@ class Settings(Tuning):
         above(self, "temperature")
 
 
-class Strategy(fine_tune.Strategy):
+class Strategy(Regularised):
     """`fine_tune` with the parts "contrast of classes" and "contrast of rows" in the loss while training."""
 
     settings: Settings
@@ -73,14 +74,7 @@ class Strategy(fine_tune.Strategy):
         self.queues = Queues(head.outputs, network.backbone.width, WIDTH)
         self.fresh: tuple[Tensor, Tensor, Tensor] | None = None
 
-    def loss(
-        self, network: Network, batches: Mapping[str, Any], progress: float
-    ) -> Mapping[str, Tensor]:
-        batch = batches["train"]
-        if not network.heads.training:
-            return self.task(network, batch)
-        features = network(batch.inputs, start=batch.start, want="features")
-        parts = self.task(network, batch, features)
+    def penalties(self, network: Network, batch: Batch, features: Tensor) -> Mapping[str, Tensor]:
         ((name, labels),) = batch.targets.items()
         kept, projection = self.average
         with torch.no_grad():
@@ -93,9 +87,10 @@ class Strategy(fine_tune.Strategy):
         directions = _unit(network.heads[name].directions())[labels]  # type: ignore[operator]
         rows = _unit(self.projector(features))
         warm = self.settings.temperature
-        parts["contrast of classes"] = scale * contrast(directions @ directed.T / warm, alike)
-        parts["contrast of rows"] = scale * contrast(rows @ projected.T / warm, alike)
-        return parts
+        return {
+            "contrast of classes": scale * contrast(directions @ directed.T / warm, alike),
+            "contrast of rows": scale * contrast(rows @ projected.T / warm, alike),
+        }
 
     @torch.no_grad()
     def after_step(self, network: Network, progress: float) -> None:

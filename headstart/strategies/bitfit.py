@@ -9,43 +9,21 @@ import re
 from dataclasses import dataclass
 
 from headstart.core.network import Network
-from headstart.strategies._efficient import Efficient, checked
+from headstart.strategies._efficient import Efficient, Few
 
 OFFSET = re.compile(r"bias(es)?(\.\d+)?$")
 """How the name of an offset ends: "bias", "in_proj_bias", "biases.0"."""
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How far and how fast.
-
-    Attributes:
-        cut: stages below it stay as they are and may be kept; negative counts from the end.
-        epochs: passes over the training rows, at most.
-        rate: learning rate of offsets and head (AdamW, no weight decay).
-        dropout: on the features, before the head.
-        patience: epochs without a better validation loss before training ends; 0: never.
-        augment: whether the modality's augmentation is used (then states are not kept).
-        head_first: start from the solved head.
-    """
-
-    cut: int = 0
-    epochs: int = 30
-    rate: float = 1e-3
-    dropout: float = 0.1
-    patience: int = 6
-    augment: bool = True
-    head_first: bool = True
-
-    def __post_init__(self) -> None:
-        checked("bitfit", self, ("epochs", "rate"))
+class Settings(Few):
+    """How far and how fast offsets and head learn."""
 
 
 class Strategy(Efficient):
     """The solved head, then head and offsets together; matrices and statistics stay as they are."""
 
     settings: Settings
-    name = "bitfit"
 
     def lacking(self, network: Network) -> str:
         if self.trained(network):

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from headstart.core.network import Network
-from headstart.strategies import fine_tune
+from headstart.core.strategy import Batch
+from headstart.strategies._regularised import Regularised
 from headstart.strategies._tuning import Tuning, at_least
 
 
@@ -36,21 +36,14 @@ class Settings(Tuning):
         at_least(self, 1, "k")
 
 
-class Strategy(fine_tune.Strategy):
+class Strategy(Regularised):
     """`fine_tune` with the part "bss" in the loss while training; batches are of full size."""
 
     settings: Settings
     whole = True
 
-    def loss(
-        self, network: Network, batches: Mapping[str, Any], progress: float
-    ) -> Mapping[str, Tensor]:
-        batch = batches["train"]
-        if not network.heads.training:
-            return self.task(network, batch)
-        features = network(batch.inputs, start=batch.start, want="features")
-        parts = self.task(network, batch, features)
-        return {**parts, "bss": self.settings.weight * shrinkage(features, self.settings.k)}
+    def penalties(self, network: Network, batch: Batch, features: Tensor) -> Mapping[str, Tensor]:
+        return {"bss": self.settings.weight * shrinkage(features, self.settings.k)}
 
 
 def shrinkage(features: Tensor, k: int) -> Tensor:

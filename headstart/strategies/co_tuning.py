@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from headstart.core.network import Network
-from headstart.core.strategy import Group
-from headstart.strategies import fine_tune
+from headstart.core.strategy import Batch, Group
 from headstart.strategies._reading import featured
+from headstart.strategies._regularised import Regularised
 from headstart.strategies._tuning import Tuning, at_least
 
 
@@ -36,7 +36,7 @@ class Settings(Tuning):
         at_least(self, 0, "weight")
 
 
-class Strategy(fine_tune.Strategy):
+class Strategy(Regularised):
     """`fine_tune` with the source's head trained on, and the part "co_tuning" in the loss while training."""
 
     settings: Settings
@@ -82,18 +82,11 @@ class Strategy(fine_tune.Strategy):
         )
         return (*super().groups(network, cut), *(g for g in own if g.parameters))
 
-    def loss(
-        self, network: Network, batches: Mapping[str, Any], progress: float
-    ) -> Mapping[str, Tensor]:
-        batch = batches["train"]
-        if not network.heads.training:
-            return self.task(network, batch)
-        features = network(batch.inputs, start=batch.start, want="features")
-        parts = self.task(network, batch, features)
+    def penalties(self, network: Network, batch: Batch, features: Tensor) -> Mapping[str, Tensor]:
         (labels,) = batch.targets.values()
         said = _said(network, features).log_softmax(1)
         shared = -(self.get_buffer("relation")[labels] * said).sum(1).mean()
-        return {**parts, "co_tuning": self.settings.weight * shared}
+        return {"co_tuning": self.settings.weight * shared}
 
 
 def _said(network: Network, features: Tensor) -> Tensor:

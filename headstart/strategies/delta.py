@@ -18,10 +18,10 @@ from torch import Tensor
 
 from headstart.core.network import Network
 from headstart.core.strategy import Batch
-from headstart.strategies import fine_tune
+from headstart.strategies import fine_tune, l2_sp
 from headstart.strategies._apart import Apart
 from headstart.strategies._reading import featured
-from headstart.strategies._tuning import Tuning, at_least
+from headstart.strategies._regularised import head_norm
 
 ROWS = 1000  # training rows at most on which attention is measured
 RIDGE = 1e-2  # of the features' mean variance
@@ -29,21 +29,14 @@ LEAST = 1e-12
 
 
 @dataclass(frozen=True)
-class Settings(Tuning):
+class Settings(l2_sp.Settings):
     """As of fine_tune, without decay to zero.
 
     Attributes:
         alpha: strength of the pull to the source's maps.
-        beta: strength of the pull of the head's matrices to zero.
     """
 
-    weight_decay: float = 0.0
     alpha: float = 1.0
-    beta: float = 0.01
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        at_least(self, 0, "alpha", "beta")
 
 
 class Strategy(fine_tune.Strategy):
@@ -74,12 +67,11 @@ class Strategy(fine_tune.Strategy):
                 batch = Batch(state, batch.targets, cut)
             *before, old = maps(self.source.network, batch)
         *after, features = maps(network, batch)
-        parts = self.task(network, batch, features)
         far = [distance(a, b) for a, b in zip(after, before, strict=True)]
         far.append(distance(features, old, self.attention))
-        heads = [p.square().sum() for p in network.heads.parameters() if p.ndim > 1]
+        parts = dict(self.task(network, batch, features))
         parts["delta"] = settings.alpha / 2 * torch.stack(far).mean()
-        parts["head norm"] = settings.beta / 2 * torch.stack(heads).sum()
+        parts["head norm"] = settings.beta / 2 * head_norm(network)
         return parts
 
 

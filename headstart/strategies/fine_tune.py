@@ -10,9 +10,7 @@ from dataclasses import dataclass
 
 from headstart.core.network import Network
 from headstart.core.strategy import Group, Phase
-from headstart.core.strategy import Strategy as Base
-from headstart.errors import PlanError
-from headstart.strategies._tuning import Tuning
+from headstart.strategies._tuning import Trained, Tuning
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ AUTO = (
 )
 
 
-class Strategy(Base):
+class Strategy(Trained):
     """Two phases: the solved head, then head and upper stages together.
 
     A subclass that compares the rows of a batch sets `whole`, as `Phase` has it.
@@ -53,23 +51,6 @@ class Strategy(Base):
 
     whole: bool = False
     settings: Tuning
-
-    def refuse(self, network: Network) -> str:
-        """A network that gives no gradients cannot be tuned."""
-        why = network.backbone.frozen
-        return f"{why}. Use linear_probe, which trains a head on its features." if why else ""
-
-    def cut(self, network: Network) -> int:
-        """The cut as a stage number. Raises PlanError when there is no such stage."""
-        stages = network.backbone.stages
-        cut = self.settings.cut if self.settings.cut >= 0 else len(stages) + self.settings.cut
-        if not 0 <= cut < len(stages):
-            raise PlanError(
-                f"{self.settings.strategy}.cut came as {self.settings.cut}, but the source has {len(stages)} "
-                f"stages ({', '.join(stages)}). Expected a number from {-len(stages)} to "
-                f"{len(stages) - 1}."
-            )
-        return cut
 
     def phases(self, network: Network) -> tuple[Phase, ...]:
         settings, cut = self.settings, self.cut(network)

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from headstart.core.network import Network
-from headstart.strategies import fine_tune
+from headstart.core.strategy import Batch
+from headstart.strategies._regularised import Regularised, head_norm
 from headstart.strategies._tuning import Tuning, at_least
 
 
@@ -35,7 +36,7 @@ class Settings(Tuning):
         at_least(self, 0, "alpha", "beta")
 
 
-class Strategy(fine_tune.Strategy):
+class Strategy(Regularised):
     """`fine_tune` with the parts "l2_sp" and "head norm" in the loss while training."""
 
     settings: Settings
@@ -50,18 +51,13 @@ class Strategy(fine_tune.Strategy):
         for place, name in enumerate(self.names):
             self.register_buffer(f"start_{place}", known[name].detach().clone(), persistent=False)
 
-    def loss(
-        self, network: Network, batches: Mapping[str, Any], progress: float
-    ) -> Mapping[str, Tensor]:
-        parts = self.task(network, batches["train"])
-        if not network.heads.training:
-            return parts
+    def penalties(self, network: Network, batch: Batch, features: Tensor) -> Mapping[str, Tensor]:
         now, settings = dict(network.backbone.named_parameters()), self.settings
         moved = [
             (now[name] - self.get_buffer(f"start_{place}")).square().sum()
             for place, name in enumerate(self.names)
         ]
-        heads = [p.square().sum() for p in network.heads.parameters() if p.ndim > 1]
-        parts["l2_sp"] = settings.alpha / 2 * torch.stack(moved).sum()
-        parts["head norm"] = settings.beta / 2 * torch.stack(heads).sum()
-        return parts
+        return {
+            "l2_sp": settings.alpha / 2 * torch.stack(moved).sum(),
+            "head norm": settings.beta / 2 * head_norm(network),
+        }

@@ -21,14 +21,15 @@ from torch.nn import functional
 from headstart.core.head import Dropout
 from headstart.core.network import Backbone, Network
 from headstart.errors import PlanError
-from headstart.strategies._efficient import Efficient, checked
+from headstart.strategies._efficient import Efficient, Few
+from headstart.strategies._tuning import above
 
 CONVOLUTIONS: Mapping[type, Any] = {nn.Conv1d: functional.conv1d, nn.Conv2d: functional.conv2d}
 TINY = 1e-12  # of a row's length, below which it has no direction
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Few):
     """How wide the updates are, where, and how fast they learn.
 
     Attributes:
@@ -38,13 +39,7 @@ class Settings:
         dora: the length of each row of a weight trains too, apart from its direction.
         modules: regular expression that a module's name must hold ("query|value"); "": all linear and
             convolution modules.
-        cut: stages below it stay as they are and may be kept; negative counts from the end.
-        epochs: passes over the training rows, at most.
-        rate: learning rate of updates and head (AdamW, no weight decay).
         dropout: on the features before the head, and on what the updates read.
-        patience: epochs without a better validation loss before training ends; 0: never.
-        augment: whether the modality's augmentation is used (then states are not kept).
-        head_first: start from the solved head.
     """
 
     rank: int = 8
@@ -52,16 +47,11 @@ class Settings:
     rslora: bool = False
     dora: bool = False
     modules: str = ""
-    cut: int = 0
-    epochs: int = 30
-    rate: float = 1e-3
     dropout: float = 0.05
-    patience: int = 6
-    augment: bool = True
-    head_first: bool = True
 
     def __post_init__(self) -> None:
-        checked("lora", self, ("rank", "alpha", "epochs", "rate"))
+        super().__post_init__()
+        above(self, "rank", "alpha")
         try:
             re.compile(self.modules)
         except re.error as error:
@@ -173,7 +163,6 @@ class Strategy(Efficient):
     """The solved head, then head and low-rank updates together; `finish` merges the updates."""
 
     settings: Settings
-    name = "lora"
 
     def lacking(self, network: Network) -> str:
         if _places(network.backbone, self.cut(network), self.settings.modules):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -18,45 +18,34 @@ from torch import Tensor, nn
 
 from headstart.core.network import MASK, Network
 from headstart.strategies._between import Between, opened
-from headstart.strategies._efficient import Efficient, checked
+from headstart.strategies._efficient import Efficient, Few
+from headstart.strategies._tuning import above
 
 PART = "prompts"
 ROWS = 8  # training rows whose tokens the prompts begin as
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Few):
     """How many tokens, and how fast they learn.
 
     Attributes:
         tokens: put in front; each makes every layer read one more.
         deep: each layer reads tokens of its own; else those of the first go through all.
-        epochs: passes over the training rows, at most.
         rate: learning rate of the tokens (AdamW, no weight decay).
         head_rate: factor on `rate` for the head.
-        dropout: on the features, before the head.
-        patience: epochs without a better validation loss before training ends; 0: never.
-        augment: whether the modality's augmentation is used (then embeddings are not kept).
-        head_first: start from the solved head.
     """
 
     tokens: int = 20
     deep: bool = True
-    epochs: int = 30
     rate: float = 1e-2
     head_rate: float = 0.1
-    dropout: float = 0.1
-    patience: int = 6
-    augment: bool = True
-    head_first: bool = True
+
+    cut: ClassVar[int] = 1  # type: ignore[misc]  # what embeds the input stays as it is and may be kept
 
     def __post_init__(self) -> None:
-        checked("prompt", self, ("tokens", "epochs", "rate"))
-
-    @property
-    def cut(self) -> int:
-        """What embeds the input stays as it is and may be kept."""
-        return 1
+        super().__post_init__()
+        above(self, "tokens")
 
 
 class Prompted(Between):
