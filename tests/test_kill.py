@@ -42,6 +42,7 @@ seeds = 1
 scratch = false
 champion = false
 learning_curve = false
+checks = ["accuracy"]
 """
     )
     return ["run", str(plan), "--quiet"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,14 @@ from headstart.errors import DataError, PlanError
 QUICK = {"seeds": 1, "scratch": False, "champion": False, "learning_curve": False}
 BOLD = {"epochs": 4, "rate": 3e-3, "head_first": False, "augment": False, "patience": 0}
 CHECKS = ["accuracy", "verdict", "forgetting"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fewer() -> Iterator[None]:
+    """Fewer samples of the generator: here it is their account that matters."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(retention, "DRAWN", 128)
+        yield
 
 
 def photos(folder: Path, seed: int) -> Path:

@@ -91,12 +91,13 @@ def _cells(rng: torch.Generator, each: int, side: int) -> Tensor:
     squash = ink.uniform(rng, 1, low=-0.7, high=0.7).exp()
     axis = ink.pixel_axis(side)
     y, x = torch.meshgrid(axis, axis, indexing="ij")
-    out = torch.empty(each, 2, side, side)
-    for i in range(each):
-        where = ink.uniform(rng, seeds, 2, low=-1.1, high=1.1)
-        dx = (x.reshape(-1, 1) - where[:, 0]) * squash
-        far = (dx.square() + (y.reshape(-1, 1) - where[:, 1]).square()).sqrt()
-        near = far.topk(2, dim=1, largest=False).values
-        out[i, 0] = near[:, 0].reshape(side, side)
-        out[i, 1] = (near[:, 1] - near[:, 0]).reshape(side, side)
-    return out
+    x, y = x.reshape(1, -1), y.reshape(1, -1)
+    where = torch.stack([ink.uniform(rng, seeds, 2, low=-1.1, high=1.1) for _ in range(each)], 1)
+    first = torch.full((each, side * side), math.inf)
+    second = first.clone()
+    for one in where:  # (each, 2)
+        far = ((x - one[:, :1]) * squash).square() + (y - one[:, 1:]).square()
+        second = torch.minimum(second, torch.maximum(first, far))
+        first = torch.minimum(first, far)
+    near, next_near = first.sqrt(), second.sqrt()
+    return torch.stack([near, next_near - near], 1).reshape(each, 2, side, side)

@@ -13,7 +13,13 @@ from headstart.core import plugins
 from headstart.errors import PlanError
 from tests.strategies import case
 
-QUICK: dict[str, Any] = {"seeds": 1, "scratch": False, "champion": False, "learning_curve": False}
+QUICK: dict[str, Any] = {
+    "seeds": 1,
+    "scratch": False,
+    "champion": False,
+    "learning_curve": False,
+    "checks": ["accuracy"],
+}
 SETTINGS = {"epochs": 1, "rate": 1e-3, "cut": -1, "augment": False}
 
 
@@ -47,6 +53,7 @@ def test_the_command_line_takes_both_kinds_of_settings(
         typed += ["--set", one]
     for one in ("scratch", "champion", "learning_curve"):
         typed += ["--set", f"evidence.{one}=false"]
+    typed += ["--set", "evidence.checks=['accuracy']"]
     assert main(typed) == 0, capfd.readouterr().err
     (folder,) = tmp_path.glob("*/run.json")
     told = api.open_run(folder.parent).record.facts["strategy_settings"]
