@@ -225,7 +225,9 @@ def _judge(made: Job, model: Model, run_id: str) -> Record:
     read = {role: one.arm(rows) for role, one in fitted.items()}
     targets = made.targets.encode(made.dataset.targets(rows))
     _count(made, model, baselines, points)
-    made.facts["forgetting"] = model.memory.measured(transfer, model.features, rows, targets)
+    checks = made.plan.evidence.checks
+    if not checks or "forgetting" in checks:
+        made.facts["forgetting"] = model.memory.measured(transfer, model.features, rows, targets)
     case = Case(
         outcome=made.outcome,
         classes=made.targets.classes,
@@ -243,8 +245,8 @@ def _judge(made: Job, model: Model, run_id: str) -> Record:
         if made.outcome == "classify"
         else None,
     )
-    findings = check(case, made.plan.evidence.checks)
-    del made.facts["forgetting"]  # rows of numbers; the finding has what they say
+    findings = check(case, checks)
+    made.facts.pop("forgetting", None)  # rows of numbers; the finding has what they say
     return _record(made, case, findings, rows, run_id)
 
 

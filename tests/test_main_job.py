@@ -100,7 +100,7 @@ def test_more_rows_forward_only_the_new_ones(tmp_path: Path) -> None:
 
 def test_fine_tuning_ships_the_changed_weights(tmp_path: Path) -> None:
     settings = {"epochs": 2, "cut": -2, "augment": False}
-    quick = {**QUICK, "strategy": "fine_tune", "scratch": False}
+    quick = {**QUICK, "strategy": "fine_tune", "scratch": False, "checks": ["accuracy"]}
     folder = data(tmp_path, "image", "classify", rows=60)
     run = api.adapt(folder, settings=settings, output=str(tmp_path / "runs"), **quick)
     predicted = api.open_run(run.folder).predict(folder)
