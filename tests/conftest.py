@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import blocked
+
 # Before anything imports them: libraries read these once.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, on what is small
@@ -16,6 +18,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("DO_NOT_TRACK", "true")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+blocked.block()
 
 
 # Files whose tests run whole jobs, or are very many; they go first, so that no worker ends alone with one.

@@ -3,7 +3,9 @@
 from headstart import api
 from headstart.core import plugins
 from headstart.report import page
+from tests import blocked
 
+blocked.block()
 _PARTS = ("read", "batch", "backbones", "champion", "show")
 
 for _name in plugins.names("modality"):
