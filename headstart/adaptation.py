@@ -186,10 +186,10 @@ def _card(made: Job) -> dict[str, Any]:
 
 def _held(head: Any) -> dict[str, str]:
     """What a model tells of the rows that it holds; {} for one that holds none."""
-    if not head.solves_itself:
+    if not head.inside:
         return {}
     told = "of the training rows are in this pack, as numbers. Share it as you would share them."
-    return {"rows inside": f"{len(head.rows):,} {told}"}
+    return {"rows inside": f"{head.inside:,} {told}"}
 
 
 @dataclass(frozen=True)

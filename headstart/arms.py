@@ -181,14 +181,20 @@ def judged(
     return places[there], held_predictions(job, solution)[there]
 
 
-def probe(job: Job, features: Features, seconds: float) -> Fitted:
+def probe(job: Job, features: Features, seconds: float, strategy: Strategy | None = None) -> Fitted:
     """The solved head on frozen features, once for each seed of the folds; where it is its labelled rows
-    alone, these folds change its validation score and nothing that it predicts."""
+    alone, these folds change its validation score and nothing that it predicts.
+
+    Args:
+        strategy: one that solves all; it may put a head of its own in place, and gets no streams.
+    """
     began = time.perf_counter()
     places = np.arange(len(job.train))
     networks, scores, first = [], [], None
     for seed in range(job.plan.evidence.seeds):
         network = job.network(job.backbone)
+        if strategy is not None:
+            strategy.prepare(network, {})
         solution = solve_head(job, network, features, places, job.plan.seed + seed)
         first = first or solution
         networks.append(network)

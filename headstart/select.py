@@ -129,7 +129,7 @@ def transfer(job: Job, features: Features, seconds: float) -> tuple[Fitted, str]
     if choice.name != "auto":
         strategy = named(job, choice.name, choice.settings)
         if solved(job, strategy):
-            return _probed(job, features, seconds), choice.name
+            return _probed(job, features, seconds, strategy), choice.name
         recipe = fine_tuning(job, features, variants(strategy, choice.settings))
         return finish(job, recipe, tune(job, recipe)), choice.name
     first = _probed(job, features, seconds)
@@ -161,12 +161,14 @@ def transfer(job: Job, features: Features, seconds: float) -> tuple[Fitted, str]
     return dataclasses.replace(made, flops=made.flops + spent - tuned.flops), name
 
 
-def _probed(job: Job, features: Features, seconds: float) -> Fitted:
+def _probed(
+    job: Job, features: Features, seconds: float, strategy: Strategy | None = None
+) -> Fitted:
     """The solved head; what it keeps is told."""
-    made = probe(job, features, seconds)
+    made = probe(job, features, seconds, strategy)
     head: Any = made.networks[0].heads[job.outcome]
-    if head.solves_itself:
-        kept = f"{len(head.rows):,} of them" if len(head.rows) < len(job.train) else "them"
+    if head.inside:
+        kept = f"{head.inside:,} of them" if head.inside < len(job.train) else "them"
         job.say(
             f"This model is shown training rows whenever it predicts, so its pack holds {kept}, as numbers: "
             "share it as you would share them."

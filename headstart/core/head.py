@@ -62,6 +62,11 @@ class Head(nn.Module):
     width: int
     outputs: int
 
+    @property
+    def inside(self) -> int:
+        """How many training rows it holds as they are."""
+        return 0
+
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean loss over rows. outputs (N, outputs), targets as `Targets.encode` gave them."""
         raise TypeError(f"{type(self).__name__} has no loss().")

@@ -86,7 +86,7 @@ class Strategy(nn.Module):
 
     def prepare(self, network: Network, streams: Mapping[str, Any]) -> None:
         """Wraps modules or measures the streams, before the first phase. What it draws from torch's
-        generator follows from the training's seed."""
+        generator follows from the training's seed. Where all phases are solved there may be no streams."""
 
     def phases(self, network: Network) -> tuple[Phase, ...]:
         """The phases, in order; all optimizer groups of all phases exist from the start."""

@@ -87,6 +87,11 @@ class InContext(Head):
         self.register_buffer("rows", torch.zeros(0, width))
         self.register_buffer("labels", torch.zeros(0, dtype=torch.int64))
 
+    @property
+    def inside(self) -> int:
+        """All that it keeps."""
+        return len(self.rows)
+
     def forward(self, features: Tensor) -> Tensor:
         """One block of rows after another, so that none depends on those beside it."""
         with torch.no_grad():
