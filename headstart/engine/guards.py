@@ -131,17 +131,21 @@ def dead(phase: str, records: Sequence[Mapping[str, Any]], heads: Collection[str
     )
 
 
-def gathered(every: Sequence[Sequence[str]], *, mute: Collection[str] = ()) -> list[str]:
+def kind(note: str) -> str:
+    """What a sentence speaks of."""
+    return note.partition(":")[0]
+
+
+def gathered(every: Sequence[Sequence[str]]) -> list[str]:
     """Sentences of several like trainings as those of one: of each kind that at least half of them have,
     the first; a divergence is told wherever it was.
 
     Args:
         every: the notes of each.
-        mute: kinds that are left out.
     """
     found: dict[str, list[str]] = {}
     for notes in every:
-        for kind, note in {n.partition(":")[0]: n for n in reversed(notes)}.items():
-            found.setdefault(kind, []).append(note)
-    told = {k: n for k, n in found.items() if k == DIVERGENCE or 2 * len(n) >= len(every)}
-    return [notes[0] for kind, notes in told.items() if kind not in mute]
+        for about, note in {kind(n): n for n in reversed(notes)}.items():
+            found.setdefault(about, []).append(note)
+    often = len(every) / 2
+    return [n[0] for about, n in found.items() if about == DIVERGENCE or len(n) >= often]

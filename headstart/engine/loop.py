@@ -336,7 +336,7 @@ class Worker:
         """Whether an epoch is the best so far: by validation, or without any by the training loss."""
         if validation is not None:
             record["validation"] = reading.loss(
-                self.wrapped, self.strategy, validation, self.training.batch, self._read
+                self.wrapped, self.strategy, validation, self.training.batch, self.read
             )
         loss = record.get("validation", record["loss"])
         if self.average.judged and loss < inner["lowest"]:
@@ -421,15 +421,15 @@ class Worker:
                 self.training.alive()
                 self._rates(phase, (epoch * steps + step) / max(1, epochs * steps))
                 try:
-                    parts = self._step(phase, batches, (epoch + step / steps) / epochs)
+                    parts = self.step(phase, batches, (epoch + step / steps) / epochs)
                 except guards.Diverged as cause:
                     cause.step = step
-                    done.flops += self._cost(phase) * (step + 1) * size
+                    done.flops += self.cost(phase) * (step + 1) * size
                     raise
                 share = len(places[step]["train"]) / rows
                 for name, value in parts.items():
                     totals[name] = totals.get(name, 0.0) + value * share
-        done.flops += self._cost(phase) * rows
+        done.flops += self.cost(phase) * rows
         return totals
 
     def _steps(self, phase: Phase) -> tuple[int, int]:
@@ -445,7 +445,7 @@ class Worker:
         """The batches of an epoch, each read while the network works on the one before."""
 
         def read(step: int) -> dict[str, Batch]:
-            return {n: self._read(self.streams[n], p, epoch) for n, p in places[step].items()}
+            return {n: self.read(self.streams[n], p, epoch) for n, p in places[step].items()}
 
         with ThreadPoolExecutor(1) as reader:
             coming = reader.submit(read, 0)
@@ -455,9 +455,8 @@ class Worker:
                     coming = reader.submit(read, step + 1)
                 yield batches
 
-    def _step(
-        self, phase: Phase, batches: Mapping[str, Batch], progress: float
-    ) -> dict[str, float]:
+    def step(self, phase: Phase, batches: Mapping[str, Batch], progress: float) -> dict[str, float]:
+        """One step; the loss and its parts. Raises Diverged."""
         self.stepper.zero_grad()
         parts = self.strategy.loss(self.wrapped, batches, progress)
         total = torch.stack([part.float() for part in parts.values()]).sum()
@@ -472,7 +471,8 @@ class Worker:
         self.average.after_step()
         return {"loss": float(total.detach()), **told}
 
-    def _read(self, stream: Stream, places: np.ndarray, epoch: int) -> Batch:
+    def read(self, stream: Stream, places: np.ndarray, epoch: int) -> Batch:
+        """A batch where the network is."""
         read, move = stream.batch(places, epoch), self.machine.to_device
         return Batch(move(dict(read.inputs)), move(dict(read.targets)), read.start)
 
@@ -484,7 +484,7 @@ class Worker:
         for group in self.optimizer.param_groups:
             group["lr"] = factor * group["rates"].get(phase.name, 0.0)
 
-    def _cost(self, phase: Phase) -> float:
+    def cost(self, phase: Phase) -> float:
         """Operations per sample: forward from where inputs enter, twice that backward to the cut."""
         costs, start = list(self.training.costs), self.streams["train"].start
         once = self.strategy.forwards * sum(costs[start:])

@@ -17,13 +17,8 @@ from headstart.engine.streams import Stream, plain
 Read = Callable[[Stream, np.ndarray, int], Batch]
 
 
-def as_read(stream: Stream, places: np.ndarray, epoch: int) -> Batch:
-    """A batch where the stream made it."""
-    return stream.batch(places, epoch)
-
-
 def loss(
-    network: Network, strategy: Strategy, stream: Stream, batch: int, read: Read = as_read
+    network: Network, strategy: Strategy, stream: Stream, batch: int, read: Read | None = None
 ) -> float:
     """Mean loss over a stream as validation has it, without dropout and augmentation.
 
@@ -31,6 +26,7 @@ def loss(
         batch: rows of a training step; at least 64 are read at once.
         read: (stream, places, epoch) -> batch, on the network's device.
     """
+    read = read or _beside(network)
     total, size = 0.0, max(64, batch)
     inner = getattr(network, "module", network)  # of Fabric's wrapper
     with evaluating(inner), torch.no_grad():
@@ -39,6 +35,20 @@ def loss(
             parts = strategy.loss(network, {"train": read(stream, places, -1)}, 1.0)
             total += float(torch.stack(list(parts.values())).sum()) * len(places)
     return total / len(stream)
+
+
+def _beside(network: Network) -> Read:
+    """Reads batches to where a network is."""
+    where = next(network.parameters()).device
+
+    def read(stream: Stream, places: np.ndarray, epoch: int) -> Batch:
+        made = stream.batch(places, epoch)
+        inputs, targets = (
+            {n: t.to(where) for n, t in named.items()} for named in (made.inputs, made.targets)
+        )
+        return Batch(inputs, targets, made.start)
+
+    return read
 
 
 def features(

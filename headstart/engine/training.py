@@ -61,6 +61,7 @@ class Trained:
         flops: operations, forward and backward.
         seconds: wall time.
         notes: sentences for a person.
+        held: validation loss of the weights that were handed back, where they are those of no epoch.
     """
 
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -69,6 +70,14 @@ class Trained:
     flops: float = 0.0
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
+    held: float | None = None
+
+    @property
+    def lowest(self) -> float:
+        """Validation loss of the weights that were handed back; infinite without validation."""
+        if self.held is not None:
+            return self.held
+        return min((h["validation"] for h in self.history if "validation" in h), default=math.inf)
 
     def losses(self, phase: str) -> list[float]:
         """Validation losses of a phase by epoch; empty without validation."""
