@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -87,8 +88,8 @@ def find(
 def _grown(
     worker: Worker, phase: Phase, stream: Stream
 ) -> tuple[list[float], list[float], float, float]:
-    """Rates and losses of the steps until it diverges, the first loss, and operations. A batch's loss is told
-    relative to its loss before the first step, so that easy and hard batches are alike."""
+    """Rates and losses of the steps until it diverges, the first loss, and operations. A batch's loss, the
+    task's alone, is told relative to that before the first step, so that easy and hard batches are alike."""
     seed, places = worker.training.seed, _places(worker, phase, stream)
 
     def loss(number: int, train: bool) -> float:
@@ -98,10 +99,11 @@ def _grown(
             seeds.own(worker.network, seed, "find", number),
         ):
             if train:
-                return worker.step(phase, {"train": batch}, 0.0)["loss"]
-            with torch.no_grad():
-                parts = worker.strategy.loss(worker.wrapped, {"train": batch}, 0.0)
-            return float(torch.stack([part.float() for part in parts.values()]).sum())
+                parts: Mapping[str, Any] = worker.step(phase, {"train": batch}, 0.0)
+            else:
+                with torch.no_grad():
+                    parts = worker.strategy.loss(worker.wrapped, {"train": batch}, 0.0)
+            return sum(float(parts[name]) for name in worker.network.heads)
 
     before = [loss(number, False) for number in range(len(places))]
     first = float(np.mean(before))
@@ -156,9 +158,8 @@ def chosen(rates: Sequence[float], losses: Sequence[float], first: float) -> tup
     best = int(np.argmin(losses)) if losses else 0
     if losses and losses[best] < -clear:
         return rates[best] / BELOW, f"the training loss was lowest at {rates[best]:.2g}"
-    risen = [rate for rate, loss in zip(rates, losses, strict=True) if loss > clear]
-    if len(rates) < STEPS and not risen:
-        risen = [rates[-1] if rates else LOWEST]
-    if not risen:
+    flat = max((n for n, loss in enumerate(losses, 1) if loss <= clear), default=0)
+    if flat == STEPS:
         return 0.0, f"the training loss hardly changed at rates up to {HIGHEST:g}"
-    return risen[0] / BELOW, f"the training loss fell at no rate, and rose from {risen[0]:.2g} on"
+    risen = LOWEST * (HIGHEST / LOWEST) ** (flat / (STEPS - 1))  # of the step behind
+    return risen / BELOW, f"the training loss fell at no rate, and rose from {risen:.2g} on"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from headstart.errors import ContractError
@@ -15,8 +16,8 @@ DIVERGENCE, OVERFITTING, DEAD = "Divergence", "Over-fitting", "Dead regulariser"
 
 TIMES = 2  # how often a phase's rate is lowered
 FACTOR = 0.1  # to this share of what it was
-# A training loss has diverged when it has risen by so many times the phase's first one; a first one near zero
-# (solved heads on few rows) counts as 1, the loss of one who knows little.
+# An epoch's training loss has diverged when it has risen by so many times that of the phase's first step; a
+# first one near zero (solved heads on few rows) counts as 1, the loss of one who knows little.
 RISE, LEAST = 4.0, 1.0
 # Over-fitting: the mean validation loss of the last epochs lies above the lowest by this share of it, and by
 # this much, while the training loss has fallen by a share of itself since.
@@ -24,16 +25,11 @@ LAST, CLEAR, MUCH, FALLEN = 3, 0.2, 0.05, 0.05
 
 
 class Diverged(Exception):
-    """A training step or epoch whose loss is of no use.
-
-    Attributes:
-        step: number of the step in its epoch; -1: of the whole epoch.
-        advice: what is raised in the end.
-    """
+    """A training step or epoch whose loss is of no use."""
 
     def __init__(self, loss: float, advice: str = "") -> None:
         super().__init__(advice)
-        self.loss, self.advice, self.step = loss, advice, -1
+        self.loss = loss
 
 
 def finite(loss: float, parts: Mapping[str, float], phase: str) -> None:
@@ -43,31 +39,47 @@ def finite(loss: float, parts: Mapping[str, float], phase: str) -> None:
         raise Diverged(loss, f"The loss became {loss} in phase '{phase}' ({dict(parts)}). {advice}")
 
 
-def watch(records: Sequence[Mapping[str, Any]], loss: float) -> None:
-    """Raises Diverged where an epoch's training loss lies far above the first of its phase, which is that of
-    `records[0]`."""
-    first = float(records[0]["loss"]) if records else loss
-    if loss > first + RISE * max(abs(first), LEAST):
-        raise Diverged(loss)
+@dataclass
+class Guard:
+    """Of one phase.
 
-
-def may_restore(cause: Diverged, epoch: int, lowered: int) -> bool:
-    """Whether the phase shall go on from its last good state at a lower rate. A loss that is not finite at a
-    phase's first step comes from the inputs: nothing has moved yet.
-
-    Args:
-        epoch: from 0.
-        lowered: how often the rate has been.
-
-    Raises:
-        ContractError: it cannot go on in any way.
+    Attributes:
+        first: loss of its first step; None before it.
+        lowered: how often its rate was.
     """
-    first = epoch == 0 and cause.step == 0
-    if lowered < TIMES and not first:
-        return True
-    if not math.isfinite(cause.loss):
-        raise ContractError(cause.advice)
-    return False
+
+    first: float | None = None
+    lowered: int = 0
+
+    @property
+    def factor(self) -> float:
+        """On the phase's rate."""
+        return FACTOR**self.lowered
+
+    def step(self, loss: float) -> None:
+        """After every step."""
+        if self.first is None:
+            self.first = loss
+
+    def epoch(self, loss: float) -> None:
+        """Raises Diverged where an epoch's training loss lies far above the first step's."""
+        first = loss if self.first is None else self.first
+        if loss > first + RISE * max(abs(first), LEAST):
+            raise Diverged(loss)
+
+    def lowers(self, cause: Diverged) -> bool:
+        """Whether the phase shall go on from its last good state at a lower rate. A loss that is not finite
+        at a phase's first step comes from the inputs: nothing has moved yet.
+
+        Raises:
+            ContractError: it cannot go on in any way.
+        """
+        if self.lowered < TIMES and self.first is not None:
+            self.lowered += 1
+            return True
+        if not math.isfinite(cause.loss):
+            raise ContractError(str(cause))
+        return False
 
 
 def restored(phase: str, cause: Diverged, epoch: int, good: int, rate: float) -> str:
@@ -145,7 +157,8 @@ def gathered(every: Sequence[Sequence[str]]) -> list[str]:
     """
     found: dict[str, list[str]] = {}
     for notes in every:
-        for about, note in {kind(n): n for n in reversed(notes)}.items():
-            found.setdefault(about, []).append(note)
+        for about in dict.fromkeys(kind(note) for note in notes):
+            first = next(note for note in notes if kind(note) == about)
+            found.setdefault(about, []).append(first)
     often = len(every) / 2
     return [n[0] for about, n in found.items() if about == DIVERGENCE or len(n) >= often]

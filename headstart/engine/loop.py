@@ -7,6 +7,7 @@ checkpoint to the same weights.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -173,7 +174,7 @@ class Worker:
         self.network, self.strategy, self.streams = network, strategy, streams
         self.training, self.phases, self.watcher = training, phases, watcher
         self.checkpoint, self.saved_at = checkpoint, time.perf_counter()
-        self.began, self.lowered = self.saved_at, 0
+        self.began, self.guard = self.saved_at, guards.Guard()
         self.average = Average(network, phases[0], Common(), 0)
         self.moving = sorted(
             {n for p in phases for g in p.groups for n in (*g.parameters, *g.buffers)}
@@ -249,6 +250,7 @@ class Worker:
             "optimizer": self.optimizer.state_dict(),
             "done": kept,
             "average": self.average.state(),
+            "guard": dataclasses.asdict(self.guard),
             **inner,
         }
         self.checkpoint.save(state)
@@ -270,7 +272,7 @@ class Worker:
             epoch = int(inner["epoch"])
             try:
                 losses = self._epoch(phase, epoch, epochs, done)
-                guards.watch(done.of(phase.name), losses["loss"])
+                self.guard.epoch(losses["loss"])
             except guards.Diverged as cause:
                 if self._restored(phase, inner, done, cause):
                     self._save(number, inner, done, force=True)
@@ -291,7 +293,7 @@ class Worker:
         if 0 < ran < epochs:  # whoever watches hears that this was the last one
             self._say(phase, ran, ran, done.history[-1])
         self.average.settle()
-        if validation is not None and inner["good"]["epoch"]:
+        if inner["good"]["epoch"]:
             self._put(inner["good"]["tensors"])
         done.best.setdefault(phase.name, ran)
         if reason != "behind":
@@ -308,15 +310,15 @@ class Worker:
         done: Trained,
         held: dict[str, Any] | None,
     ) -> dict[str, Any]:
-        """The state inside a phase: epochs done, lowest loss, the last good state, how often the rate was
-        lowered; where it begins, or as it was."""
+        """The state inside a phase: epochs done, lowest loss, the last good state; where it begins, or as it
+        was."""
         self.average = Average(self.network, phase, self.strategy.common, epochs)
+        self.guard = guards.Guard()
         if held is not None:
             self.average.load(held["average"])
-            self.lowered = int(held["lowered"])
-            return {key: held[key] for key in ("epoch", "lowest", "good", "lowered")}
-        self.lowered = 0
-        inner = {"epoch": 0, "lowest": math.inf, "good": self._good(0), "lowered": 0}
+            self.guard = guards.Guard(**held["guard"])
+            return {key: held[key] for key in ("epoch", "lowest", "good")}
+        inner = {"epoch": 0, "lowest": math.inf, "good": self._good(0)}
         self._save(number, inner, done, force=True)
         return inner
 
@@ -333,33 +335,31 @@ class Worker:
         done: Trained,
         validation: Stream | None,
     ) -> None:
-        """Whether an epoch is the best so far: by validation, or without any by the training loss."""
-        if validation is not None:
-            record["validation"] = reading.loss(
-                self.wrapped, self.strategy, validation, self.training.batch, self.read
-            )
-        loss = record.get("validation", record["loss"])
+        """Whether an epoch is the best so far, by validation."""
+        if validation is None:
+            return
+        record["validation"] = loss = reading.loss(
+            self.wrapped, self.strategy, validation, self.training.batch, self.read
+        )
         if self.average.judged and loss < inner["lowest"]:
             inner.update(lowest=loss, good=self._good(record["epoch"]))
-            if validation is not None:
-                done.best[phase.name] = record["epoch"]
+            done.best[phase.name] = record["epoch"]
 
     def _restored(
         self, phase: Phase, inner: dict[str, Any], done: Trained, cause: guards.Diverged
     ) -> bool:
         """Goes back to the last good state, at a lower rate; False where that was done often enough."""
         epoch, good = int(inner["epoch"]), inner["good"]
-        if not guards.may_restore(cause, epoch, inner["lowered"]):
+        if not self.guard.lowers(cause):
             return False
         self._put(good["tensors"])
         self.strategy.load_state_dict(good["strategy"])
         self.optimizer.state.clear()
         self.average.restart()
-        self.lowered += 1
-        inner.update(epoch=good["epoch"], lowered=self.lowered)
+        inner["epoch"] = good["epoch"]
         while done.of(phase.name)[good["epoch"] :]:
             done.history.pop()
-        rate = phase.rate * guards.FACTOR**self.lowered
+        rate = phase.rate * self.guard.factor
         self._note(guards.restored(phase.name, cause, epoch + 1, good["epoch"], rate), done)
         return True
 
@@ -422,8 +422,7 @@ class Worker:
                 self._rates(phase, (epoch * steps + step) / max(1, epochs * steps))
                 try:
                     parts = self.step(phase, batches, (epoch + step / steps) / epochs)
-                except guards.Diverged as cause:
-                    cause.step = step
+                except guards.Diverged:
                     done.flops += self.cost(phase) * (step + 1) * size
                     raise
                 share = len(places[step]["train"]) / rows
@@ -469,6 +468,7 @@ class Worker:
         self.stepper.step()
         self.strategy.after_step(self.network, progress)
         self.average.after_step()
+        self.guard.step(float(total.detach()))
         return {"loss": float(total.detach()), **told}
 
     def read(self, stream: Stream, places: np.ndarray, epoch: int) -> Batch:
@@ -478,9 +478,8 @@ class Worker:
 
     def _rates(self, phase: Phase, progress: float) -> None:
         """Sets every group's rate: what the phase does not name gets none and no decay."""
-        lowered = guards.FACTOR**self.lowered
         progress = min(progress, self.average.hold)
-        factor = phase.rate * lowered * SCHEDULES[phase.schedule](progress)
+        factor = phase.rate * self.guard.factor * SCHEDULES[phase.schedule](progress)
         for group in self.optimizer.param_groups:
             group["lr"] = factor * group["rates"].get(phase.name, 0.0)
 
