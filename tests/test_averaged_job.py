@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from headstart import api, select, soup
+from headstart import adaptation, api, select, soup
 from headstart.core import plugins
 from headstart.core.common import Common
 from headstart.core.network import Network
+from headstart.core.plan import EvidenceChoice, Plan, StrategyChoice
+from headstart.core.run import Step
+from headstart.core.task import Task
 from headstart.engine import loop
 from headstart.errors import PlanError
 from headstart.registry import packs
@@ -20,6 +23,7 @@ from tests.engine import small
 from tests.strategies import case
 
 QUICK: dict[str, Any] = {"seeds": 1, "scratch": False, "champion": False, "learning_curve": False}
+QUICK["checks"] = ["accuracy"]
 SHORT = {"epochs": 2, "cut": -1, "augment": False}
 
 
@@ -29,19 +33,13 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return plugins.Modality("table").tiny.write(folder / "table", "classify", 40, 0)
 
 
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
-    return plugins.Modality("image").tiny.write(folder / "photos", "classify", 24, 0)
-
-
 def adapted(data: Path, folder: Path, name: str = "fine_tune", **settings: Any) -> api.Run:
     asked = {**SHORT, **settings}
     return api.adapt(data, strategy=name, settings=asked, output=str(folder), **QUICK)
 
 
 def test_all_of_them_in_one_run_are_told_counted_and_repeated(rows: Path, tmp_path: Path) -> None:
-    asked = {"soup": True, "find_rate": True, "average": "ema", "wise": 0.8}
+    asked = {"soup": True, "find_rate": True, "average": "ema"}
     run = adapted(rows, tmp_path, **asked)
     told = run.record.facts["strategy_settings"]
     assert {name: told[name] for name in asked} == asked
@@ -50,7 +48,7 @@ def test_all_of_them_in_one_run_are_told_counted_and_repeated(rows: Path, tmp_pa
     tried = [told["rate_found"] * factor for factor in RATES]
     assert told["rate"] in tried and told["rate"] == told.get("members", [told["rate"]])[0]
     assert set(told.get("members", [])) <= set(tried)
-    plain = adapted(rows, tmp_path, average="ema", wise=0.8)
+    plain = adapted(rows, tmp_path, average="ema")
     assert run.record.facts["flops_transfer"] > plain.record.facts["flops_transfer"]
     again = api.adapt(plan=run.record.plan)
     assert again.record.digests["predictions"] == run.record.digests["predictions"]
@@ -60,10 +58,10 @@ def test_all_of_them_in_one_run_are_told_counted_and_repeated(rows: Path, tmp_pa
 
 
 def test_half_of_the_way_is_the_mean_of_source_and_adapted_weights(
-    photos: Path, tmp_path: Path
+    rows: Path, tmp_path: Path
 ) -> None:
     every = {
-        share: packs.load(adapted(photos, tmp_path, "lora", rate=0.01, wise=share).folder / "pack")
+        share: packs.load(adapted(rows, tmp_path, "lora", rate=0.01, wise=share).folder / "pack")
         for share in (1.0, 0.5, 0.0)
     }
     tensors = {share: pack.tensors for share, pack in every.items()}
@@ -74,10 +72,33 @@ def test_half_of_the_way_is_the_mean_of_source_and_adapted_weights(
     for name in heads:
         wanted = (tensors[0.0][name] + tensors[1.0][name]) / 2
         torch.testing.assert_close(tensors[0.5][name], wanted)
-    probe = api.adapt(photos, strategy="linear_probe", output=str(tmp_path), **QUICK)
+    probe = api.adapt(rows, strategy="linear_probe", output=str(tmp_path), **QUICK)
     solved = packs.load(probe.folder / "pack").tensors
     for name in heads:
         torch.testing.assert_close(tensors[0.0][name], solved[name])
+
+
+class Heard:
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def step(self, step: Step) -> None: ...
+
+    def say(self, sentence: str) -> None:
+        self.said.append(sentence)
+
+
+def test_a_divergence_reaches_the_record_and_is_heard_once(rows: Path, tmp_path: Path) -> None:
+    heard = Heard()
+    plan = Plan(
+        task=Task(data=str(rows), modality="table"),
+        strategy=StrategyChoice("fine_tune", {**SHORT, "rate": 1e4}),
+        evidence=EvidenceChoice(**{**QUICK, "checks": ("accuracy",)}),
+        output=str(tmp_path),
+    )
+    run = api.open_run(adaptation.adapt(plan, watcher=heard))
+    told = [note for note in run.record.notes if note.startswith("Divergence")]
+    assert told and all(heard.said.count(note) == 1 for note in told)
 
 
 def networks(*values: float) -> list[Network]:
@@ -92,7 +113,7 @@ def networks(*values: float) -> list[Network]:
 
 
 def value(network: Network) -> float:
-    return float(network.backbone.first.weight[0, 0])
+    return network.backbone.first.weight[0, 0].item()
 
 
 def test_a_candidate_joins_where_the_loss_of_the_mean_does_not_rise() -> None:
