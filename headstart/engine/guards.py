@@ -39,12 +39,17 @@ def finite(loss: float, parts: Mapping[str, float], phase: str) -> None:
         raise Diverged(loss, f"The loss became {loss} in phase '{phase}' ({dict(parts)}). {advice}")
 
 
+def task(parts: Mapping[str, Any], heads: Collection[str]) -> float:
+    """The task's own loss among the parts of a step or an epoch; without heads, all parts are the task's."""
+    return float(sum(parts[name] for name in heads) if heads else parts["loss"])
+
+
 @dataclass
 class Guard:
     """Of one phase.
 
     Attributes:
-        first: loss of its first step; None before it.
+        first: the task's loss of its first step; None before it.
         lowered: how often its rate was.
     """
 
@@ -62,7 +67,7 @@ class Guard:
             self.first = loss
 
     def epoch(self, loss: float) -> None:
-        """Raises Diverged where an epoch's training loss lies far above the first step's."""
+        """Raises Diverged where the task's mean loss of an epoch lies far above the first step's."""
         first = loss if self.first is None else self.first
         if loss > first + RISE * max(abs(first), LEAST):
             raise Diverged(loss)
@@ -102,14 +107,16 @@ def alarms(
         heads: names of the task's own parts; with none, every part is the task's.
         steps: of an epoch.
     """
-    found = [overfitting(phase, records)]
+    found = [overfitting(phase, records, heads)]
     if heads and len(records) * steps > 1:  # at the first step nothing has moved
         found.append(dead(phase, records, heads))
     return [sentence for sentence in found if sentence]
 
 
-def overfitting(phase: str, records: Sequence[Mapping[str, Any]]) -> str:
-    """A sentence where the training loss fell on while the validation loss had clearly risen; or ""."""
+def overfitting(
+    phase: str, records: Sequence[Mapping[str, Any]], heads: Collection[str] = ()
+) -> str:
+    """A sentence where the task's training loss fell on while validation had clearly risen; or ""."""
     seen = [r for r in records if "validation" in r]
     if not seen or not all(math.isfinite(r["validation"]) for r in seen):
         return ""
@@ -119,8 +126,9 @@ def overfitting(phase: str, records: Sequence[Mapping[str, Any]]) -> str:
         return ""
     last, lowest = behind[-LAST:], float(best["validation"])
     now = sum(r["validation"] for r in last) / LAST
-    fell = float(best["loss"]) - sum(r["loss"] for r in last) / LAST
-    if now - lowest <= max(CLEAR * abs(lowest), MUCH) or fell <= FALLEN * abs(best["loss"]):
+    before = task(best, heads)
+    fell = before - sum(task(r, heads) for r in last) / LAST
+    if now - lowest <= max(CLEAR * abs(lowest), MUCH) or fell <= FALLEN * abs(before):
         return ""
     return (
         f"{OVERFITTING}: in phase '{phase}' the validation loss was lowest after epoch {best['epoch']} "

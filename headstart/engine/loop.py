@@ -272,7 +272,7 @@ class Worker:
             epoch = int(inner["epoch"])
             try:
                 losses = self._epoch(phase, epoch, epochs, done)
-                self.guard.epoch(losses["loss"])
+                self.guard.epoch(guards.task(losses, self.network.heads))
             except guards.Diverged as cause:
                 if self._restored(phase, inner, done, cause):
                     self._save(number, inner, done, force=True)
@@ -468,8 +468,9 @@ class Worker:
         self.stepper.step()
         self.strategy.after_step(self.network, progress)
         self.average.after_step()
-        self.guard.step(float(total.detach()))
-        return {"loss": float(total.detach()), **told}
+        made = {"loss": float(total.detach()), **told}
+        self.guard.step(guards.task(made, self.network.heads))
+        return made
 
     def read(self, stream: Stream, places: np.ndarray, epoch: int) -> Batch:
         """A batch where the network is."""

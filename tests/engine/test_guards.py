@@ -204,3 +204,15 @@ def test_notes_of_many_trainings_become_few() -> None:
     assert guards.gathered([[over, dead], [other], [dead], [wild]]) == [over, dead, wild]
     assert guards.gathered([[over], [], []]) == []
     assert guards.gathered([[], []]) == []
+
+
+def test_a_large_penalty_hides_neither_divergence_nor_over_fitting() -> None:
+    parts = [{"loss": 100 + a, "task": a, "penalty": 100.0} for a in FALLS]
+    seen = records(FALLS, [0.9, 0.7, 0.6, 0.8, 0.9, 1.0])
+    both = [{**r, **p} for r, p in zip(seen, parts, strict=True)]
+    assert guards.overfitting("all", both, ["task"]) and not guards.overfitting("all", both)
+    guard = guards.Guard()
+    guard.step(guards.task(parts[0], ["task"]))
+    guard.epoch(4.9)
+    with pytest.raises(guards.Diverged):
+        guard.epoch(5.1)
