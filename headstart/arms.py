@@ -8,30 +8,32 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
 
+from headstart import soup
 from headstart.core import plugins
 from headstart.core.evidence import Arm
 from headstart.core.head import Head
 from headstart.core.network import Network
 from headstart.core.problem import Solution
-from headstart.core.ragged import Ragged, joined
+from headstart.core.ragged import Ragged
 from headstart.core.strategy import Strategy
 from headstart.data import origins, splits
-from headstart.engine import loop, streams
+from headstart.engine import guards, streams
 from headstart.engine.loop import Trained
 from headstart.engine.solve import solve
-from headstart.engine.streams import Kept, Part, Rows, Stream
+from headstart.engine.streams import Kept, Rows, Stream
 from headstart.errors import DataError
 from headstart.job import Job
 from headstart.trainings import Ask, Recipe, carry_out
+from headstart.tuned import Held, outside, plain, weighed
+from headstart.tuned import Tuned as Tuned
+from headstart.tuned import outputs as outputs
 
 FOLDS = 5
 HOLD = 5  # one fifth of the training rows is held out while rates and epochs are chosen
@@ -226,32 +228,6 @@ def probe(job: Job, features: Features, seconds: float, strategy: Strategy | Non
     )
 
 
-def outputs(job: Job, network: Network, stream: Stream) -> np.ndarray:
-    """Probabilities or numbers of one network over a stream."""
-    raw = loop.outputs(network, stream, head=job.outcome)
-    head: Any = network.heads[job.outcome]
-    return head.predict(raw)  # type: ignore[no-any-return]
-
-
-@dataclass(frozen=True)
-class Tuned:
-    """What was chosen on held-out rows, before anything is trained on all of them.
-
-    Attributes:
-        held_out: places in `job.train` and outputs there.
-        epochs: by phase, how long the final trainings run.
-        late: whether the validation loss was still falling when the budget ended.
-        flops: of all candidates together.
-    """
-
-    strategy: Strategy
-    held_out: tuple[np.ndarray, np.ndarray]
-    epochs: dict[str, int]
-    late: bool
-    flops: float
-    seconds: float
-
-
 def tune(job: Job, recipe: Recipe) -> Tuned:
     """Chooses among the candidates, and how long to train, on held-out parts of the training rows.
 
@@ -263,25 +239,18 @@ def tune(job: Job, recipe: Recipe) -> Tuned:
     share = recipe.most_flops / (len(recipe.candidates) * len(parts) + 1)
     first, *others = recipe.candidates
     leader = _held_out(job, recipe, [first], parts, share, [{}] * len(parts))
-    tried = [_judged(first, leader)]
+    tried = [leader]
     if others:
         paces = [_curves(held.told) for held in leader]
         every = _held_out(job, recipe, others, parts, share, paces)
-        for number, candidate in enumerate(others):
-            mine = every[number * len(parts) : (number + 1) * len(parts)]
-            tried.append(_judged(candidate, mine))
-    best = min(tried, key=lambda one: one[0])[1]
-    flops = sum(one.flops for _, one in tried)
+        tried += [every[n : n + len(parts)] for n in range(0, len(every), len(parts))]
+    found = [weighed(one, mine) for one, mine in zip(recipe.candidates, tried, strict=True)]
+    flops = sum(one.flops for one in found)
+    best = min(found, key=lambda one: one.loss)
+    if first.common.soup:
+        best, more = soup.stirred(job, recipe, found, tried)
+        flops += more
     return dataclasses.replace(best, flops=flops, seconds=time.perf_counter() - began)
-
-
-@dataclass(frozen=True)
-class _Held:
-    """One candidate on one held-out part: places, outputs there, and what was told of the training."""
-
-    places: np.ndarray
-    said: np.ndarray
-    told: Trained
 
 
 def _curves(told: Trained) -> dict[str, Sequence[float]]:
@@ -295,7 +264,7 @@ def _held_out(
     parts: Sequence[Any],
     share: float,
     paces: Sequence[Mapping[str, Sequence[float]]],
-) -> list[_Held]:
+) -> list[Held]:
     """Candidates one after another, each on all parts, or on as many as look promising."""
     asks = [
         Ask("choosing", candidate, fit, hold, most=share, pace=pace)
@@ -303,33 +272,17 @@ def _held_out(
         for (fit, hold), pace in zip(parts, paces, strict=True)
     ]
     count = ASKED if recipe.promising else len(asks)
-    found: list[_Held] = []
+    found: list[Held] = []
     for begin in range(0, len(asks), count):
         some = asks[begin : begin + count]
         for ask, (network, told) in zip(some, carry_out(job, recipe, some), strict=True):
-            stream = Part(recipe.stream(ask.strategy), ask.held, plain=True)
-            found.append(_Held(ask.held, outputs(job, network, stream), told))
+            said = outputs(job, network, plain(recipe, ask.strategy, ask.held))
+            kept = network if ask.strategy.common.soup else None
+            found.append(Held(ask.held, said, told, kept))
         left = len(found) < len(asks)
-        if recipe.promising and left and not recipe.promising(*_outside(found)):
+        if recipe.promising and left and not recipe.promising(*outside(found)):
             break
     return found
-
-
-def _outside(found: Sequence[_Held]) -> tuple[np.ndarray, np.ndarray]:
-    """Held-out places of all parts, ascending, and outputs there."""
-    places = np.concatenate([held.places for held in found])
-    order = np.argsort(places, kind="stable")
-    return places[order], joined([held.said for held in found])[order]
-
-
-def _judged(strategy: Strategy, found: Sequence[_Held]) -> tuple[float, Tuned]:
-    """Mean of the lowest losses of one candidate, and what came of it."""
-    every = [held.told for held in found]
-    epochs = {p: round(float(np.median([t.best[p] for t in every]))) for p in every[0].best}
-    late = sum(any(t.improving(p) for p in t.best) for t in every) * 2 > len(every)
-    flops = sum(t.flops for t in every)
-    tuned = Tuned(strategy, _outside(found), epochs, late, flops, 0.0)
-    return float(np.mean([_lowest(told) for told in every])), tuned
 
 
 def finish(job: Job, recipe: Recipe, tuned: Tuned) -> Fitted:
@@ -338,10 +291,17 @@ def finish(job: Job, recipe: Recipe, tuned: Tuned) -> Fitted:
     seeds = job.plan.evidence.seeds
     label = f"{seeds} seeds" if seeds > 1 else "training"
     everything = np.arange(len(job.train))
-    make = partial(Ask, label, tuned.strategy, everything, epochs=tuned.epochs)
-    asks = [make(seed=seed, alone=f"seed {seed}") for seed in range(seeds)]
-    made = list(carry_out(job, recipe, asks))
-    networks, spent = [network for network, _ in made], made[-1][1].flops
+    members = tuned.members or (tuned,)
+    asks = [
+        Ask(label, one.strategy, everything, epochs=one.epochs, seed=seed, alone=f"seed {seed}")
+        for seed in range(seeds)
+        for one in members
+    ]
+    made = list(soup.poured(carry_out(job, recipe, asks), len(members)))
+    networks, spent = [network for network, _ in made], sum(t.flops for t in made[-1][1])
+    for said in (*tuned.notes, *guards.gathered([t.notes for _, told in made for t in told])):
+        if guards.kind(said) not in recipe.mute:
+            job.say(said)
     note = "was still improving when its budget ended; the verdict holds within this budget"
 
     def predict(rows: np.ndarray) -> np.ndarray:
@@ -366,12 +326,9 @@ def _told(tuned: Tuned) -> dict[str, Any]:
     """What was chosen: the strategy's settings, what was added to them, and epochs by phase."""
     common = tuned.strategy.common
     added = {name: getattr(common, name) for name in common.changed}
+    if tuned.members:
+        added["members"] = [one.strategy.settings.rate for one in tuned.members]
     return {**dataclasses.asdict(tuned.strategy.settings), **added, "epochs": dict(tuned.epochs)}
-
-
-def _lowest(told: Trained) -> float:
-    losses = [h["validation"] for h in told.history if "validation" in h]
-    return min(losses, default=math.inf)
 
 
 def rows_stream(job: Job, rows: np.ndarray, *, augment: bool) -> Rows:
@@ -440,5 +397,6 @@ def twin(job: Job, transfer: Fitted) -> Fitted:
         lambda strategy: stream,
         None,
         most,
+        mute=(guards.OVERFITTING,),
     )
     return finish(job, recipe, tune(job, recipe))

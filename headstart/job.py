@@ -22,7 +22,7 @@ from headstart.core.head import HeadFile, Targets
 from headstart.core.modality import Transform
 from headstart.core.network import Backbone, Network
 from headstart.core.plan import Plan
-from headstart.core.run import Watcher
+from headstart.core.run import Once, Watcher
 from headstart.core.source import Loaded
 from headstart.core.store import Store
 from headstart.data import opening, quality, splits
@@ -119,6 +119,7 @@ class Job:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
+        self.watcher = Once(self.watcher) if self.watcher is not None else None
         self.cache, self.store = cache_root(), open_store(self.plan)
         self.seal = Seal(self.split, self.cache / "openings.jsonl")
         self.weights = digest.tensors(self.backbone.state_dict().items())

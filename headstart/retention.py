@@ -28,6 +28,7 @@ from headstart.core.network import Backbone, Network
 from headstart.core.plan import Plan, SourceChoice, StrategyChoice
 from headstart.core.task import Columns, Task
 from headstart.engine import streams
+from headstart.engine.averages import between
 from headstart.engine.freeze import evaluating
 from headstart.errors import PlanError, UserError
 from headstart.job import Job
@@ -259,16 +260,6 @@ def _with(network: Network, tensors: Tensors) -> Network:
 def plain(network: Network, source: Backbone) -> bool:
     """Whether the network has the source's tensors and no others."""
     return list(network.backbone.state_dict()) == list(source.state_dict())
-
-
-def between(first: Network, last: Network, alpha: float) -> Network:
-    """(1 - alpha) first + alpha last, of every tensor of real numbers; others are the last one's."""
-    made, start = copy.deepcopy(last), first.state_dict()
-    with torch.no_grad():
-        for name, tensor in made.state_dict().items():
-            if tensor.is_floating_point():
-                tensor.copy_(torch.lerp(start[name].to(tensor), tensor, alpha))
-    return made
 
 
 def _largest(known: Ability, first: Network, networks: Sequence[Network], least: float) -> float:

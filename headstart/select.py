@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart import rates
 from headstart.arms import (
     FEW_FOLDS,
     FEW_ROWS,
@@ -54,7 +55,7 @@ def named(job: Job, name: str, settings: Any) -> Strategy:
     strategy = _built(name, file, settings)
     network = job.network(job.backbone)
     why = strategy.refuse(network) or _not_settled(network.heads[job.outcome], name)
-    why = why or _not_composed(strategy, network)
+    why = why or _not_composed(strategy, network) or _one_rate(strategy, settings)
     if why:
         raise PlanError(f"The strategy '{name}' cannot be used here: {why}")
     return strategy
@@ -93,9 +94,29 @@ def _not_composed(strategy: Strategy, network: Network) -> str:
             f"nothing is trained step by step, so {changed[0]} would do nothing; leave it out, or choose a "
             "strategy that trains, such as fine_tune"
         )
-    if not strategy.composes and changed != ("clip",):
-        return f"it has a loss of its own, which {changed[0]} does not go with; leave it out"
+    apart = [name for name in changed if name in (*common.OF_LOSS, "soup")]
+    if not strategy.composes and apart:
+        return f"it has a loss of its own, which {apart[0]} does not go with; leave it out"
+    if strategy.common.wise < 1 and not strategy.merges:
+        return (
+            "wise goes back towards the source's weights, but this strategy leaves modules of its own on the "
+            "network, which the source has not; leave it out, or choose fine_tune or lora"
+        )
     return common.refuse(strategy.common, network)
+
+
+def _one_rate(strategy: Strategy, given: Mapping[str, Any]) -> str:
+    """Why settings that try or look for rates do not go with the given ones, or ""."""
+    wanted = [name for name in ("soup", "find_rate") if getattr(strategy.common, name)]
+    if not wanted or len(variants(strategy, given)) > 1:
+        return ""
+    what = {
+        "soup": "soup averages candidates of several rates",
+        "find_rate": "find_rate looks for a rate",
+    }[wanted[0]]
+    if hasattr(strategy.settings, "rate"):
+        return f"{what}, but rate came as {given['rate']}; leave one of the two out"
+    return f"{what}, but it has no setting 'rate'; leave {wanted[0]} out"
 
 
 def _not_settled(head: Any, name: str) -> str:
@@ -130,8 +151,7 @@ def transfer(job: Job, features: Features, seconds: float) -> tuple[Fitted, str]
         strategy = named(job, choice.name, choice.settings)
         if solved(job, strategy):
             return _probed(job, features, seconds, strategy), choice.name
-        recipe = fine_tuning(job, features, variants(strategy, choice.settings))
-        return finish(job, recipe, tune(job, recipe)), choice.name
+        return _trained(job, features, strategy, choice.settings), choice.name
     first = _probed(job, features, seconds)
     settled = str(first.networks[0].heads[job.outcome].settled_by)
     best: tuple[str, Any, Tuned] | None = None
@@ -159,6 +179,26 @@ def transfer(job: Job, features: Features, seconds: float) -> tuple[Fitted, str]
     name, recipe, tuned = best
     made = finish(job, recipe, tuned)
     return dataclasses.replace(made, flops=made.flops + spent - tuned.flops), name
+
+
+def _trained(job: Job, features: Features, strategy: Strategy, given: Any) -> Fitted:
+    """The named strategy at the best of its rates, or a soup of them."""
+    found = rates.look(job, features, strategy) if strategy.common.find_rate else None
+    if found is not None:
+        strategy = _at(strategy, found.rate or strategy.settings.rate)
+    recipe = fine_tuning(job, features, variants(strategy, given))
+    made = finish(job, recipe, tune(job, recipe))
+    if found is None:
+        return made
+    settings = {**made.settings, "rate_found": found.rate}
+    return dataclasses.replace(made, settings=settings, flops=made.flops + found.flops)
+
+
+def _at(strategy: Strategy, rate: float) -> Strategy:
+    """The same at another rate."""
+    made: Strategy = type(strategy)(dataclasses.replace(strategy.settings, rate=rate))
+    made.common = strategy.common
+    return made
 
 
 def _probed(
@@ -192,11 +232,7 @@ def variants(strategy: Strategy, given: Any) -> Sequence[Strategy]:
     settings = strategy.settings
     if "rate" in given or not hasattr(settings, "rate"):
         return [strategy]
-    kinds = [dataclasses.replace(settings, rate=settings.rate * factor) for factor in RATES]
-    made = [type(strategy)(kind) for kind in kinds]
-    for one in made:
-        one.common = strategy.common
-    return made
+    return [_at(strategy, settings.rate * factor) for factor in RATES]
 
 
 def _affordable(job: Job) -> list[tuple[str, Strategy]]:

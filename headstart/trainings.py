@@ -15,7 +15,7 @@ from headstart.core import digest, machine
 from headstart.core.network import Network
 from headstart.core.run import Watcher
 from headstart.core.strategy import Phase, Strategy
-from headstart.engine import loop, together, trained
+from headstart.engine import averages, loop, reading, together, trained
 from headstart.engine import seed as seeds
 from headstart.engine.checkpoint import Checkpoint
 from headstart.engine.loop import Trained, Training
@@ -23,7 +23,7 @@ from headstart.engine.streams import Part, Stream
 from headstart.job import Job
 
 BESIDE = 256 << 20  # bytes of weights that all trainings side by side may have together
-VERSION = 3  # of the training itself; finished trainings of another version are not reused
+VERSION = 4  # of the training itself; finished trainings of another version are not reused
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Recipe:
         folds: how many of the folds are held out in turn while choosing.
         promising: asked from time to time while a single candidate goes through its folds, with places in
             `job.train` and outputs there; False ends the choosing with these folds.
+        mute: kinds of notes of its trainings that are not told.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Recipe:
     before: float = 0.0
     folds: int = 1
     promising: Callable[[np.ndarray, np.ndarray], bool] | None = None
+    mute: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.promising is not None and len(self.candidates) > 1:
@@ -147,21 +149,36 @@ class _Work:
             name=f"{self.recipe.name}, {label}",
             alive=alive,
         )
-        self.told = loop.train(
+        held = Part(stream, ask.held, plain=True) if len(ask.held) else None
+        told = loop.train(
             self.network,
             copy.deepcopy(ask.strategy),
             {"train": Part(stream, ask.places)},
             training=settings,
-            validation=Part(stream, ask.held, plain=True) if len(ask.held) else None,
-            solve=partial(_settle, self.recipe, ask.places),
+            validation=held,
+            solve=partial(settle, self.recipe, ask.places),
             checkpoint=Checkpoint(job.trained / "checkpoints", self.key) if job.trained else None,
             watcher=watcher,
         )
+        if ask.strategy.common.wise < 1:
+            self._back(ask.strategy.common.wise)
+            if held is not None:
+                told.held = reading.loss(self.network, ask.strategy, held, settings.batch)
+        self.told = told
         if job.trained:
             trained.save(job.trained, self.key, self.network, self.told)
 
+    def _back(self, share: float) -> None:
+        """Only a share of the way from the start's weights, under a solved head, to the trained ones."""
+        recipe, ask = self.recipe, self.ask
+        first = recipe.base(seeds.derive(self.job.plan.seed, ask.seed))
+        if recipe.settle is not None:
+            recipe.settle(first, ask.places)
+        self.network.load_state_dict(averages.between(first, self.network, share).state_dict())
 
-def _settle(recipe: Recipe, places: np.ndarray, network: Network, phase: Phase) -> None:
+
+def settle(recipe: Recipe, places: np.ndarray, network: Network, phase: Phase) -> None:
+    """Settles the heads in a solved phase of a recipe's training on some places."""
     if recipe.settle is None:
         raise ValueError("a solved phase needs stored features")
     recipe.settle(network, places)

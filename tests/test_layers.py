@@ -34,6 +34,9 @@ LAYERS = {
     3: (
         *(
             "select",
+            "soup",
+            "tuned",
+            "rates",
             "adapt",
             "adaptation",
             "arms",

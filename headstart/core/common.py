@@ -11,6 +11,9 @@ from torch import Tensor
 from headstart.core.network import FEATURES, MASK, Network
 from headstart.errors import PlanError
 
+AVERAGES = ("", "ema", "swa")
+OF_LOSS = ("label_smoothing", "balanced", "mixup")  # what `Strategy.task` carries out
+
 
 @dataclass(frozen=True)
 class Common:
@@ -24,12 +27,26 @@ class Common:
         mixup: alpha of Beta(alpha, alpha), by which features of two rows and their losses are mixed
             (Zhang et al. 2018, arXiv:1710.09412; of features Verma et al. 2019, arXiv:1806.05236); 0: not.
         clip: largest norm of all gradients together; 0: they are taken as they are.
+        average: of the weights that a phase trains. "ema": a running mean over its steps (Polyak and
+            Juditsky 1992); "swa": the equal mean of those at the ends of the last quarter of its epochs
+            (Izmailov et al. 2018, arXiv:1803.05407); "": none.
+        average_decay: share of the running mean that a step keeps, once there are many.
+        wise: share of the way from the source's weights under a solved head to the trained weights that is
+            gone (Wortsman et al. 2022, arXiv:2109.01903); 1: the whole way.
+        soup: whether the weights of several candidates are averaged, those that lower the held-out loss
+            (greedy soup, Wortsman et al. 2022, arXiv:2203.05482).
+        find_rate: whether the rate is looked for first (Smith 2017, arXiv:1506.01186).
     """
 
     label_smoothing: float = 0.0
     balanced: bool = False
     mixup: float = 0.0
     clip: float = 1.0
+    average: str = ""
+    average_decay: float = 0.999
+    wise: float = 1.0
+    soup: bool = False
+    find_rate: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.label_smoothing < 1:
@@ -39,6 +56,14 @@ class Common:
         for name in ("mixup", "clip"):
             if not getattr(self, name) >= 0:
                 raise PlanError(f"{name} came as {getattr(self, name)}; expected 0 or more.")
+        if self.average not in AVERAGES:
+            raise PlanError(f"average came as '{self.average}'; expected ema or swa.")
+        if not 0 < self.average_decay < 1:
+            raise PlanError(
+                f"average_decay came as {self.average_decay}; expected 0 < average_decay < 1."
+            )
+        if not 0 <= self.wise <= 1:
+            raise PlanError(f"wise came as {self.wise}; expected a share from 0 to 1.")
 
     @property
     def changed(self) -> tuple[str, ...]:
@@ -59,6 +84,8 @@ def refuse(common: Common, network: Network) -> str:
             "mixup mixes the features of whole rows, but this outcome's head reads single positions; "
             "leave it out"
         )
+    if "average_decay" in common.changed and common.average != "ema":
+        return "average_decay is of the running mean; set average=ema too, or leave it out"
     return ""
 
 

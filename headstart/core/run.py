@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any, Protocol
 
 from headstart.core.evidence import Finding
@@ -62,3 +63,19 @@ class Watcher(Protocol):
     def step(self, step: Step) -> None: ...
 
     def say(self, sentence: str) -> None: ...
+
+
+class Once:
+    """A watcher that is told each sentence once, whoever says it."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self.step, self._watcher = watcher.step, watcher
+        self._heard: set[str] = set()
+        self._lock = Lock()  # trainings side by side may say the same
+
+    def say(self, sentence: str) -> None:
+        with self._lock:
+            new = sentence not in self._heard
+            self._heard.add(sentence)
+        if new:
+            self._watcher.say(sentence)

@@ -80,6 +80,11 @@ class Strategy(nn.Module):
         super().__init__()
         self.settings = settings
 
+    @property
+    def merges(self) -> bool:
+        """Whether `finish` leaves no modules on the network that the source did not have."""
+        return type(self).rebuild is Strategy.rebuild
+
     def refuse(self, network: Network) -> str:
         """Why this network cannot be trained this way, or ""."""
         return ""

@@ -7,6 +7,7 @@ checkpoint to the same weights.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,23 +20,27 @@ import torch
 from torch import Tensor
 
 from headstart.core import faults
+from headstart.core.common import Common
 from headstart.core.network import Network
-from headstart.core.ragged import joined
 from headstart.core.run import Step, Watcher
 from headstart.core.strategy import Batch, Phase, Strategy
 from headstart.engine import device as devices
+from headstart.engine import guards, reading
 from headstart.engine import seed as seeds
+from headstart.engine.averages import Average
 from headstart.engine.checkpoint import Checkpoint
 from headstart.engine.freeze import evaluating, frozen
-from headstart.engine.streams import Stream, plain
+from headstart.engine.reading import features as features
+from headstart.engine.reading import outputs as outputs
+from headstart.engine.schedules import SCHEDULES
+from headstart.engine.streams import Stream, cycled, ordered
 from headstart.engine.training import Trained as Trained
 from headstart.engine.training import Training as Training
 from headstart.engine.training import always as always
 from headstart.errors import ContractError
 
-WARM_UP = 0.1
-SLANT, SLANT_RATIO = 0.1, 32.0  # share of rising steps, highest by lowest rate (arXiv:1801.06146)
 SAVE_SECONDS = 5.0
+FORMAT = 2  # of checkpoints; others are not gone on from
 # A step of fewer forward operations is done sooner by one thread than shared out among several, and
 # leaves a core to the thread that reads ahead.
 SMALL_STEP = 2e9
@@ -102,7 +107,7 @@ def train(
         strategy.weigh(network, streams)
     phases = strategy.phases(network)
     done = Trained()
-    worker = _Worker(network, strategy, streams, training, phases, watcher, checkpoint)
+    worker = Worker(network, strategy, streams, training, phases, watcher, checkpoint)
     first, progress = worker.resume(done)
     for number, phase in enumerate(phases):
         if number < first:
@@ -153,7 +158,7 @@ def _threads(training: Training) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-class _Worker:
+class Worker:
     """One optimizer over all groups of all phases, from the start: a resume finds what it left."""
 
     def __init__(
@@ -169,7 +174,8 @@ class _Worker:
         self.network, self.strategy, self.streams = network, strategy, streams
         self.training, self.phases, self.watcher = training, phases, watcher
         self.checkpoint, self.saved_at = checkpoint, time.perf_counter()
-        self.began = self.saved_at
+        self.began, self.guard = self.saved_at, guards.Guard()
+        self.average = Average(network, phases[0], Common(), 0)
         self.moving = sorted(
             {n for p in phases for g in p.groups for n in (*g.parameters, *g.buffers)}
         )
@@ -209,7 +215,7 @@ class _Worker:
     def resume(self, done: Trained) -> tuple[int, dict[str, Any] | None]:
         """Number of the phase to go on with, and the state inside it."""
         held = self.checkpoint.load() if self.checkpoint else None
-        if held is None:
+        if held is None or held.get("format") != FORMAT:
             return 0, None
         self._put(held["tensors"])
         self.strategy.load_state_dict(held["strategy"])
@@ -237,11 +243,14 @@ class _Worker:
         }
         kept["seconds"] += now - self.began
         state = {
+            "format": FORMAT,
             "phase": number,
             "tensors": self._tensors(),
             "strategy": self.strategy.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "done": kept,
+            "average": self.average.state(),
+            "guard": dataclasses.asdict(self.guard),
             **inner,
         }
         self.checkpoint.save(state)
@@ -257,51 +266,125 @@ class _Worker:
     ) -> None:
         """All epochs of one trained phase; ends with the best weights when there is validation."""
         epochs = self.training.epochs.get(phase.name, phase.epochs)
-        inner: dict[str, Any] = {"epoch": 0, "lowest": math.inf, "best": None}
-        if held is not None:
-            inner = {key: held[key] for key in inner}
-        if held is None:
-            self._save(number, inner, done, force=True)
-        reason = "epochs"
-        for epoch in range(int(inner["epoch"]), epochs):
-            losses = self._epoch(phase, epoch, epochs, done)
+        inner = self._begin(number, phase, epochs, done, held)
+        reason = ""
+        while not reason and inner["epoch"] < epochs:
+            epoch = int(inner["epoch"])
+            try:
+                losses = self._epoch(phase, epoch, epochs, done)
+                self.guard.epoch(guards.task(losses, self.network.heads))
+            except guards.Diverged as cause:
+                if self._restored(phase, inner, done, cause):
+                    self._save(number, inner, done, force=True)
+                    continue
             record = {"phase": phase.name, "epoch": epoch + 1, **losses}
-            if validation is not None:
-                record["validation"] = self.evaluate(validation, phase)
-                if record["validation"] < inner["lowest"]:
-                    inner.update(lowest=record["validation"], best=self._tensors())
-                    done.best[phase.name] = epoch + 1
+            self.average.after_epoch(epoch)
+            with self.average.inside():
+                self._judge(phase, inner, record, done, validation)
             self._tell(record, done)
             done.history.append(record)
             inner["epoch"] = epoch + 1
             self._say(phase, epoch + 1, epochs, record)
-            if self._over(phase, done, epoch):
-                reason = "patience"
-                break
-            if self._behind(phase, done, epochs):
-                reason = "behind"
-                break
-            if done.flops >= self.training.most_flops and epoch + 1 < epochs:
-                reason = "budget"
-                break
-            self._save(number, inner, done, force=False)
-        done.ended[phase.name] = reason
+            reason = self._ended(phase, done, epoch, epochs)
+            if not reason:
+                self._save(number, inner, done, force=False)
+        done.ended[phase.name] = reason or self.average.end
         ran = int(inner["epoch"])
         if 0 < ran < epochs:  # whoever watches hears that this was the last one
             self._say(phase, ran, ran, done.history[-1])
-        if inner["best"] is not None:
-            self._put(inner["best"])
-        done.best.setdefault(phase.name, int(inner["epoch"]))
+        self.average.settle()
+        if inner["good"]["epoch"]:
+            self._put(inner["good"]["tensors"])
+        done.best.setdefault(phase.name, ran)
+        if reason != "behind":
+            steps = self._steps(phase)[0]
+            done.notes += guards.alarms(
+                phase.name, done.of(phase.name), list(self.network.heads), steps
+            )
+
+    def _begin(
+        self,
+        number: int,
+        phase: Phase,
+        epochs: int,
+        done: Trained,
+        held: dict[str, Any] | None,
+    ) -> dict[str, Any]:
+        """The state inside a phase: epochs done, lowest loss, the last good state; where it begins, or as it
+        was."""
+        self.average = Average(self.network, phase, self.strategy.common, epochs)
+        self.guard = guards.Guard()
+        if held is not None:
+            self.average.load(held["average"])
+            self.guard = guards.Guard(**held["guard"])
+            return {key: held[key] for key in ("epoch", "lowest", "good")}
+        inner = {"epoch": 0, "lowest": math.inf, "good": self._good(0)}
+        self._save(number, inner, done, force=True)
+        return inner
+
+    def _good(self, epoch: int) -> dict[str, Any]:
+        """Weights after an epoch, and what the strategy keeps beside them."""
+        kept = copy.deepcopy(self.strategy.state_dict())
+        return {"epoch": epoch, "tensors": self._tensors(), "strategy": kept}
+
+    def _judge(
+        self,
+        phase: Phase,
+        inner: dict[str, Any],
+        record: dict[str, Any],
+        done: Trained,
+        validation: Stream | None,
+    ) -> None:
+        """Whether an epoch is the best so far, by validation."""
+        if validation is None:
+            return
+        record["validation"] = loss = reading.loss(
+            self.wrapped, self.strategy, validation, self.training.batch, self.read
+        )
+        if self.average.judged and loss < inner["lowest"]:
+            inner.update(lowest=loss, good=self._good(record["epoch"]))
+            done.best[phase.name] = record["epoch"]
+
+    def _restored(
+        self, phase: Phase, inner: dict[str, Any], done: Trained, cause: guards.Diverged
+    ) -> bool:
+        """Goes back to the last good state, at a lower rate; False where that was done often enough."""
+        epoch, good = int(inner["epoch"]), inner["good"]
+        if not self.guard.lowers(cause):
+            return False
+        self._put(good["tensors"])
+        self.strategy.load_state_dict(good["strategy"])
+        self.optimizer.state.clear()
+        self.average.restart()
+        inner["epoch"] = good["epoch"]
+        while done.of(phase.name)[good["epoch"] :]:
+            done.history.pop()
+        rate = phase.rate * self.guard.factor
+        self._note(guards.restored(phase.name, cause, epoch + 1, good["epoch"], rate), done)
+        return True
+
+    def _ended(self, phase: Phase, done: Trained, epoch: int, epochs: int) -> str:
+        """Why a phase ends after an epoch, before it has had all, or ""."""
+        if self._over(phase, done, epoch):
+            return "patience"
+        if self._behind(phase, done, epochs):
+            return "behind"
+        if done.flops >= self.training.most_flops and epoch + 1 < epochs:
+            return "budget"
+        return ""
 
     def _tell(self, record: dict[str, Any], done: Trained) -> None:
         """Measures of an epoch that the caller wants, and their sentences, each once."""
         with evaluating(self.network), torch.random.fork_rng():
             said = self.training.after_epoch(self.network, record)
         for sentence in said:
-            if sentence not in done.notes:
-                done.notes.append(sentence)
-                if self.watcher is not None:
-                    self.watcher.say(sentence)
+            self._note(sentence, done)
+
+    def _note(self, sentence: str, done: Trained) -> None:
+        if sentence not in done.notes:
+            done.notes.append(sentence)
+            if self.watcher is not None:
+                self.watcher.say(sentence)
 
     def _over(self, phase: Phase, done: Trained, epoch: int) -> bool:
         waited = epoch + 1 - done.best.get(phase.name, epoch + 1)
@@ -320,32 +403,40 @@ class _Worker:
         lengths = {name: len(stream) for name, stream in self.streams.items()}
         size = min(self.training.batch, lengths["train"])
         orders = {
-            name: _order(stream, seeds.generator(seed, phase.name, epoch, name), size)
+            name: ordered(stream, seeds.generator(seed, phase.name, epoch, name), size)
             for name, stream in self.streams.items()
         }
-        steps = math.ceil(lengths["train"] / size)
-        if phase.whole:
-            steps = lengths["train"] // size
-        rows = min(lengths["train"], steps * size)
+        steps, rows = self._steps(phase)
         totals: dict[str, float] = {}
         with (
             seeds.seeded(seed, phase.name, epoch),
             seeds.own(self.network, seed, phase.name, epoch),
         ):
             places = [
-                {n: _slice(order, step, size) for n, order in orders.items()}
+                {n: cycled(order, step, size) for n, order in orders.items()}
                 for step in range(steps)
             ]
             read = self._ahead(places, epoch if phase.augment else -1)
             for step, batches in enumerate(read):
                 self.training.alive()
                 self._rates(phase, (epoch * steps + step) / max(1, epochs * steps))
-                parts = self._step(phase, batches, (epoch + step / steps) / epochs)
+                try:
+                    parts = self.step(phase, batches, (epoch + step / steps) / epochs)
+                except guards.Diverged:
+                    done.flops += self.cost(phase) * (step + 1) * size
+                    raise
                 share = len(places[step]["train"]) / rows
                 for name, value in parts.items():
                     totals[name] = totals.get(name, 0.0) + value * share
-        done.flops += self._cost(phase) * rows * getattr(self.streams["train"], "views", 1)
+        done.flops += self.cost(phase) * rows
         return totals
+
+    def _steps(self, phase: Phase) -> tuple[int, int]:
+        """Steps of an epoch, and rows seen in it."""
+        every = len(self.streams["train"])
+        size = min(self.training.batch, every)
+        steps = every // size if phase.whole else math.ceil(every / size)
+        return steps, min(every, steps * size)
 
     def _ahead(
         self, places: Sequence[Mapping[str, np.ndarray]], epoch: int
@@ -353,7 +444,7 @@ class _Worker:
         """The batches of an epoch, each read while the network works on the one before."""
 
         def read(step: int) -> dict[str, Batch]:
-            return {n: self._read(self.streams[n], p, epoch) for n, p in places[step].items()}
+            return {n: self.read(self.streams[n], p, epoch) for n, p in places[step].items()}
 
         with ThreadPoolExecutor(1) as reader:
             coming = reader.submit(read, 0)
@@ -363,120 +454,44 @@ class _Worker:
                     coming = reader.submit(read, step + 1)
                 yield batches
 
-    def _step(
-        self, phase: Phase, batches: Mapping[str, Batch], progress: float
-    ) -> dict[str, float]:
+    def step(self, phase: Phase, batches: Mapping[str, Batch], progress: float) -> dict[str, float]:
+        """One step; the loss and its parts. Raises Diverged."""
         self.stepper.zero_grad()
         parts = self.strategy.loss(self.wrapped, batches, progress)
         total = torch.stack([part.float() for part in parts.values()]).sum()
-        if not torch.isfinite(total):
-            shown = {k: float(v.detach()) for k, v in parts.items()}
-            raise ContractError(
-                f"The loss became {float(total.detach())} in phase '{phase.name}' ({shown}). "
-                "Lower the learning rate (--set rate=...), or check the inputs for extreme values."
-            )
+        told = {k: float(v.detach()) for k, v in parts.items()}
+        guards.finite(float(total.detach()), told, phase.name)
         self.machine.backward(total)
         if self.strategy.common.clip:
             moving = [p for p in self.network.parameters() if p.grad is not None]
             torch.nn.utils.clip_grad_norm_(moving, self.strategy.common.clip)
         self.stepper.step()
         self.strategy.after_step(self.network, progress)
-        return {"loss": float(total.detach()), **{k: float(v.detach()) for k, v in parts.items()}}
+        self.average.after_step()
+        made = {"loss": float(total.detach()), **told}
+        self.guard.step(guards.task(made, self.network.heads))
+        return made
 
-    def _read(self, stream: Stream, places: np.ndarray, epoch: int) -> Batch:
+    def read(self, stream: Stream, places: np.ndarray, epoch: int) -> Batch:
+        """A batch where the network is."""
         read, move = stream.batch(places, epoch), self.machine.to_device
         return Batch(move(dict(read.inputs)), move(dict(read.targets)), read.start)
 
     def _rates(self, phase: Phase, progress: float) -> None:
         """Sets every group's rate: what the phase does not name gets none and no decay."""
-        factor = phase.rate * SCHEDULES[phase.schedule](progress)
+        progress = min(progress, self.average.hold)
+        factor = phase.rate * self.guard.factor * SCHEDULES[phase.schedule](progress)
         for group in self.optimizer.param_groups:
             group["lr"] = factor * group["rates"].get(phase.name, 0.0)
 
-    def _cost(self, phase: Phase) -> float:
+    def cost(self, phase: Phase) -> float:
         """Operations per sample: forward from where inputs enter, twice that backward to the cut."""
         costs, start = list(self.training.costs), self.streams["train"].start
-        return self.strategy.forwards * sum(costs[start:]) + 2.0 * sum(
-            costs[min(phase.cut, len(costs)) :]
-        )
-
-    def evaluate(self, stream: Stream, phase: Phase) -> float:
-        """Mean loss over a stream, without dropout and augmentation."""
-        total, size = 0.0, max(64, self.training.batch)
-        with evaluating(self.network), torch.no_grad():
-            for begin in range(0, len(stream), size):
-                places = np.arange(begin, min(begin + size, len(stream)))
-                batch = self._read(stream, places, -1)
-                parts = self.strategy.loss(self.wrapped, {"train": batch}, 1.0)
-                total += float(torch.stack(list(parts.values())).sum()) * len(places)
-        return total / len(stream)
+        once = self.strategy.forwards * sum(costs[start:])
+        once += 2.0 * sum(costs[min(phase.cut, len(costs)) :])
+        return once * getattr(self.streams["train"], "views", 1)
 
     def _say(self, phase: Phase, epoch: int, epochs: int, record: Mapping[str, Any]) -> None:
         if self.watcher is not None:
             detail = f"loss {record.get('validation', record['loss']):.3f}"
             self.watcher.step(Step(f"{self.training.name}: {phase.name}", epoch, epochs, detail))
-
-
-def _order(stream: Stream, rng: np.random.Generator, size: int) -> np.ndarray:
-    """A random order of a stream's places; its own, where it has one for batches of a size."""
-    own = getattr(stream, "order", None)
-    if own is not None:
-        return np.asarray(own(rng, size))
-    return rng.permutation(len(stream))
-
-
-def _slice(order: np.ndarray, step: int, size: int) -> np.ndarray:
-    """Places of one step; an order shorter than the training stream is cycled."""
-    begin = step * size
-    if begin + size <= len(order) or begin < len(order):
-        return order[begin : begin + size]
-    return order.take(np.arange(begin, begin + size), mode="wrap")
-
-
-def schedule(progress: float) -> float:
-    """Linear warm-up over the first tenth, then half a cosine to zero (arXiv:1608.03983)."""
-    if progress < WARM_UP:
-        return (progress + 1e-3) / (WARM_UP + 1e-3)
-    return 0.5 * (1.0 + math.cos(math.pi * (progress - WARM_UP) / (1.0 - WARM_UP)))
-
-
-def slanted(progress: float) -> float:
-    """Slanted triangles: linear over the first tenth from 1/32 to 1, then linear back (arXiv:1801.06146)."""
-    part = progress / SLANT if progress < SLANT else (1.0 - progress) / (1.0 - SLANT)
-    return (1.0 + part * (SLANT_RATIO - 1.0)) / SLANT_RATIO
-
-
-def constant(progress: float) -> float:
-    """One rate throughout."""
-    return 1.0
-
-
-SCHEDULES = {"cosine": schedule, "slanted": slanted, "constant": constant}
-
-
-def features(
-    network: Network, stream: Stream, places: np.ndarray, *, batch: int = 64
-) -> np.ndarray:
-    """Pooled features (len(places), width) of plain rows of a stream, in eval mode."""
-    made = []
-    with evaluating(network), torch.no_grad():
-        for read in plain(stream, network, batch, places):
-            found = network(read.inputs, start=read.start, want="features")
-            made.append(found.float().cpu().numpy())
-    return np.concatenate(made)
-
-
-def outputs(network: Network, stream: Stream, *, head: str, batch: int = 64) -> np.ndarray:
-    """Raw outputs (N, outputs) of one head over a whole stream, in eval mode; of positions
-    (N, longest, outputs), NaN behind a row's end.
-
-    Stored features go through the head in double precision, so that a row's output does not depend on
-    how many rows come with it.
-    """
-    made = []
-    exact = copy.deepcopy(network.heads[head]).double().eval()
-    with evaluating(network), torch.inference_mode():
-        for read in plain(stream, network, batch):
-            features = network(read.inputs, start=read.start, want="features")
-            made.append(exact(features.double()).cpu().numpy())
-    return joined(made)

@@ -326,3 +326,19 @@ def _varied(
     asked = [(v, p) for v in range(views if epoch >= 0 else 1) for p in range(len(samples))]
     items = list(pool.map(one, *zip(*asked, strict=True)))
     return transform.collate(items)
+
+
+def ordered(stream: Stream, rng: np.random.Generator, size: int) -> np.ndarray:
+    """A random order of a stream's places; its own, where it has one for batches of a size."""
+    own = getattr(stream, "order", None)
+    if own is not None:
+        return np.asarray(own(rng, size))
+    return rng.permutation(len(stream))
+
+
+def cycled(order: np.ndarray, step: int, size: int) -> np.ndarray:
+    """Places of one step; an order shorter than the training stream is cycled."""
+    begin = step * size
+    if begin + size <= len(order) or begin < len(order):
+        return order[begin : begin + size]
+    return order.take(np.arange(begin, begin + size), mode="wrap")

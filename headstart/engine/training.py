@@ -56,10 +56,12 @@ class Trained:
     Attributes:
         history: one mapping per epoch: phase, epoch, loss and its parts, validation loss.
         best: by phase, the number of epochs after which the validation loss was lowest.
-        ended: by phase: "epochs", "patience", "behind" (its rival's pace) or "budget".
+        ended: by phase: "epochs", "averaged" (all of them, the last of which make the mean), "patience",
+            "behind" (its rival's pace) or "budget".
         flops: operations, forward and backward.
         seconds: wall time.
         notes: sentences for a person.
+        held: validation loss of the weights that were handed back, where they are those of no epoch.
     """
 
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -68,14 +70,25 @@ class Trained:
     flops: float = 0.0
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
+    held: float | None = None
+
+    @property
+    def lowest(self) -> float:
+        """Validation loss of the weights that were handed back; infinite without validation."""
+        if self.held is not None:
+            return self.held
+        return min((h["validation"] for h in self.history if "validation" in h), default=math.inf)
 
     def losses(self, phase: str) -> list[float]:
         """Validation losses of a phase by epoch; empty without validation."""
-        run = [h for h in self.history if h["phase"] == phase]
-        return [float(h["validation"]) for h in run if "validation" in h]
+        return [float(h["validation"]) for h in self.of(phase) if "validation" in h]
+
+    def of(self, phase: str) -> list[dict[str, Any]]:
+        """What is known of each epoch of a phase."""
+        return [h for h in self.history if h["phase"] == phase]
 
     def improving(self, phase: str) -> bool:
         """Whether the validation loss was still falling when the budget or the epochs ended."""
-        run = [h for h in self.history if h["phase"] == phase]
+        run = self.of(phase)
         late = self.best.get(phase, 0) >= max(1, math.ceil(0.9 * len(run)))
         return self.ended.get(phase) in ("budget", "epochs") and late

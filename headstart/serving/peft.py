@@ -79,7 +79,7 @@ def _rank(pack: PackParts) -> int:
             f"The run trained by {how}, whose changes are not of low rank. Expected one with --strategy lora "
             "and without dora."
         )
-    return int(settings["rank"])
+    return int(settings["rank"]) * max(1, len(settings.get("members", ())))  # a mean of updates
 
 
 def _inner(backbone: nn.Module) -> tuple[nn.Module, str]:

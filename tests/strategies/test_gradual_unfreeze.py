@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from headstart.engine import loop
+from headstart.engine import schedules
 from headstart.strategies import fine_tune, gradual_unfreeze, lp_ft
 from tests.strategies import case
 
@@ -77,10 +77,10 @@ def test_the_slanted_triangle_is_that_of_the_paper() -> None:
         return (1 + p * (ratio - 1)) / ratio
 
     for t in (0, 1, 50, 99, 100, 101, 500, 999, 1000):
-        assert loop.slanted(t / 1000) == pytest.approx(paper(t))
-    assert loop.slanted(0.1) == 1.0
-    assert loop.slanted(0.0) == loop.slanted(1.0) == 1 / 32
-    assert set(loop.SCHEDULES) == {"cosine", "slanted", "constant"}
+        assert schedules.slanted(t / 1000) == pytest.approx(paper(t))
+    assert schedules.slanted(0.1) == 1.0
+    assert schedules.slanted(0.0) == schedules.slanted(1.0) == 1 / 32
+    assert set(schedules.SCHEDULES) == {"cosine", "slanted", "constant"}
 
 
 def test_lp_ft_is_fine_tune_with_one_small_rate() -> None:
