@@ -333,6 +333,7 @@ def _count(
         strategy=model.strategy,
         strategy_settings=model.transfer.settings,
         flops_transfer=model.transfer.flops,
+        trained_parameters=model.transfer.parameters,
         seconds_verdict=time.perf_counter() - made.began,
         peak_bytes=_peak(),
         energy_watts=WATTS,

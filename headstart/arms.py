@@ -57,6 +57,7 @@ class Fitted:
         validation: score of each seed on rows that it did not learn from.
         held_out: places in `job.train` and outputs there of the first seed, for calibration.
         settings: what was chosen ("strength": 0.1; "rate": 0.001, "epochs": 17).
+        parameters: how many were trained.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Fitted:
     note: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
     chance: bool = True
+    parameters: int = 0
 
     def arm(self, rows: np.ndarray) -> Arm:
         """Predicts opened rows."""
@@ -225,6 +227,7 @@ def probe(job: Job, features: Features, seconds: float, strategy: Strategy | Non
         seconds=seconds + time.perf_counter() - began,
         settings={"strength": first.strength} if np.isfinite(first.strength) else {},
         chance=not shown,
+        parameters=sum(p.numel() for p in networks[0].heads.parameters()),
     )
 
 
@@ -319,6 +322,7 @@ def finish(job: Job, recipe: Recipe, tuned: Tuned) -> Fitted:
         seconds=tuned.seconds + time.perf_counter() - began,
         note=note if tuned.late else "",
         settings=_told(tuned),
+        parameters=made[-1][1][0].parameters,
     )
 
 

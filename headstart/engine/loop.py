@@ -214,6 +214,8 @@ class Worker:
 
     def resume(self, done: Trained) -> tuple[int, dict[str, Any] | None]:
         """Number of the phase to go on with, and the state inside it."""
+        every = self.network.named_parameters()
+        done.parameters = sum(p.numel() for name, p in every if name in self.moving)
         held = self.checkpoint.load() if self.checkpoint else None
         if held is None or held.get("format") != FORMAT:
             return 0, None

@@ -62,6 +62,7 @@ class Trained:
         seconds: wall time.
         notes: sentences for a person.
         held: validation loss of the weights that were handed back, where they are those of no epoch.
+        parameters: how many of the network some phase trains.
     """
 
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -71,6 +72,7 @@ class Trained:
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
     held: float | None = None
+    parameters: int = 0
 
     @property
     def lowest(self) -> float:

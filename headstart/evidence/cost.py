@@ -6,6 +6,7 @@ Read from `case.facts`; every key may be absent and is then listed as missing:
     flops_scratch       the same for the from-scratch twin
     seconds_model       wall-clock seconds from the data to a trained model
     seconds_verdict     wall-clock seconds from the data to the verdict, twin and champion included
+    trained_parameters  how many numbers of the network were trained, the head's among them
     peak_bytes          largest resident memory of the process, or of the device, in bytes
     energy_joules       energy as a meter counted it; where there is a meter
     energy_watts        power assumed while the model was made: one number of watts, or (low, high)
@@ -48,6 +49,7 @@ _READ = (  # fact, name, unit, method
     ("seconds_model", "time to model", "seconds", "stopwatch, this run"),
     ("seconds_verdict", "time to verdict", "seconds", "stopwatch, this run, baselines included"),
     ("peak_bytes", "peak memory", "bytes", "largest reading of this run"),
+    ("trained_parameters", "trained parameters", "numbers", "counted; one seed, head included"),
 )
 
 

@@ -19,6 +19,7 @@ FACTS = {
     "seconds_model": 10.0,
     "seconds_verdict": 60.0,
     "peak_bytes": 3 * 2**30,
+    "trained_parameters": 5e4,
     "energy_watts": 40,
 }
 

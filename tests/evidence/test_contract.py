@@ -15,13 +15,14 @@ from headstart.core.evidence import Case, Check, Finding
 from tests.evidence import cases
 
 CHECKS = plugins.names("evidence")
-COUNTED = {"parts", "FLOPs", "seconds", "bytes", "times", "joules"}
+COUNTED = {"parts", "numbers", "FLOPs", "seconds", "bytes", "times", "joules"}
 FACTS = {
     "flops_transfer": 1e9,
     "flops_scratch": 5e9,
     "seconds_model": 3.0,
     "seconds_verdict": 9.0,
     "peak_bytes": 2**30,
+    "trained_parameters": 5e4,
     "energy_watts": 30.0,
     "licences": [{"what": "weights", "kind": "weights", "licence": "Apache-2.0", "origin": "hub"}],
 }
