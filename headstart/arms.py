@@ -380,9 +380,10 @@ def fine_tuning(
     features: Features,
     candidates: Sequence[Strategy],
     promising: Callable[[np.ndarray, np.ndarray], bool] | None = None,
+    beside: Mapping[str, Stream] | None = None,
 ) -> Recipe:
     """The source's weights trained on by a strategy, from kept states where nothing below the cut
-    changes and nothing is augmented."""
+    changes and nothing is augmented; `beside` are streams other than the training rows."""
     held: dict[int, Stream] = {}
     raw: dict[bool, Stream] = {}
 
@@ -417,6 +418,7 @@ def fine_tuning(
         before=before,
         folds=few,
         promising=promising,
+        beside=beside or {},
     )
 
 

@@ -89,6 +89,7 @@ class Job:
         notes, facts: what the record will say.
         trained: folder of finished trainings and their checkpoints; None keeps none.
         outside: row numbers of training rows out of scope, which are never learned from as a class.
+        remembered: the data to be remembered, once they are opened (see `previous.py`).
     """
 
     plan: Plan
@@ -116,6 +117,7 @@ class Job:
     trained: Path | None = field(init=False)
     notes: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
+    remembered: Any = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:

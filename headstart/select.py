@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart import previous
 from headstart.arms import (
     FEW_FOLDS,
     FEW_ROWS,
@@ -57,7 +58,20 @@ def named(job: Job, name: str, settings: Any) -> Strategy:
     why = why or _not_composed(strategy, network)
     if why:
         raise PlanError(f"The strategy '{name}' cannot be used here: {why}")
+    known = ("train", *([previous.NAME] if job.plan.evidence.remember else []))
+    if strategy.lacks(network, known):
+        raise PlanError(_without(strategy, name))
     return strategy
+
+
+def _without(strategy: Strategy, name: str) -> str:
+    """What to do where a strategy lacks data of what the source knew."""
+    if previous.NAME in strategy.streams:
+        return f"{name} needs data of what the source knew; name some with --remember DATA."
+    return (
+        f"{name} needs to hear what the source knew, but this source brings no head of its own; name data "
+        "that it knew with --remember DATA, or choose l2_sp or delta."
+    )
 
 
 def _built(name: str, file: Any, settings: Mapping[str, Any]) -> Strategy:
@@ -120,7 +134,9 @@ def check(job: Job) -> None:
                 f"--strategy fine_tune.{meant}"
             )
         return
-    named(job, choice.name, choice.settings).phases(job.network(job.backbone))
+    strategy = named(job, choice.name, choice.settings)
+    strategy.phases(job.network(job.backbone))
+    previous.beside(job, strategy)
 
 
 def transfer(job: Job, features: Features, seconds: float) -> tuple[Fitted, str]:
@@ -130,7 +146,8 @@ def transfer(job: Job, features: Features, seconds: float) -> tuple[Fitted, str]
         strategy = named(job, choice.name, choice.settings)
         if solved(job, strategy):
             return _probed(job, features, seconds), choice.name
-        recipe = fine_tuning(job, features, variants(strategy, choice.settings))
+        candidates = variants(strategy, choice.settings)
+        recipe = fine_tuning(job, features, candidates, beside=previous.beside(job, strategy))
         return finish(job, recipe, tune(job, recipe)), choice.name
     first = _probed(job, features, seconds)
     settled = str(first.networks[0].heads[job.outcome].settled_by)

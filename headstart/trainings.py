@@ -41,6 +41,7 @@ class Recipe:
         folds: how many of the folds are held out in turn while choosing.
         promising: asked from time to time while a single candidate goes through its folds, with places in
             `job.train` and outputs there; False ends the choosing with these folds.
+        beside: streams other than the training rows, for strategies that name them.
     """
 
     name: str
@@ -52,10 +53,16 @@ class Recipe:
     before: float = 0.0
     folds: int = 1
     promising: Callable[[np.ndarray, np.ndarray], bool] | None = None
+    beside: Mapping[str, Stream] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.promising is not None and len(self.candidates) > 1:
             raise ValueError("promising ends the choosing of a single candidate")
+
+    def others(self, strategy: Strategy) -> dict[str, Stream]:
+        """The streams beside the training rows that a strategy reads."""
+        asked = (*strategy.streams, *strategy.optional)
+        return {name: stream for name, stream in self.beside.items() if name in asked}
 
 
 @dataclass(frozen=True)
@@ -128,8 +135,9 @@ class _Work:
 
     def draws(self) -> bool:
         """Whether it would draw from another generator than its own."""
-        stream = self.recipe.stream(self.ask.strategy)
-        return loop.draws(self.network, self.ask.strategy, Part(stream, self.ask.places))
+        strategy, stream = self.ask.strategy, self.recipe.stream(self.ask.strategy)
+        part, others = Part(stream, self.ask.places), self.recipe.others(strategy)
+        return loop.draws(self.network, strategy, part, others)
 
     def train(
         self, label: str, watcher: Watcher | None, alive: Callable[[], None] = loop.always
@@ -150,7 +158,7 @@ class _Work:
         self.told = loop.train(
             self.network,
             copy.deepcopy(ask.strategy),
-            {"train": Part(stream, ask.places)},
+            {"train": Part(stream, ask.places), **self.recipe.others(ask.strategy)},
             training=settings,
             validation=Part(stream, ask.held, plain=True) if len(ask.held) else None,
             solve=partial(_settle, self.recipe, ask.places),
@@ -174,6 +182,8 @@ def _key(job: Job, recipe: Recipe, ask: Ask) -> str:
     about += [type(ask.strategy).__module__, ask.strategy.settings, ask.strategy.common]
     about += [ask.seed, job.plan.seed]
     about += [ask.most, ask.epochs, ask.pace, ask.places]
+    others: Mapping[str, Any] = recipe.others(ask.strategy)
+    about += [(name, others[name].digest) for name in sorted(others)]
     engine = job.plan.engine
     return digest.value([*about, engine.batch, job.device, engine.profile])
 

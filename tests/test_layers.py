@@ -44,6 +44,7 @@ LAYERS = {
             "replay",
             "groups",
             "options",
+            "previous",
             "retention",
             "scope",
             "estimators",

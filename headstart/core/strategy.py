@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,8 @@ class Phase:
         schedule: "cosine" (with warm-up), "slanted" (a short linear rise, a long linear fall) or "constant".
         whole: batches of full size only, for losses that compare the rows of a batch; the rows left over
             at the end of an epoch's order are not seen in that epoch.
+        streams: whose batches the loss takes. An epoch is a pass over the first, the others are cycled; rows
+            are held out of "train" alone, so a phase that begins with another has no validation.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Phase:
     augment: bool = False
     schedule: str = "cosine"
     whole: bool = False
+    streams: tuple[str, ...] = ("train",)
 
 
 class Strategy(nn.Module):
@@ -66,12 +69,14 @@ class Strategy(nn.Module):
     A subclass lives in `strategies/<name>.py`, is called `Strategy` there, and takes its settings, a
     frozen dataclass `Settings` in the same file, as its only argument. `NEEDS_STAGES` is the least
     number of stages a backbone must have; what cannot work is refused by `refuse` before training.
+    `streams` names what it reads, `optional` what it reads where it is there.
     `forwards` is how many times an input goes through a network of the backbone's size in a step.
     `common` are settings that go with any strategy; one whose `loss` does not go by `task`, which carries
     them out, says so by `composes`.
     """
 
     streams: tuple[str, ...] = ("train",)
+    optional: tuple[str, ...] = ()
     forwards: int = 1
     common: Common = Common()
     composes: bool = True
@@ -83,6 +88,10 @@ class Strategy(nn.Module):
     def refuse(self, network: Network) -> str:
         """Why this network cannot be trained this way, or ""."""
         return ""
+
+    def lacks(self, network: Network, streams: Collection[str]) -> str:
+        """The first stream that it cannot do without here and that is not among `streams`, or ""."""
+        return next((name for name in self.streams if name not in streams), "")
 
     def prepare(self, network: Network, streams: Mapping[str, Any]) -> None:
         """Wraps modules or measures the streams, before the first phase. What it draws from torch's

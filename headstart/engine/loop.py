@@ -53,20 +53,24 @@ def small(costs: Sequence[float], batch: int) -> bool:
     return 0 < sum(costs) * batch < SMALL_STEP
 
 
-def draws(network: Network, strategy: Strategy, stream: Stream) -> bool:
+def draws(
+    network: Network, strategy: Strategy, stream: Stream, beside: Mapping[str, Stream] | None = None
+) -> bool:
     """Whether training draws from torch's global generator (dropout inside a backbone does, a head's
-    has a generator of its own), found by trying a step on a copy."""
+    has a generator of its own), found by trying a step on a copy. `beside` are the streams other than
+    "train"."""
     if len(stream) < 2:
         return True
     with torch.random.fork_rng():
         before = torch.get_rng_state()
         trial, strategy = copy.deepcopy(network), copy.deepcopy(strategy)
-        streams = dict.fromkeys(strategy.streams, stream)
+        streams = {"train": stream, **(beside or {})}
         strategy.prepare(trial, streams)
         strategy.weigh(trial, streams)
-        batches = dict.fromkeys(streams, stream.batch(np.arange(2), 0))
+        read = {n: s.batch(np.arange(min(2, len(s))), 0) for n, s in streams.items()}
         for phase in strategy.phases(trial):
             if not phase.solved:
+                batches = {name: read[name] for name in phase.streams}
                 with frozen(trial, phase), seeds.own(trial):
                     strategy.loss(trial, batches, 0.0)
         return not torch.equal(before, torch.get_rng_state())
@@ -86,7 +90,7 @@ def train(
     """Carries out all phases of a strategy.
 
     Args:
-        streams: at least "train"; what the strategy's `streams` name.
+        streams: at least "train"; what the strategy's `streams` name, and what of `optional` is there.
         validation: rows whose loss ends a phase early and whose best weights are taken; None: the last.
         solve: settles the heads in a solved phase (the caller has the stored features).
         checkpoint: where to resume from and to save to.
@@ -95,7 +99,7 @@ def train(
         ContractError: a stream that the strategy needs is missing, or a loss is not finite.
         FrozenDrift: something that a phase does not name has changed.
     """
-    _supplied(strategy, streams)
+    _supplied(strategy, network, streams)
     began = time.perf_counter()
     with seeds.seeded(training.seed, "prepare"):  # what a strategy draws for itself
         strategy.prepare(network, streams)
@@ -123,13 +127,11 @@ def train(
     return done
 
 
-def _supplied(strategy: Strategy, streams: Mapping[str, Stream]) -> None:
+def _supplied(strategy: Strategy, network: Network, streams: Mapping[str, Stream]) -> None:
     """Raises ContractError where a stream that the strategy needs is missing."""
-    missing = [name for name in strategy.streams if name not in streams]
+    missing = strategy.lacks(network, streams)
     if missing:
-        raise ContractError(
-            f"The strategy needs the stream '{missing[0]}', which was not supplied."
-        )
+        raise ContractError(f"The strategy needs the stream '{missing}', which was not supplied.")
 
 
 def _settle(network: Network, phase: Phase, solve: Solve | None, *, done: bool) -> None:
@@ -266,7 +268,7 @@ class _Worker:
         for epoch in range(int(inner["epoch"]), epochs):
             losses = self._epoch(phase, epoch, epochs, done)
             record = {"phase": phase.name, "epoch": epoch + 1, **losses}
-            if validation is not None:
+            if validation is not None and phase.streams[0] == "train":
                 record["validation"] = self.evaluate(validation, phase)
                 if record["validation"] < inner["lowest"]:
                     inner.update(lowest=record["validation"], best=self._tensors())
@@ -315,18 +317,17 @@ class _Worker:
         return min(own) > PACE_FACTOR * min(rival[: len(own)])
 
     def _epoch(self, phase: Phase, epoch: int, epochs: int, done: Trained) -> dict[str, float]:
-        """One pass over the stream "train"; other streams are cycled. Mean of each loss part."""
-        seed = self.training.seed
-        lengths = {name: len(stream) for name, stream in self.streams.items()}
-        size = min(self.training.batch, lengths["train"])
+        """One pass over the phase's first stream; others are cycled. Mean of each loss part."""
+        seed, first = self.training.seed, phase.streams[0]
+        streams = {name: self.streams[name] for name in phase.streams}
+        length = len(streams[first])
+        size = min(self.training.batch, length)
         orders = {
             name: _order(stream, seeds.generator(seed, phase.name, epoch, name), size)
-            for name, stream in self.streams.items()
+            for name, stream in streams.items()
         }
-        steps = math.ceil(lengths["train"] / size)
-        if phase.whole:
-            steps = lengths["train"] // size
-        rows = min(lengths["train"], steps * size)
+        steps = length // size if phase.whole else math.ceil(length / size)
+        rows = min(length, steps * size)
         totals: dict[str, float] = {}
         with (
             seeds.seeded(seed, phase.name, epoch),
@@ -341,10 +342,12 @@ class _Worker:
                 self.training.alive()
                 self._rates(phase, (epoch * steps + step) / max(1, epochs * steps))
                 parts = self._step(phase, batches, (epoch + step / steps) / epochs)
-                share = len(places[step]["train"]) / rows
+                share = len(places[step][first]) / rows
                 for name, value in parts.items():
                     totals[name] = totals.get(name, 0.0) + value * share
-        done.flops += self._cost(phase) * rows * getattr(self.streams["train"], "views", 1)
+        for name, stream in streams.items():
+            seen = sum(len(place[name]) for place in places) * getattr(stream, "views", 1)
+            done.flops += self._cost(phase, stream) * seen
         return totals
 
     def _ahead(
@@ -393,9 +396,9 @@ class _Worker:
         for group in self.optimizer.param_groups:
             group["lr"] = factor * group["rates"].get(phase.name, 0.0)
 
-    def _cost(self, phase: Phase) -> float:
+    def _cost(self, phase: Phase, stream: Stream) -> float:
         """Operations per sample: forward from where inputs enter, twice that backward to the cut."""
-        costs, start = list(self.training.costs), self.streams["train"].start
+        costs, start = list(self.training.costs), stream.start
         return self.strategy.forwards * sum(costs[start:]) + 2.0 * sum(
             costs[min(phase.cut, len(costs)) :]
         )
@@ -426,7 +429,7 @@ def _order(stream: Stream, rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def _slice(order: np.ndarray, step: int, size: int) -> np.ndarray:
-    """Places of one step; an order shorter than the training stream is cycled."""
+    """Places of one step; an order shorter than that of the phase's first stream is cycled."""
     begin = step * size
     if begin + size <= len(order) or begin < len(order):
         return order[begin : begin + size]
