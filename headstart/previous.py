@@ -13,15 +13,17 @@ import numpy as np
 
 from headstart import arms
 from headstart import job as jobs
-from headstart.core import digest
+from headstart.core import digest, licence
 from headstart.core.head import Head
 from headstart.core.network import Network
 from headstart.core.plan import Plan, SourceChoice, StrategyChoice
 from headstart.core.strategy import Strategy
 from headstart.core.task import Columns, Task
+from headstart.data import hub
 from headstart.engine import streams
 from headstart.errors import PlanError, UserError
 from headstart.job import Job
+from headstart.trainings import Beside
 
 NAME = "previous"
 
@@ -63,21 +65,21 @@ class Rows(streams.Rows):
 
 def remembered(job: Job) -> Remembered:
     """The data that the plan of a job names with `remember`. Raises UserError where they cannot be read."""
-    if job.remembered is None:
-        job.remembered = _opened(job, job.plan.evidence.remember)
-    held: Remembered = job.remembered
+    if NAME not in job.opened:
+        job.opened[NAME] = _opened(job, job.plan.evidence.remember)
+    held: Remembered = job.opened[NAME]
     return held
 
 
-def beside(job: Job, strategy: Strategy) -> dict[str, streams.Stream]:
-    """The streams beside the training rows that a strategy can have.
+def beside(job: Job, strategy: Strategy) -> Beside:
+    """The rows that a strategy reads of the data to be remembered; nothing where it reads none.
 
     Raises:
         UserError: the data to be remembered cannot be read.
         PlanError: the source reads them with tensors of other shapes than the task's rows.
     """
     if not job.plan.evidence.remember or NAME not in (*strategy.streams, *strategy.optional):
-        return {}
+        return Beside()
     held = remembered(job)
     mine, theirs = (
         {name: tensor.shape for name, tensor in backbone.state_dict().items()}
@@ -89,7 +91,10 @@ def beside(job: Job, strategy: Strategy) -> dict[str, streams.Stream]:
             "so no network can train on both. Name data with the same columns and channels, or leave "
             "--remember out and choose fine_tune or l2_sp."
         )
-    return {NAME: Rows(held, seed=job.plan.seed)}
+    other, rows = held.job, Rows(held, seed=job.plan.seed)
+    told = hub.licence(job.plan.evidence.remember)
+    job.links = (licence.Link("data of an earlier task", "data", told, origin=held.name),)
+    return Beside({NAME: rows}, flops=other.flops * len(other.train), digest=rows.digest)
 
 
 def _opened(job: Job, place: str) -> Remembered:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart import previous
+from headstart import previous, teaching
 from headstart.arms import (
     FEW_FOLDS,
     FEW_ROWS,
@@ -137,6 +137,7 @@ def check(job: Job) -> None:
     strategy = named(job, choice.name, choice.settings)
     strategy.phases(job.network(job.backbone))
     previous.beside(job, strategy)
+    teaching.check(job, strategy)
 
 
 def transfer(job: Job, features: Features, seconds: float) -> tuple[Fitted, str]:
@@ -147,7 +148,8 @@ def transfer(job: Job, features: Features, seconds: float) -> tuple[Fitted, str]
         if solved(job, strategy):
             return _probed(job, features, seconds), choice.name
         candidates = variants(strategy, choice.settings)
-        recipe = fine_tuning(job, features, candidates, beside=previous.beside(job, strategy))
+        reads = teaching.beside if strategy.asks else previous.beside
+        recipe = fine_tuning(job, features, candidates, beside=reads(job, strategy))
         return finish(job, recipe, tune(job, recipe)), choice.name
     first = _probed(job, features, seconds)
     settled = str(first.networks[0].heads[job.outcome].settled_by)

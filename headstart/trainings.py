@@ -27,6 +27,23 @@ VERSION = 3  # of the training itself; finished trainings of another version are
 
 
 @dataclass(frozen=True)
+class Beside:
+    """What a strategy reads beside the training rows and their labels.
+
+    Attributes:
+        streams: other rows, by name.
+        targets: further targets of the training rows, by name, (rows, ...).
+        flops: operations that were spent on them.
+        digest: of all of it; "": there is nothing.
+    """
+
+    streams: Mapping[str, Stream] = field(default_factory=dict)
+    targets: Mapping[str, np.ndarray] = field(default_factory=dict)
+    flops: float = 0.0
+    digest: str = ""
+
+
+@dataclass(frozen=True)
 class Recipe:
     """How a trained arm is made.
 
@@ -41,7 +58,7 @@ class Recipe:
         folds: how many of the folds are held out in turn while choosing.
         promising: asked from time to time while a single candidate goes through its folds, with places in
             `job.train` and outputs there; False ends the choosing with these folds.
-        beside: streams other than the training rows, for strategies that name them.
+        beside: what the candidates read beside the training rows and their labels.
     """
 
     name: str
@@ -53,16 +70,11 @@ class Recipe:
     before: float = 0.0
     folds: int = 1
     promising: Callable[[np.ndarray, np.ndarray], bool] | None = None
-    beside: Mapping[str, Stream] = field(default_factory=dict)
+    beside: Beside = field(default_factory=Beside)
 
     def __post_init__(self) -> None:
         if self.promising is not None and len(self.candidates) > 1:
             raise ValueError("promising ends the choosing of a single candidate")
-
-    def others(self, strategy: Strategy) -> dict[str, Stream]:
-        """The streams beside the training rows that a strategy reads."""
-        asked = (*strategy.streams, *strategy.optional)
-        return {name: stream for name, stream in self.beside.items() if name in asked}
 
 
 @dataclass(frozen=True)
@@ -135,9 +147,8 @@ class _Work:
 
     def draws(self) -> bool:
         """Whether it would draw from another generator than its own."""
-        strategy, stream = self.ask.strategy, self.recipe.stream(self.ask.strategy)
-        part, others = Part(stream, self.ask.places), self.recipe.others(strategy)
-        return loop.draws(self.network, strategy, part, others)
+        part = Part(self.recipe.stream(self.ask.strategy), self.ask.places)
+        return loop.draws(self.network, self.ask.strategy, part, self.recipe.beside.streams)
 
     def train(
         self, label: str, watcher: Watcher | None, alive: Callable[[], None] = loop.always
@@ -158,7 +169,7 @@ class _Work:
         self.told = loop.train(
             self.network,
             copy.deepcopy(ask.strategy),
-            {"train": Part(stream, ask.places), **self.recipe.others(ask.strategy)},
+            {"train": Part(stream, ask.places), **self.recipe.beside.streams},
             training=settings,
             validation=Part(stream, ask.held, plain=True) if len(ask.held) else None,
             solve=partial(_settle, self.recipe, ask.places),
@@ -182,8 +193,7 @@ def _key(job: Job, recipe: Recipe, ask: Ask) -> str:
     about += [type(ask.strategy).__module__, ask.strategy.settings, ask.strategy.common]
     about += [ask.seed, job.plan.seed]
     about += [ask.most, ask.epochs, ask.pace, ask.places]
-    others: Mapping[str, Any] = recipe.others(ask.strategy)
-    about += [(name, others[name].digest) for name in sorted(others)]
+    about += [recipe.beside.digest] if recipe.beside.digest else []
     engine = job.plan.engine
     return digest.value([*about, engine.batch, job.device, engine.profile])
 

@@ -46,6 +46,7 @@ LAYERS = {
             "options",
             "previous",
             "retention",
+            "teaching",
             "scope",
             "estimators",
             "pretraining",

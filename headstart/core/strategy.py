@@ -69,7 +69,8 @@ class Strategy(nn.Module):
     A subclass lives in `strategies/<name>.py`, is called `Strategy` there, and takes its settings, a
     frozen dataclass `Settings` in the same file, as its only argument. `NEEDS_STAGES` is the least
     number of stages a backbone must have; what cannot work is refused by `refuse` before training.
-    `streams` names what it reads, `optional` what it reads where it is there.
+    `streams` names what it reads, `optional` what it reads where it is there, `asks` further targets of
+    the training rows that it takes beside the heads' own.
     `forwards` is how many times an input goes through a network of the backbone's size in a step.
     `common` are settings that go with any strategy; one whose `loss` does not go by `task`, which carries
     them out, says so by `composes`.
@@ -77,6 +78,7 @@ class Strategy(nn.Module):
 
     streams: tuple[str, ...] = ("train",)
     optional: tuple[str, ...] = ()
+    asks: tuple[str, ...] = ()
     forwards: int = 1
     common: Common = Common()
     composes: bool = True
@@ -115,7 +117,8 @@ class Strategy(nn.Module):
         Args:
             features: of the batch as `want="features"` gives them, where they are known already.
         """
-        targets, common = batch.targets, self.common
+        common = self.common
+        targets = {name: t for name, t in batch.targets.items() if name in network.heads}
         if not network.heads.training:
             common, weights = Common(), {}
         else:
@@ -137,7 +140,8 @@ class Strategy(nn.Module):
         """Weights of classes from the targets of the stream "train", where `common` asks for them; the
         engine calls it after `prepare`."""
         if self.common.balanced:
-            for name, targets in streams["train"].targets.items():
+            for name in network.heads:
+                targets = streams["train"].targets[name]
                 weights = network.heads[name].balance(targets)  # type: ignore[operator]
                 self.register_buffer(f"weights_{name}", weights, persistent=False)
 
@@ -165,7 +169,7 @@ class Batch:
 
     Attributes:
         inputs: model inputs, a state kept at `start`, or {"features": (N, width)}.
-        targets: by head name, (N,).
+        targets: by head name, (N,), or by the name of what else a strategy asks for.
         start: stage at which `inputs` enter.
     """
 

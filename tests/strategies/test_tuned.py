@@ -31,6 +31,7 @@ PARTS = {
     "ewc": {"ewc"},
     "replay": {"replay"},
     "si": {"si"},
+    "distill": {"distill"},
 }
 HEADED = ("co_tuning", "lwf")  # in which the source's own head trains along
 
@@ -57,6 +58,7 @@ def test_a_training_that_was_ended_goes_on_to_equal_weights(
 ) -> None:
     monkeypatch.setattr(loop, "SAVE_SECONDS", 0.0)
     settings = {"weight": 5.0} if "weight" in fields(name) else {}
+    settings |= {"weight": 0.9, "features": 0.5} if name == "distill" else {}
     whole, again = case.network(0.2), case.network(0.2)
     told = case.train(case.strategy(name, **settings), whole)
     with pytest.raises(Stopped):
@@ -150,6 +152,9 @@ BAD = [
     ("replay", {"weight": -1.0}, "0 or more"),
     ("si", {"weight": float("nan")}, "0 or more"),
     ("si", {"before": 0}, "1 or more"),
+    ("distill", {"weight": 1.5}, "0 <= weight <= 1"),
+    ("distill", {"temperature": 0.0}, "above 0"),
+    ("distill", {"features": -1.0}, "0 or more"),
 ]
 
 
