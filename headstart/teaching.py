@@ -29,20 +29,24 @@ class Teacher:
     """What was opened.
 
     Attributes:
-        folder: of the pack.
+        name: by which it is found again: the id of a run among those of the job, else a folder.
         predictor: the model at work.
         columns: places of the job's classes among the teacher's.
     """
 
-    folder: Path
+    name: str
     predictor: Predictor
     columns: tuple[int, ...]
 
 
 def check(job: Job, strategy: Strategy) -> None:
-    """Refuses, before anything is trained, a teacher that does not fit. Raises PlanError, PackError."""
+    """Refuses, before anything is trained, a teacher that does not fit; the plan then names the one that was
+    found, so that a repeated run takes no other "last" one. Raises PlanError, PackError."""
     if strategy.asks:
-        _teacher(job, str(strategy.settings.teacher))
+        name = _teacher(job, str(strategy.settings.teacher)).name
+        choice = job.plan.strategy
+        choice = replace(choice, settings={**choice.settings, "teacher": name})
+        job.plan = replace(job.plan, strategy=choice)
 
 
 def beside(job: Job, strategy: Strategy) -> Beside:
@@ -57,7 +61,7 @@ def beside(job: Job, strategy: Strategy) -> Beside:
     predictor = teacher.predictor
     said, made = predictor.outputs(job.dataset, job.train, job.watcher)
     if not len(made.rows):
-        raise PlanError(f"The teacher '{teacher.folder}' can read none of the training rows.")
+        raise PlanError(f"The teacher '{teacher.name}' can read none of the training rows.")
     there = np.isin(job.train, made.rows)
     if not there.all():
         job.say(
@@ -96,7 +100,7 @@ def _opened(job: Job, name: str) -> Teacher:
             "distill needs a teacher: name a finished run of the same task, or the folder of its pack "
             "(--set teacher=last)."
         )
-    folder = _folder(job, name)
+    found, folder = _found(job, name)
     try:
         pack = packs.load(folder)
     except PackError as error:
@@ -114,18 +118,20 @@ def _opened(job: Job, name: str) -> Teacher:
         )
     _tell(job, folder)
     job.links = tuple(_links(pack))
-    return Teacher(folder, predictor, tuple(classes.index(c) for c in job.targets.classes))
+    return Teacher(found, predictor, tuple(classes.index(c) for c in job.targets.classes))
 
 
-def _folder(job: Job, name: str) -> Path:
-    """The folder of the pack: the one that was named, or that of a run."""
+def _found(job: Job, name: str) -> tuple[str, Path]:
+    """The folder of the pack, the one that was named or that of a run, and a name that stays its own."""
     place = Path(name).expanduser()
     if (place / packs.PACK).is_file():
-        return place
+        return name, place
     try:
-        return runs.find(name, job.plan.output) / "pack"
+        folder = runs.find(name, job.plan.output)
     except PlanError as error:
         raise PlanError(f"There is no teacher '{name}'. {error}") from error
+    mine = folder.parent == runs.place(job.plan.output)
+    return folder.name if mine else str(folder), folder / "pack"
 
 
 def _same_task(job: Job, pack: PackParts, name: str) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from torch import nn
 
 import headstart as hs
-from headstart import api, loading, previous
+from headstart import api, loading, previous, select
 from headstart.core import plugins
+from headstart.core.plan import EvidenceChoice, Plan, SourceChoice, StrategyChoice
+from headstart.core.task import Task
 from headstart.errors import DataError, PlanError
+from headstart.job import open_job
 from headstart.registry import packs
 from headstart.serving.predictor import Predictor
 
@@ -60,6 +65,7 @@ def test_a_rehearsed_model_is_packed_without_the_earlier_head_and_predicts_alike
     pack = packs.load(rehearsed.folder / "pack")
     heads = {n.split(".")[1] for n in pack.tensors if n.startswith("heads.")}
     assert heads == {"classify"}
+    assert "data of an earlier task" in [link["what"] for link in pack.licences]
     modality = plugins.Modality("image")
     loaded = loading.load("builtin:formula", modality, offline=True)
     again = Predictor(pack, loaded, home / "cache")
@@ -131,6 +137,24 @@ def test_without_what_the_source_knew_it_is_refused(
     with pytest.raises(PlanError, match=told):
         adapted(home, name, data)
     assert set((home / "runs").glob("*")) == before
+
+
+def test_earlier_data_of_another_shape_are_refused(home: Path) -> None:
+    plan = Plan(
+        task=Task(data=str(home / "curves"), modality="series"),
+        source=SourceChoice("auto", offline=True),
+        strategy=StrategyChoice("replay"),
+        evidence=EvidenceChoice(remember=str(home / "curves")),
+    )
+    job = open_job(plan)
+    strategy = select.named(job, "replay", {})
+    assert previous.beside(job, strategy).streams.keys() == {"previous"}
+    assert previous.beside(job, select.named(job, "fine_tune", {})).digest == ""
+    held = job.opened[previous.NAME]
+    other = dataclasses.replace(held.job, backbone=nn.Linear(2, 2))
+    job.opened[previous.NAME] = dataclasses.replace(held, job=other)
+    with pytest.raises(PlanError, match="another shape for the data to be remembered"):
+        previous.beside(job, strategy)
 
 
 def test_earlier_data_that_cannot_be_read_are_told_with_their_place(home: Path) -> None:

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 import headstart as hs
-from headstart import api, teaching
+from headstart import api, select, teaching
 from headstart.core import plugins
 from headstart.core.plan import EvidenceChoice, Plan, SourceChoice, StrategyChoice
 from headstart.core.task import Task
 from headstart.errors import PlanError
+from headstart.job import Job, open_job
 from headstart.serving.predictor import Predictor
 
 QUICK: dict[str, Any] = {"seeds": 1, "scratch": False, "champion": False, "learning_curve": False}
@@ -34,13 +35,15 @@ def adapted(home: Path, strategy: str, data: str = "photos", **settings: Any) ->
         strategy=strategy,
         settings=settings,
         output=home / "runs",
+        remember=home / "photos",  # cheaper to measure than what the source's generator draws
+        checks=["accuracy"],
         **QUICK,
     )
 
 
 @pytest.fixture(scope="module")
 def teacher(home: Path) -> api.Run:
-    return adapted(home, "fine_tune", **BOLD)
+    return adapted(home, "linear_probe")
 
 
 def test_a_student_of_a_run_is_taught_each_row_once(
@@ -55,7 +58,7 @@ def test_a_student_of_a_run_is_taught_each_row_once(
         return outputs(self, dataset, rows, watcher)
 
     monkeypatch.setattr(Predictor, "outputs", counted)
-    run = adapted(home, "distill", teacher=teacher.id, features=0.1, **BOLD)
+    run = adapted(home, "distill", teacher="last", features=0.1, **BOLD)
     assert len(asked) == 1 and len(asked[0]) == len(set(asked[0])) == 24
     assert run.record.facts["strategy_settings"]["teacher"] == teacher.id
     assert not any("too high" in note for note in run.record.notes)  # of the same split
@@ -68,18 +71,24 @@ def test_a_student_of_a_run_is_taught_each_row_once(
     np.testing.assert_allclose(rows, np.asarray(told["outputs"]).reshape(rows.shape), atol=1e-5)
 
 
-def test_its_words_are_in_the_order_of_the_jobs_classes(teacher: api.Run, home: Path) -> None:
+def opened(home: Path, teacher: str, seed: int = 0) -> Job:
     plan = Plan(
         task=Task(data=str(home / "photos"), modality="image"),
         source=SourceChoice("builtin:formula", offline=True),
-        strategy=StrategyChoice("distill", {"teacher": str(teacher.folder / "pack")}),
+        strategy=StrategyChoice("distill", {"teacher": teacher}),
         evidence=EvidenceChoice(**QUICK),
+        output=str(home / "runs"),
+        seed=seed,
     )
-    job = teaching.jobs.open_job(plan)
+    return open_job(plan)
+
+
+def test_its_words_are_in_the_order_of_the_jobs_classes(teacher: api.Run, home: Path) -> None:
+    job = opened(home, str(teacher.folder / "pack"))
     file: Any = plugins.load("strategy", "distill")
     made = file.Strategy(file.Settings(teacher=str(teacher.folder / "pack")))
     job.opened[teaching.SAID] = held = teaching._opened(job, str(teacher.folder / "pack"))
-    turned = teaching.Teacher(held.folder, held.predictor, held.columns[::-1])
+    turned = teaching.Teacher(held.name, held.predictor, held.columns[::-1])
     plain = teaching.beside(job, made)
     job.opened[teaching.SAID] = turned
     other = teaching.beside(job, made)
@@ -123,13 +132,17 @@ def test_other_classes_no_teacher_and_another_kind_of_data_are_refused(
 
 
 def test_a_teacher_of_another_split_is_told(teacher: api.Run, home: Path) -> None:
-    run = hs.adapt(
-        home / "photos",
-        source="builtin:formula",
-        strategy="distill",
-        settings={"teacher": teacher.id, **BOLD},
-        seed=5,
-        output=home / "runs",
-        **QUICK,
-    )
-    assert any("its student are too high" in note for note in run.record.notes)
+    for seed, told in ((0, 0), (5, 1)):
+        job = opened(home, "last", seed)
+        teaching._opened(job, teacher.id)
+        assert sum("its student are too high" in note for note in job.notes) == told
+
+
+def test_the_last_run_is_written_down_by_its_id(teacher: api.Run, home: Path) -> None:
+    job = opened(home, "last")
+    select.check(job)
+    newest = max(p.name for p in (home / "runs").glob("2*"))
+    assert job.plan.strategy.settings == {"teacher": newest}
+    elsewhere = opened(home, str(teacher.folder))
+    select.check(elsewhere)
+    assert elsewhere.plan.strategy.settings == {"teacher": teacher.id}
