@@ -98,9 +98,9 @@ class Strategy(Regularised):
         return {"earlier task": self.head.loss(said, batch.targets[_old.PREVIOUS])}  # type: ignore[operator]
 
     def penalties(self, network: Network, batch: Batch, features: Tensor) -> Mapping[str, Tensor]:
-        if not self.consolidated:
-            self._consolidate()
         now = dict(network.backbone.named_parameters())
+        if not self.consolidated:
+            self._consolidate(now)
         held = [
             (
                 self.get_buffer(f"weight_{place}")
@@ -141,10 +141,12 @@ class Strategy(Regularised):
         self.hooks.clear()
 
     @torch.no_grad()
-    def _consolidate(self) -> None:
-        """What was added up becomes importance; what is below 0 counts as 0."""
+    def _consolidate(self, now: Mapping[str, Tensor]) -> None:
+        """What was added up becomes importance, what is below 0 counts as 0; w* is where the weights are now,
+        be it after the last step or as whoever ended the phase left them."""
         self._deafen()
-        for place in range(len(self.names)):
+        for place, name in enumerate(self.names):
+            self.get_buffer(f"place_{place}").copy_(now[name])
             way = self.get_buffer(f"place_{place}") - self.get_buffer(f"start_{place}")
             self.get_buffer(f"weight_{place}").div_(way.square() + XI).clamp_(min=0)
         self.consolidated.fill_(True)
