@@ -11,6 +11,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ from headstart.engine.solve import solve
 from headstart.engine.streams import Kept, Rows, Stream
 from headstart.errors import DataError
 from headstart.job import Job
-from headstart.trainings import Ask, Recipe, carry_out
+from headstart.trainings import Ask, Beside, Recipe, carry_out
 from headstart.tuned import Held, outside, plain, weighed
 from headstart.tuned import Tuned as Tuned
 from headstart.tuned import outputs as outputs
@@ -335,10 +336,16 @@ def _told(tuned: Tuned) -> dict[str, Any]:
     return {**dataclasses.asdict(tuned.strategy.settings), **added, "epochs": dict(tuned.epochs)}
 
 
-def rows_stream(job: Job, rows: np.ndarray, *, augment: bool) -> Rows:
-    """Raw rows of the run's profile; targets only where they are training rows."""
+def rows_stream(
+    job: Job,
+    rows: np.ndarray,
+    *,
+    augment: bool,
+    further: Mapping[str, np.ndarray] | None = None,
+) -> Rows:
+    """Raw rows of the run's profile; targets, and `further` ones, only where they are training rows."""
     transform = job.transform.profile(job.plan.engine.profile)
-    labels = {job.outcome: job.labels} if rows is job.train else {}
+    labels = {job.outcome: job.labels, **(further or {})} if rows is job.train else {}
     return Rows(job.dataset, rows, transform, labels, augment=augment, seed=job.plan.seed)
 
 
@@ -347,22 +354,25 @@ def fine_tuning(
     features: Features,
     candidates: Sequence[Strategy],
     promising: Callable[[np.ndarray, np.ndarray], bool] | None = None,
+    beside: Beside | None = None,
 ) -> Recipe:
     """The source's weights trained on by a strategy, from kept states where nothing below the cut
-    changes and nothing is augmented."""
+    changes and nothing is augmented; `beside` is what it reads besides."""
+    beside = beside or Beside()
     held: dict[int, Stream] = {}
     raw: dict[bool, Stream] = {}
+    rows = partial(rows_stream, job, job.train, further=beside.targets)
 
     def stream(strategy: Strategy) -> Stream:
         last = strategy.phases(job.network(job.backbone))[-1]
         if last.cut == 0 or last.augment:
             if last.cut > 0:
                 job.say("Augmentation is on, so states below the cut are recomputed, not kept.")
-            return raw.setdefault(last.augment, rows_stream(job, job.train, augment=last.augment))
+            return raw.setdefault(last.augment, rows(augment=last.augment))
         if last.cut not in held:
             made = job.extract(job.train, cut=last.cut)
-            labels = {job.outcome: job.labels}
-            plain = rows_stream(job, job.train, augment=False)
+            labels = {job.outcome: job.labels, **beside.targets}
+            plain = rows(augment=False)
             held[last.cut] = Kept(made.states, last.cut, labels) if made.states else plain
         return held[last.cut]
 
@@ -373,7 +383,7 @@ def fine_tuning(
     def settle(network: Network, places: np.ndarray) -> None:
         solve_head(job, network, features[places], places, job.plan.seed)
 
-    before = job.flops * len(job.train)
+    before = job.flops * len(job.train) + beside.flops
     few = FEW_FOLDS if len(job.train) <= FEW_ROWS else 1
     return Recipe(
         "transfer",
@@ -384,6 +394,7 @@ def fine_tuning(
         before=before,
         folds=few,
         promising=promising,
+        beside=beside,
     )
 
 

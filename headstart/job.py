@@ -19,6 +19,7 @@ from headstart.core import digest, plugins, staging
 from headstart.core.dataset import Sample, SetAside
 from headstart.core.evidence import Score
 from headstart.core.head import HeadFile, Targets
+from headstart.core.licence import Link
 from headstart.core.modality import Transform
 from headstart.core.network import Backbone, Network
 from headstart.core.plan import Plan
@@ -89,6 +90,8 @@ class Job:
         notes, facts: what the record will say.
         trained: folder of finished trainings and their checkpoints; None keeps none.
         outside: row numbers of training rows out of scope, which are never learned from as a class.
+        opened: what strategies read beside the task's data, by name, once it is opened.
+        links: its licences.
     """
 
     plan: Plan
@@ -116,6 +119,8 @@ class Job:
     trained: Path | None = field(init=False)
     notes: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
+    opened: dict[str, Any] = field(default_factory=dict)
+    links: tuple[Link, ...] = ()
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:

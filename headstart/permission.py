@@ -19,7 +19,8 @@ REFUSED = ("no", UNKNOWN)
 
 
 def licences(made: Job, *, changed: bool) -> list[dict[str, Any]]:
-    """The chain of the model: weights, what they learned from, the person's data, this code.
+    """The chain of the model: weights, what they learned from, the person's data, what a strategy read
+    beside them, this code.
 
     Args:
         changed: whether the model carries the source's weights, changed.
@@ -31,9 +32,10 @@ def licences(made: Job, *, changed: bool) -> list[dict[str, Any]]:
     code = licence.Link(
         "headstart", "code", "Apache-2.0", origin=f"version {__version__}", carried=False
     )
-    parents = (source[0].what, data.what, code.what)
+    beside = made.links
+    parents = (source[0].what, data.what, *(link.what for link in beside), code.what)
     model = licence.Link("the model", "adapter", "own", origin="this run", parents=parents)
-    return [dataclasses.asdict(link) for link in (model, *source, data, code)]
+    return [dataclasses.asdict(link) for link in (model, *source, data, *beside, code)]
 
 
 def check(made: Job) -> None:

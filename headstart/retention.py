@@ -20,17 +20,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headstart import arms, select
-from headstart import job as jobs
+from headstart import arms, previous, select
 from headstart.arms import Features, Fitted
 from headstart.core.generator import ABSENT
 from headstart.core.network import Backbone, Network
-from headstart.core.plan import Plan, SourceChoice, StrategyChoice
-from headstart.core.task import Columns, Task
 from headstart.engine import streams
 from headstart.engine.averages import between
 from headstart.engine.freeze import evaluating
-from headstart.errors import PlanError, UserError
+from headstart.errors import PlanError
 from headstart.job import Job
 from headstart.pretraining import samples
 from headstart.pretraining.ask import Ask
@@ -165,9 +162,8 @@ class Memory:
 
 
 def _ability(job: Job) -> Ability | str:
-    asked = job.plan.evidence.remember
-    if asked:
-        return _of_data(job, asked)
+    if job.plan.evidence.remember:
+        return _of_data(job)
     uri = job.loaded.source.uri.partition("?")[0]
     entry = next((e for e in job.modality.catalogue() if e["uri"] == uri), {})
     if "generator" not in entry:
@@ -177,28 +173,11 @@ def _ability(job: Job) -> Ability | str:
     return _drawn(job, str(entry["generator"]))
 
 
-def _of_data(job: Job, place: str) -> Ability:
-    """A head is solved on the training rows' features of the untouched source, and reads the test rows of
-    these data; preprocessing is fitted on them."""
-    task = Task(data=place, modality=job.modality.name, outcome="classify", columns=Columns())
-    plan = Plan(
-        task=task,
-        source=SourceChoice(job.loaded.source.uri, jobs.offline(job.plan.source)),
-        strategy=StrategyChoice("linear_probe"),
-        engine=job.plan.engine,
-        seed=job.plan.seed,
-    )
-    try:
-        other = jobs.open_job(plan)
-    except UserError as error:
-        raise type(error)(f"The data to be remembered ({place}) cannot be used: {error}") from error
-    made = other.extract(other.train)
-    jobs.drop_late(other, made)
-    network = other.network(other.backbone)
-    features = made.features
-    if features is None:
-        raise ValueError("pooled features are always kept")
-    arms.solve_head(other, network, features, np.arange(len(other.train)), other.plan.seed)
+def _of_data(job: Job) -> Ability:
+    """The head that was solved for the data to be remembered reads their test rows, which no training has
+    seen."""
+    held = previous.remembered(job)
+    other, network = held.job, held.network
     opened = other.seal.open("what is to be remembered")
     tested = other.extract(opened)
     labels = other.targets.encode(other.dataset.targets(tested.rows))
@@ -209,8 +188,7 @@ def _of_data(job: Job, place: str) -> Ability:
         said = arms.outputs(other, asked, stream)
         return np.asarray(other.score.rows(said[None], labels)[0])
 
-    name = place.rstrip("/").rpartition("/")[2]
-    return Ability(f"{name}, {len(labels)} held-out rows", other.score.name, rows)
+    return Ability(f"{held.name}, {len(labels)} held-out rows", other.score.name, rows)
 
 
 def _drawn(job: Job, generator: str) -> Ability:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart import rates
+from headstart import previous, rates, teaching
 from headstart.arms import (
     FEW_FOLDS,
     FEW_ROWS,
@@ -58,7 +58,20 @@ def named(job: Job, name: str, settings: Any) -> Strategy:
     why = why or _not_composed(strategy, network) or _one_rate(strategy, settings)
     if why:
         raise PlanError(f"The strategy '{name}' cannot be used here: {why}")
+    known = ("train", *([previous.NAME] if job.plan.evidence.remember else []))
+    if strategy.lacks(network, known):
+        raise PlanError(_without(strategy, name))
     return strategy
+
+
+def _without(strategy: Strategy, name: str) -> str:
+    """What to do where a strategy lacks data of what the source knew."""
+    if previous.NAME in strategy.streams:
+        return f"{name} needs data of what the source knew; name some with --remember DATA."
+    return (
+        f"{name} needs to hear what the source knew, but this source brings no head of its own; name data "
+        "that it knew with --remember DATA, or choose l2_sp or delta."
+    )
 
 
 def _built(name: str, file: Any, settings: Mapping[str, Any]) -> Strategy:
@@ -102,6 +115,13 @@ def _not_composed(strategy: Strategy, network: Network) -> str:
             "wise goes back towards the source's weights, but this strategy leaves modules of its own on the "
             "network, which the source has not; leave it out, or choose fine_tune or lora"
         )
+    if strategy.common.find_rate and (
+        len(strategy.streams) > 1 or strategy.optional or strategy.asks
+    ):
+        return (
+            "it reads more than the training rows, which the search for a rate does not know of; leave "
+            "find_rate out: three rates are tried unless one is named"
+        )
     return common.refuse(strategy.common, network)
 
 
@@ -141,7 +161,10 @@ def check(job: Job) -> None:
                 f"--strategy fine_tune.{meant}"
             )
         return
-    named(job, choice.name, choice.settings).phases(job.network(job.backbone))
+    strategy = named(job, choice.name, choice.settings)
+    strategy.phases(job.network(job.backbone))
+    previous.beside(job, strategy)
+    teaching.check(job, strategy)
 
 
 def transfer(job: Job, features: Features, seconds: float) -> tuple[Fitted, str]:
@@ -186,7 +209,8 @@ def _trained(job: Job, features: Features, strategy: Strategy, given: Any) -> Fi
     found = rates.look(job, features, strategy) if strategy.common.find_rate else None
     if found is not None:
         strategy = _at(strategy, found.rate or strategy.settings.rate)
-    recipe = fine_tuning(job, features, variants(strategy, given))
+    reads = teaching.beside if strategy.asks else previous.beside
+    recipe = fine_tuning(job, features, variants(strategy, given), beside=reads(job, strategy))
     made = finish(job, recipe, tune(job, recipe))
     if found is None:
         return made

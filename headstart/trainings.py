@@ -15,7 +15,7 @@ from headstart.core import digest, machine
 from headstart.core.network import Network
 from headstart.core.run import Watcher
 from headstart.core.strategy import Phase, Strategy
-from headstart.engine import averages, loop, reading, together, trained
+from headstart.engine import averages, loop, reading, together, trained, trial
 from headstart.engine import seed as seeds
 from headstart.engine.checkpoint import Checkpoint
 from headstart.engine.loop import Trained, Training
@@ -24,6 +24,23 @@ from headstart.job import Job
 
 BESIDE = 256 << 20  # bytes of weights that all trainings side by side may have together
 VERSION = 4  # of the training itself; finished trainings of another version are not reused
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What a strategy reads beside the training rows and their labels.
+
+    Attributes:
+        streams: other rows, by name.
+        targets: further targets of the training rows, by name, (rows, ...).
+        flops: operations that were spent on them.
+        digest: of all of it; "": there is nothing.
+    """
+
+    streams: Mapping[str, Stream] = field(default_factory=dict)
+    targets: Mapping[str, np.ndarray] = field(default_factory=dict)
+    flops: float = 0.0
+    digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,6 +59,7 @@ class Recipe:
         promising: asked from time to time while a single candidate goes through its folds, with places in
             `job.train` and outputs there; False ends the choosing with these folds.
         mute: kinds of notes of its trainings that are not told.
+        beside: what the candidates read beside the training rows and their labels.
     """
 
     name: str
@@ -54,6 +72,7 @@ class Recipe:
     folds: int = 1
     promising: Callable[[np.ndarray, np.ndarray], bool] | None = None
     mute: tuple[str, ...] = ()
+    beside: Beside = field(default_factory=Beside)
 
     def __post_init__(self) -> None:
         if self.promising is not None and len(self.candidates) > 1:
@@ -130,8 +149,8 @@ class _Work:
 
     def draws(self) -> bool:
         """Whether it would draw from another generator than its own."""
-        stream = self.recipe.stream(self.ask.strategy)
-        return loop.draws(self.network, self.ask.strategy, Part(stream, self.ask.places))
+        part = Part(self.recipe.stream(self.ask.strategy), self.ask.places)
+        return trial.draws(self.network, self.ask.strategy, part, self.recipe.beside.streams)
 
     def train(
         self, label: str, watcher: Watcher | None, alive: Callable[[], None] = loop.always
@@ -153,7 +172,7 @@ class _Work:
         told = loop.train(
             self.network,
             copy.deepcopy(ask.strategy),
-            {"train": Part(stream, ask.places)},
+            {"train": Part(stream, ask.places), **self.recipe.beside.streams},
             training=settings,
             validation=held,
             solve=partial(settle, self.recipe, ask.places),
@@ -191,6 +210,7 @@ def _key(job: Job, recipe: Recipe, ask: Ask) -> str:
     about += [type(ask.strategy).__module__, ask.strategy.settings, ask.strategy.common]
     about += [ask.seed, job.plan.seed]
     about += [ask.most, ask.epochs, ask.pace, ask.places]
+    about += [recipe.beside.digest] if recipe.beside.digest else []
     engine = job.plan.engine
     return digest.value([*about, engine.batch, job.device, engine.profile])
 

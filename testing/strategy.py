@@ -22,7 +22,7 @@ import torch
 
 from headstart import arms
 from headstart.core import digest, plugins
-from headstart.core.network import FEATURES, Backbone, Network
+from headstart.core.network import FEATURES, Network
 from headstart.core.plan import build
 from headstart.core.ragged import Ragged
 from headstart.core.strategy import Phase, Strategy
@@ -35,8 +35,9 @@ from headstart.engine.solve import solve
 from headstart.engine.streams import Rows
 from headstart.errors import PlanError
 
+from . import _previous
 from . import modality as modalities
-from ._things import TINY, Breach, Check, close, dataset, expect, listed, staged
+from ._things import TINY, Breach, Check, close, dataset, expect, listed, passing, staged
 
 KNOWN: dict[tuple[str, str], str] = {}
 
@@ -64,12 +65,13 @@ def checks() -> Iterator[tuple[str, Check]]:
 
 @dataclass
 class World:
-    """A strategy with few epochs, a network of its own, and a stream of tiny rows."""
+    """A strategy with few epochs, a network of its own, and streams of tiny rows."""
 
     strategy: Strategy
     network: Network
     stream: Rows
     outcome: str
+    streams: dict[str, Any]
 
 
 def world(
@@ -78,33 +80,24 @@ def world(
     """Fresh for every check; the backbone's weights are those of the tiny network."""
     name, _, kind = thing.partition("/")
     written = "classify" if outcome in INVENTED else outcome
-    made, data = staged(f"{kind}/{TINY}"), dataset(kind, written)
+    held, data = staged(f"{kind}/{TINY}"), dataset(kind, written)
     rows = np.arange(ROWS)
     raw = list(data.targets(rows))
     if outcome in INVENTED:
         raw = _invented(outcome, raw)
     head_file = plugins.load("head", outcome)
     targets = head_file.learn(raw)
-    backbone = _passing(copy.deepcopy(made.backbone))
+    backbone = passing(copy.deepcopy(held.backbone))
     head = head_file.Head(backbone.width, targets)
-    transform = made.transform
+    transform = held.transform
     if head.reads == "positions":
-        transform = made.modality.batch.make(made.loaded.source.preprocessing, data.fields, [])
+        transform = held.modality.batch.make(held.loaded.source.preprocessing, data.fields, [])
     network = Network(backbone, {outcome: head}).eval()
     encoded = {outcome: targets.encode(raw)}
     stream = Rows(data, rows, transform, encoded, augment=augment, seed=0)
-    return World(strategy(name, epochs), network, stream, outcome)
-
-
-def _passing(backbone: Backbone) -> Backbone:
-    """Norms of random networks may begin at zero, so that a block passes nothing on and nothing inside it can
-    train; they get a scale, as training would give them."""
-    with torch.no_grad():
-        for module in backbone.modules():
-            scale = getattr(module, "weight", None)
-            if hasattr(module, "running_mean") and scale is not None and not scale.any():
-                scale.fill_(0.5)
-    return backbone
+    made = strategy(name, epochs)
+    streams = _previous.given(made, network, stream, kind, ROWS)
+    return World(made, network, stream, outcome, streams)
 
 
 def _invented(outcome: str, names: list[Any]) -> list[Any]:
@@ -154,11 +147,10 @@ def run(
             return
         head.settle(solve(head.problem(ROWS), features, head.wanted(targets), folds=folds))
 
-    streams = dict.fromkeys(made.strategy.streams, made.stream)
     return train(
         made.network,
         made.strategy,
-        streams,
+        made.streams,
         training=Training(seed=seed, batch=BATCH, alive=alive),
         solve=settle,
         checkpoint=checkpoint,
@@ -261,7 +253,7 @@ def check_phases_name_existing_tensors(thing: str) -> None:
     made = world(thing)
     if _refused(made):
         return
-    made.strategy.prepare(made.network, dict.fromkeys(made.strategy.streams, made.stream))
+    made.strategy.prepare(made.network, made.streams)
     phases = made.strategy.phases(made.network)
     parameters = {n for n, _ in made.network.named_parameters()}
     buffers = {n for n, _ in made.network.named_buffers()}
@@ -273,6 +265,7 @@ def check_phases_name_existing_tensors(thing: str) -> None:
         expect(set(every) <= parameters, f"'{phase.name}' names parameters that exist")
         moving = {n for g in phase.groups for n in g.buffers}
         expect(moving <= buffers, f"'{phase.name}' names buffers that exist")
+        expect(set(phase.streams) <= made.streams.keys(), f"'{phase.name}' reads what is there")
         expect(phase.solved or (phase.epochs > 0 and phase.rate > 0), "a phase trains or is solved")
 
 
@@ -281,7 +274,7 @@ def check_cut_is_below_what_trains(thing: str) -> None:
     made = world(thing)
     if _refused(made):
         return
-    made.strategy.prepare(made.network, dict.fromkeys(made.strategy.streams, made.stream))
+    made.strategy.prepare(made.network, made.streams)
     backbone = made.network.backbone
     for phase in made.strategy.phases(made.network):
         expect(0 <= phase.cut <= len(backbone.stages), "a cut counts stages")
@@ -464,7 +457,7 @@ def check_kept_states_change_nothing(thing: str) -> None:
     made = world(thing)
     if _refused(made):
         return
-    made.strategy.prepare(made.network, dict.fromkeys(made.strategy.streams, made.stream))
+    made.strategy.prepare(made.network, made.streams)
     inputs = made.stream.batch(np.arange(6), -1).inputs
     for phase in made.strategy.phases(made.network):
         with torch.no_grad():

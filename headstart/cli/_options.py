@@ -194,7 +194,8 @@ Remember = Annotated[
     str | None,
     _option(
         "--remember",
-        "Labelled data that the source knows: what of it is forgotten is measured.",
+        "Labelled data that the source knows: what of it is forgotten is measured. lwf, ewc, replay and si "
+        "hear a part of it.",
         MODEL,
         "DATA",
     ),

@@ -76,8 +76,8 @@ class EvidenceChoice:
         twin_floor_tflop: 10^12 operations that the twin may always use; above it, ten times the
             transfer's.
         learning_curve: whether the probe's score at 10, 20, 50 and 100 % of the labels is measured.
-        remember: labelled data that the source knows, on which forgetting is measured; "": what the source's
-            own generator draws, where it has one.
+        remember: labelled data that the source knows, on which forgetting is measured; strategies that
+            remember hear their training part; "": what the source's own generator draws, where it has one.
         retain: share of the source's ability there that the model must keep; 0: no requirement.
     """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,8 @@ class Phase:
         schedule: "cosine" (with warm-up), "slanted" (a short linear rise, a long linear fall) or "constant".
         whole: batches of full size only, for losses that compare the rows of a batch; the rows left over
             at the end of an epoch's order are not seen in that epoch.
+        streams: whose batches the loss takes. An epoch is a pass over the first, the others are cycled; rows
+            are held out of "train" alone, so a phase that begins with another has no validation.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Phase:
     augment: bool = False
     schedule: str = "cosine"
     whole: bool = False
+    streams: tuple[str, ...] = ("train",)
 
 
 class Strategy(nn.Module):
@@ -66,12 +69,16 @@ class Strategy(nn.Module):
     A subclass lives in `strategies/<name>.py`, is called `Strategy` there, and takes its settings, a
     frozen dataclass `Settings` in the same file, as its only argument. `NEEDS_STAGES` is the least
     number of stages a backbone must have; what cannot work is refused by `refuse` before training.
+    `streams` names what it reads, `optional` what it reads where it is there, `asks` further targets of
+    the training rows that it takes beside the heads' own.
     `forwards` is how many times an input goes through a network of the backbone's size in a step.
     `common` are settings that go with any strategy; one whose `loss` does not go by `task`, which carries
     them out, says so by `composes`.
     """
 
     streams: tuple[str, ...] = ("train",)
+    optional: tuple[str, ...] = ()
+    asks: tuple[str, ...] = ()
     forwards: int = 1
     common: Common = Common()
     composes: bool = True
@@ -88,6 +95,10 @@ class Strategy(nn.Module):
     def refuse(self, network: Network) -> str:
         """Why this network cannot be trained this way, or ""."""
         return ""
+
+    def lacks(self, network: Network, streams: Collection[str]) -> str:
+        """The first stream that it cannot do without here and that is not among `streams`, or ""."""
+        return next((name for name in self.streams if name not in streams), "")
 
     def prepare(self, network: Network, streams: Mapping[str, Any]) -> None:
         """Wraps modules or measures the streams, before the first phase. What it draws from torch's
@@ -111,7 +122,8 @@ class Strategy(nn.Module):
         Args:
             features: of the batch as `want="features"` gives them, where they are known already.
         """
-        targets, common = batch.targets, self.common
+        common = self.common
+        targets = {name: t for name, t in batch.targets.items() if name in network.heads}
         if not network.heads.training:
             common, weights = Common(), {}
         else:
@@ -133,7 +145,8 @@ class Strategy(nn.Module):
         """Weights of classes from the targets of the stream "train", where `common` asks for them; the
         engine calls it after `prepare`."""
         if self.common.balanced:
-            for name, targets in streams["train"].targets.items():
+            for name in network.heads:
+                targets = streams["train"].targets[name]
                 weights = network.heads[name].balance(targets)  # type: ignore[operator]
                 self.register_buffer(f"weights_{name}", weights, persistent=False)
 
@@ -161,7 +174,7 @@ class Batch:
 
     Attributes:
         inputs: model inputs, a state kept at `start`, or {"features": (N, width)}.
-        targets: by head name, (N,).
+        targets: by head name, (N,), or by the name of what else a strategy asks for.
         start: stage at which `inputs` enter.
     """
 

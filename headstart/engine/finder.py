@@ -122,7 +122,7 @@ def _grown(
         losses.append(told - before[number])
         if told > first + (WILD - 1) * max(abs(first), guards.LEAST):
             break
-    once = worker.cost(phase)
+    once = worker.cost(phase, stream)
     forward = worker.strategy.forwards * sum(list(worker.training.costs)[stream.start :])
     return rates, losses, first, len(places[0]) * (once * len(losses) + forward * len(places))
 

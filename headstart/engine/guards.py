@@ -40,8 +40,9 @@ def finite(loss: float, parts: Mapping[str, float], phase: str) -> None:
 
 
 def task(parts: Mapping[str, Any], heads: Collection[str]) -> float:
-    """The task's own loss among the parts of a step or an epoch; without heads, all parts are the task's."""
-    return float(sum(parts[name] for name in heads) if heads else parts["loss"])
+    """The task's own loss among the parts of a step or an epoch; all, where none is a head's."""
+    own = [parts[name] for name in heads if name in parts]
+    return float(sum(own) if own else parts["loss"])
 
 
 @dataclass

@@ -58,25 +58,6 @@ def small(costs: Sequence[float], batch: int) -> bool:
     return 0 < sum(costs) * batch < SMALL_STEP
 
 
-def draws(network: Network, strategy: Strategy, stream: Stream) -> bool:
-    """Whether training draws from torch's global generator (dropout inside a backbone does, a head's
-    has a generator of its own), found by trying a step on a copy."""
-    if len(stream) < 2:
-        return True
-    with torch.random.fork_rng():
-        before = torch.get_rng_state()
-        trial, strategy = copy.deepcopy(network), copy.deepcopy(strategy)
-        streams = dict.fromkeys(strategy.streams, stream)
-        strategy.prepare(trial, streams)
-        strategy.weigh(trial, streams)
-        batches = dict.fromkeys(streams, stream.batch(np.arange(2), 0))
-        for phase in strategy.phases(trial):
-            if not phase.solved:
-                with frozen(trial, phase), seeds.own(trial):
-                    strategy.loss(trial, batches, 0.0)
-        return not torch.equal(before, torch.get_rng_state())
-
-
 def train(
     network: Network,
     strategy: Strategy,
@@ -91,7 +72,7 @@ def train(
     """Carries out all phases of a strategy.
 
     Args:
-        streams: at least "train"; what the strategy's `streams` name.
+        streams: at least "train"; what the strategy's `streams` name, and what of `optional` is there.
         validation: rows whose loss ends a phase early and whose best weights are taken; None: the last.
         solve: settles the heads in a solved phase (the caller has the stored features).
         checkpoint: where to resume from and to save to.
@@ -100,7 +81,7 @@ def train(
         ContractError: a stream that the strategy needs is missing, or a loss is not finite.
         FrozenDrift: something that a phase does not name has changed.
     """
-    _supplied(strategy, streams)
+    _supplied(strategy, network, streams)
     began = time.perf_counter()
     with seeds.seeded(training.seed, "prepare"):  # what a strategy draws for itself
         strategy.prepare(network, streams)
@@ -128,13 +109,11 @@ def train(
     return done
 
 
-def _supplied(strategy: Strategy, streams: Mapping[str, Stream]) -> None:
+def _supplied(strategy: Strategy, network: Network, streams: Mapping[str, Stream]) -> None:
     """Raises ContractError where a stream that the strategy needs is missing."""
-    missing = [name for name in strategy.streams if name not in streams]
+    missing = strategy.lacks(network, streams)
     if missing:
-        raise ContractError(
-            f"The strategy needs the stream '{missing[0]}', which was not supplied."
-        )
+        raise ContractError(f"The strategy needs the stream '{missing}', which was not supplied.")
 
 
 def _settle(network: Network, phase: Phase, solve: Solve | None, *, done: bool) -> None:
@@ -338,7 +317,7 @@ class Worker:
         validation: Stream | None,
     ) -> None:
         """Whether an epoch is the best so far, by validation."""
-        if validation is None:
+        if validation is None or phase.streams[0] != "train":
             return
         record["validation"] = loss = reading.loss(
             self.wrapped, self.strategy, validation, self.training.batch, self.read
@@ -400,13 +379,13 @@ class Worker:
         return min(own) > PACE_FACTOR * min(rival[: len(own)])
 
     def _epoch(self, phase: Phase, epoch: int, epochs: int, done: Trained) -> dict[str, float]:
-        """One pass over the stream "train"; other streams are cycled. Mean of each loss part."""
-        seed = self.training.seed
-        lengths = {name: len(stream) for name, stream in self.streams.items()}
-        size = min(self.training.batch, lengths["train"])
+        """One pass over the phase's first stream; others are cycled. Mean of each loss part."""
+        seed, first = self.training.seed, phase.streams[0]
+        streams = {name: self.streams[name] for name in phase.streams}
+        size = min(self.training.batch, len(streams[first]))
         orders = {
             name: ordered(stream, seeds.generator(seed, phase.name, epoch, name), size)
-            for name, stream in self.streams.items()
+            for name, stream in streams.items()
         }
         steps, rows = self._steps(phase)
         totals: dict[str, float] = {}
@@ -425,17 +404,17 @@ class Worker:
                 try:
                     parts = self.step(phase, batches, (epoch + step / steps) / epochs)
                 except guards.Diverged:
-                    done.flops += self.cost(phase) * (step + 1) * size
+                    done.flops += self._spent(phase, places[: step + 1])
                     raise
-                share = len(places[step]["train"]) / rows
+                share = len(places[step][first]) / rows
                 for name, value in parts.items():
                     totals[name] = totals.get(name, 0.0) + value * share
-        done.flops += self.cost(phase) * rows
+        done.flops += self._spent(phase, places)
         return totals
 
     def _steps(self, phase: Phase) -> tuple[int, int]:
         """Steps of an epoch, and rows seen in it."""
-        every = len(self.streams["train"])
+        every = len(self.streams[phase.streams[0]])
         size = min(self.training.batch, every)
         steps = every // size if phase.whole else math.ceil(every / size)
         return steps, min(every, steps * size)
@@ -486,12 +465,17 @@ class Worker:
         for group in self.optimizer.param_groups:
             group["lr"] = factor * group["rates"].get(phase.name, 0.0)
 
-    def cost(self, phase: Phase) -> float:
+    def cost(self, phase: Phase, stream: Stream) -> float:
         """Operations per sample: forward from where inputs enter, twice that backward to the cut."""
-        costs, start = list(self.training.costs), self.streams["train"].start
-        once = self.strategy.forwards * sum(costs[start:])
+        costs = list(self.training.costs)
+        once = self.strategy.forwards * sum(costs[stream.start :])
         once += 2.0 * sum(costs[min(phase.cut, len(costs)) :])
-        return once * getattr(self.streams["train"], "views", 1)
+        return once * getattr(stream, "views", 1)
+
+    def _spent(self, phase: Phase, places: Sequence[Mapping[str, np.ndarray]]) -> float:
+        """Operations of some steps."""
+        rows = {name: sum(len(place[name]) for place in places) for name in phase.streams}
+        return sum(self.cost(phase, self.streams[name]) * count for name, count in rows.items())
 
     def _say(self, phase: Phase, epoch: int, epochs: int, record: Mapping[str, Any]) -> None:
         if self.watcher is not None:

@@ -90,7 +90,8 @@ class Trained:
         return [h for h in self.history if h["phase"] == phase]
 
     def improving(self, phase: str) -> bool:
-        """Whether the validation loss was still falling when the budget or the epochs ended."""
+        """Whether the validation loss was still falling when the budget or the epochs ended; without one it
+        is not known to have been."""
         run = self.of(phase)
         late = self.best.get(phase, 0) >= max(1, math.ceil(0.9 * len(run)))
-        return self.ended.get(phase) in ("budget", "epochs") and late
+        return self.ended.get(phase) in ("budget", "epochs") and late and bool(self.losses(phase))

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from headstart.core.network import Network
 from headstart.core.strategy import Batch, Group
+from headstart.strategies._old import source_head
 from headstart.strategies._reading import featured
 from headstart.strategies._regularised import Regularised
 from headstart.strategies._tuning import Tuning, at_least
@@ -72,15 +73,8 @@ class Strategy(Regularised):
 
     def groups(self, network: Network, cut: int) -> tuple[Group, ...]:
         """The stages, and the source's head at the rate of the last one."""
-        every = dict(network.backbone.source_head.named_parameters())  # type: ignore[union-attr]
-        names = {n: f"backbone.source_head.{n}" for n in every}
-        matrices = tuple(names[n] for n, p in every.items() if p.ndim > 1)
-        vectors = tuple(names[n] for n, p in every.items() if p.ndim <= 1)
-        own = (
-            Group("source head", matrices, decay=self.settings.weight_decay),
-            Group("source head, vectors", vectors),
-        )
-        return (*super().groups(network, cut), *(g for g in own if g.parameters))
+        own = source_head(network, self.settings.weight_decay)
+        return (*super().groups(network, cut), *own)
 
     def penalties(self, network: Network, batch: Batch, features: Tensor) -> Mapping[str, Tensor]:
         (labels,) = batch.targets.values()

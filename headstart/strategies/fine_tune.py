@@ -46,7 +46,8 @@ AUTO = (
 class Strategy(Trained):
     """Two phases: the solved head, then head and upper stages together.
 
-    A subclass that compares the rows of a batch sets `whole`, as `Phase` has it.
+    A subclass that compares the rows of a batch sets `whole`, as `Phase` has it. The second phase takes a
+    batch of all `streams` in each step.
     """
 
     whole: bool = False
@@ -66,6 +67,7 @@ class Strategy(Trained):
             patience=settings.patience,
             augment=settings.augment,
             whole=self.whole,
+            streams=self.streams,
         )
         return (first, both) if settings.head_first else (both,)
 

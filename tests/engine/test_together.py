@@ -18,7 +18,7 @@ from headstart.core.network import Network
 from headstart.core.problem import Problem
 from headstart.core.run import Step
 from headstart.core.strategy import Phase
-from headstart.engine import loop, together
+from headstart.engine import loop, together, trial
 from headstart.engine import seed as seeds
 from headstart.engine.loop import Training
 from headstart.engine.solve import solve
@@ -165,9 +165,9 @@ def test_what_draws_from_the_global_generator_is_found() -> None:
     head_only = small.network()
     head_only.heads["classify"].dropout = Dropout(0.5)
     state = torch.get_rng_state()
-    assert not loop.draws(head_only, strategy, stream)
-    assert loop.draws(small.network(dropout=0.5), strategy, stream)
-    assert loop.draws(head_only, Prepared(SETTINGS), stream)
+    assert not trial.draws(head_only, strategy, stream)
+    assert trial.draws(small.network(dropout=0.5), strategy, stream)
+    assert trial.draws(head_only, Prepared(SETTINGS), stream)
     assert torch.equal(state, torch.get_rng_state())
 
 

@@ -27,7 +27,13 @@ PARTS = {
     "co_tuning": {"co_tuning"},
     "stoch_norm": set(),
     "bi_tuning": {"contrast of classes", "contrast of rows"},
+    "lwf": {"lwf"},
+    "ewc": {"ewc"},
+    "replay": {"replay"},
+    "si": {"si"},
+    "distill": {"distill"},
 }
+HEADED = ("co_tuning", "lwf")  # in which the source's own head trains along
 
 
 class Stopped(Exception):
@@ -52,6 +58,7 @@ def test_a_training_that_was_ended_goes_on_to_equal_weights(
 ) -> None:
     monkeypatch.setattr(loop, "SAVE_SECONDS", 0.0)
     settings = {"weight": 5.0} if "weight" in fields(name) else {}
+    settings |= {"weight": 0.9, "features": 0.5} if name == "distill" else {}
     whole, again = case.network(0.2), case.network(0.2)
     told = case.train(case.strategy(name, **settings), whole)
     with pytest.raises(Stopped):
@@ -81,7 +88,7 @@ def test_below_the_cut_nothing_moves_and_above_everything(name: str) -> None:
     statistics = {n for n in above if "running" in n}
     assert (statistics <= moved) == (name == "stoch_norm")
     head = {n for n in before if "source_head" in n}
-    assert (head <= moved) == (name == "co_tuning")
+    assert (head <= moved) == (name in HEADED)
 
 
 @pytest.mark.parametrize("name", case.NAMES)
@@ -90,6 +97,9 @@ def test_the_parts_are_told_by_epoch_and_only_the_task_ends_it(name: str) -> Non
     done = case.train(case.strategy(name), network)
     beside = {"phase", "epoch", "loss", "validation", "classify"}
     for record in done.history:
+        if record["phase"] == "earlier task":
+            assert set(record) == {"phase", "epoch", "loss", "earlier task"}
+            continue
         assert set(record) - beside == PARTS[name]
         parts = [record[part] for part in PARTS[name]]
         assert all(value > 0 for value in parts)
@@ -135,6 +145,16 @@ BAD = [
     ("stoch_norm", {"statistics": False}, "choose fine_tune"),
     ("bi_tuning", {"weight": -1.0}, "0 or more"),
     ("bi_tuning", {"temperature": 0.0}, "above 0"),
+    ("lwf", {"weight": -1.0}, "0 or more"),
+    ("lwf", {"temperature": 0.0}, "above 0"),
+    ("ewc", {"weight": -1.0}, "0 or more"),
+    ("ewc", {"rows": 0}, "1 or more"),
+    ("replay", {"weight": -1.0}, "0 or more"),
+    ("si", {"weight": float("nan")}, "0 or more"),
+    ("si", {"before": 0}, "1 or more"),
+    ("distill", {"weight": 1.5}, "0 <= weight <= 1"),
+    ("distill", {"temperature": 0.0}, "above 0"),
+    ("distill", {"features": -1.0}, "0 or more"),
 ]
 
 
