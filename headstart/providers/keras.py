@@ -347,6 +347,22 @@ def _fresh_names() -> Iterator[None]:
         state.set_global_attribute("object_name_uids", before)
 
 
+@contextlib.contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Keras draws by the seed, of which it reads 32 bits; every generator is as it was afterwards."""
+    state = keras.src.backend.common.global_state
+    before = state.get_global_attribute("global_seed_generator")
+    plain, numbers = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            keras.utils.set_random_seed(seed % 2**32)
+            yield
+    finally:
+        state.set_global_attribute("global_seed_generator", before)
+        random.setstate(plain)
+        np.random.set_state(numbers)
+
+
 # --- how pixels reach it
 
 
@@ -427,19 +443,11 @@ def _loaded(
 def _drawn(
     make: Callable[[], Any], flip: bool, size: tuple[int, ...]
 ) -> Callable[[int], nn.Module]:
-    """seed -> the graph of a model that `make` gives, with fresh random weights; no generator of the process
-    is touched."""
-    state = keras.src.backend.common.global_state
+    """seed -> the graph of a model that `make` gives, with fresh random weights."""
 
     def again(seed: int) -> nn.Module:
-        before = state.get_global_attribute("global_seed_generator")
-        plain, numbers = random.getstate(), np.random.get_state()
-        with torch.random.fork_rng(devices=[]):
-            keras.utils.set_random_seed(seed)
+        with _seeded(seed):
             made = graphs.graph(make(), flip)
-        state.set_global_attribute("global_seed_generator", before)
-        random.setstate(plain)
-        np.random.set_state(numbers)
         with torch.no_grad():
             made.feature_width = int(graphs.features_of(made, torch.zeros(1, *size)).shape[1])
         return made
