@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -172,67 +172,6 @@ def test_a_run_based_on_such_a_source_is_trained_on(
     loaded = opened(made.folder)
     assert loaded.source.parents[0]["uri"] == f"run:{first.folder}"
     assert loaded.config["card"]["without"] == "head"
-
-
-@pytest.mark.parametrize(
-    ("name", "arguments", "path", "width"),
-    [
-        ("googlenet", {"num_classes": 3, "aux_logits": True}, "fc", 1024),
-        ("squeezenet1_1", {"num_classes": 3}, "classifier", 512),
-    ],
-)
-def test_odd_classifiers_of_torchvision_are_taken_off_and_fit_again(
-    name: str, arguments: dict[str, Any], path: str, width: int, tmp_path: Path
-) -> None:
-    """Auxiliary classifiers, and one that is a convolution."""
-    source = opened_card(tmp_path, {"architecture": name, "arguments": arguments, "without": path})
-    loaded = opened(source)
-    backbone = backbones.stage(loaded)
-    assert backbone.width == width
-    assert features(backbone, 64).shape == (3, width)
-    assert getattr(loaded.module, "aux1", None) is None
-
-
-def opened_card(folder: Path, card: Mapping[str, Any]) -> Path:
-    """A folder with the weights of what torchvision calls that, staged, and the document."""
-    provider: Any = plugins.load("provider", "torchvision")
-    told = {"library": "torchvision", "input_size": [3, 64, 64], **card}
-    net = provider.rebuilder(card["architecture"], card["arguments"])(0)
-    like = plugins.Modality("image").tiny.loaded(0).source
-    backbones.stage(Loaded(like, net, {"library": "torchvision"}, None))
-    plain = {n: t.detach().contiguous().clone() for n, t in net.state_dict().items()}
-    save_file(plain, folder / "model.safetensors")
-    (folder / "model.json").write_text(json.dumps(told), "utf-8")
-    return folder
-
-
-def test_a_network_of_keras_applications_is_named_by_its_arguments(tmp_path: Path) -> None:
-    provider: Any = plugins.load("provider", "keras")
-    told = {
-        "library": "keras",
-        "architecture": "MobileNetV3Small",
-        "arguments": {
-            "input_shape": [32, 32, 3],
-            "alpha": 0.75,
-            "minimalistic": True,
-            "classes": 3,
-        },
-        "mode": "raw",
-        "without": "head",
-        "input_size": [3, 32, 32],
-    }
-    card = {**told, "arguments": {**told["arguments"], "weights": None}}
-    with pytest.raises(PlanError, match="does not take 'weights'"):
-        provider.blank(card, (3, 32, 32))
-    first = provider.blank(told, (3, 32, 32))(3)
-    names = set(first.state_dict())
-    plain = {n: t.clone() for n, t in first.state_dict().items() if not n.startswith("head.")}
-    assert len(plain) == len(names) - 2
-    save_file(plain, tmp_path / "model.safetensors")
-    (tmp_path / "model.json").write_text(json.dumps(told), "utf-8")
-    loaded = opened(tmp_path)
-    assert loaded.source.family == "MobileNetV3Small"
-    assert backbones.stage(loaded).width == first.head.in_features
 
 
 LAMBDA = {
