@@ -114,13 +114,12 @@ def test_fine_tuning_a_frozen_source_is_refused_before_anything_is_computed(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("scheme", FROZEN)
 def test_pretraining_goes_on_from_no_source_that_it_cannot_write(
     scheme: str, data: Path, tmp_path: Path
 ) -> None:
     reference, _ = suite.EXAMPLES[scheme]()
-    words = "gives no gradients" if scheme in FROZEN else "cannot be written as a file"
-    with pytest.raises(PlanError, match=words):
+    with pytest.raises(PlanError, match="gives no gradients"):
         hs.pretrain(
             str(data),
             from_=f"{scheme}:{reference}",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from headstart.core import classifier
 from headstart.modalities import _frozen, _layouts
 from headstart.modalities._layouts import Layout, Plan
 
@@ -37,7 +38,5 @@ def _part(place: int) -> _layouts.Step:
 
 
 def _width(net: Any) -> int:
-    """Features per sample; kept on the network, as its classifier is taken off."""
-    if isinstance(net.head, nn.Linear):
-        net.feature_width = net.head.in_features
-    return int(net.feature_width)
+    """Features per sample; the network keeps them when its classifier is taken off."""
+    return int(classifier.reads(net.head) or net.feature_width)

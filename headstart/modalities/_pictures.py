@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from headstart.core import classifier
 from headstart.core.modality import Transform
 from headstart.core.network import Backbone, State
 from headstart.core.source import Loaded
@@ -63,7 +64,7 @@ class PictureBackbone(Backbone):
         if isinstance(head, nn.Module) and any(True for _ in head.parameters()):
             self.source_head = copy.deepcopy(head)
             if layout.head:
-                net.set_submodule(layout.head, nn.Identity())
+                classifier.take_off(net, layout.head)
             else:
                 net.reset_classifier(0)  # type: ignore[operator]
 

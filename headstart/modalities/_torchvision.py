@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from headstart.core import classifier
 from headstart.errors import SourceError
 from headstart.modalities import _layouts as layouts
 from headstart.modalities._layouts import Layout, Plan
@@ -77,13 +78,8 @@ def _head(net: nn.Module) -> str:
 
 
 def _width(net: Any, head: str) -> int:
-    """Features per sample; kept on the network, as its classifier is taken off."""
-    part = net.get_submodule(head)
-    if isinstance(part, nn.Linear):
-        net.feature_width = part.in_features
-    elif isinstance(part, nn.Sequential):
-        net.feature_width = next(m for m in part if isinstance(m, nn.Conv2d)).in_channels
-    return int(net.feature_width)
+    """Features per sample; the network keeps them when its classifier is taken off."""
+    return int(classifier.reads(net.get_submodule(head)) or net.feature_width)
 
 
 def _plan(net: nn.Module, family: str) -> Plan:

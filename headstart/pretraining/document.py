@@ -114,6 +114,7 @@ def card(facts: Mapping[str, Any]) -> str:
 def _rows(facts: Mapping[str, Any]) -> dict[str, Any]:
     """The card's first table."""
     rows = {
+        **({"library": facts["library"]} if "library" in facts else {}),
         "architecture": facts["architecture"],
         "parameters": f"{facts['parameters']:,}",
         "settings": ", ".join(f"{k} {v}" for k, v in facts["settings"].items()),

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+from torch import nn
+
 from headstart import job as jobs
 from headstart.core import plugins
 from headstart.core.dataset import Field
@@ -17,6 +19,7 @@ from headstart.core.plan import SourceChoice
 from headstart.core.source import Loaded, Source
 from headstart.errors import PlanError, nearest
 from headstart.pretraining.ask import Ask
+from headstart.providers import _blanks as blanks
 from headstart.providers import _inputs as inputs
 
 SEALED = ("input_size", "mean", "std", "interpolation", "crop_pct")
@@ -28,7 +31,8 @@ class Origin:
     """Where the weights begin.
 
     Attributes:
-        card: "architecture", "arguments" and preprocessing, as a document beside weights in a file has them.
+        card: "architecture", "arguments" and preprocessing, as a document beside weights in a file has them;
+            "library" and what it needs, where that is one of `providers._blanks`.
         parents: sources that it was made from: URI, name, sha256, licence.
     """
 
@@ -114,7 +118,8 @@ def _continued(ask: Ask, modality: plugins.Modality) -> Origin:
     """The weights of a source, and what is known of its architecture."""
     offline = jobs.offline(SourceChoice(uri=ask.source, offline=ask.offline))
     loaded: Loaded = jobs.load(ask.source, modality, offline=offline)
-    return Origin(loaded, _card(ask.source, modality), (parent(loaded.source),))
+    card = loaded.config.get("card") or _card(ask.source, modality)
+    return Origin(loaded, card, (parent(loaded.source),))
 
 
 def parent(source: Source) -> dict[str, Any]:
@@ -161,11 +166,26 @@ def described(
         return module, dict(card)
     card = dict(origin.card)
     module = origin.loaded.module
+    sealed = {k: v for k, v in origin.loaded.source.preprocessing.items() if k in SEALED}
+    if card.get("library") and _fits(module, card := _headless(card, module), sealed):
+        return module, {**card, **sealed}
     if not card.get("architecture") or not hasattr(module, "pretrained_cfg"):
         raise PlanError(
             f"'{origin.loaded.source.uri}' cannot be written as a file that can be read again, so it cannot "
-            "be trained on. Choose a source of timm, an encoder of transformers, or a file with its "
-            "architecture in the document."
+            "be trained on. Choose a network of timm, torchvision or keras that can be trained, a tower of "
+            "open_clip, an encoder of transformers, or a file with its architecture in the document."
         )
-    sealed = {k: v for k, v in origin.loaded.source.preprocessing.items() if k in SEALED}
     return module, {**card, "num_classes": int(module.num_classes), **sealed}
+
+
+def _headless(card: Mapping[str, Any], module: Any) -> dict[str, Any]:
+    """The card, with the classifier that staging has taken off."""
+    told = {k: v for k, v in card.items() if k != "without"}
+    return {**told, **({"without": module.without} if getattr(module, "without", "") else {})}
+
+
+def _fits(module: nn.Module, card: Mapping[str, Any], sealed: Mapping[str, Any]) -> bool:
+    """Whether the network that a document names takes the module's weights."""
+    blank, _ = blanks.built(card, tuple(sealed["input_size"]))
+    shapes = [{n: t.shape for n, t in m.state_dict().items()} for m in (blank, module)]
+    return shapes[0] == shapes[1]

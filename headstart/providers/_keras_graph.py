@@ -144,14 +144,15 @@ def compare(model: Any, module: Any, size: list[int], flip: bool) -> None:
     pixels = torch.rand(PROBE, *size, generator=generator) * 2 - 1
     with torch.no_grad(), keras.device("cpu"):
         features = native(model, module)(pixels.flip(1) if flip else pixels)
-        found = _features(module, pixels)
+        found = features_of(module, pixels)
     gap = float((features - found).abs().max())
     if not gap <= TOLERANCE * max(float(features.abs().max()), 1e-6):
         raise layers.Unknown(f"a layer whose result differs by {gap:.2g}")
     module.feature_width = int(found.shape[1])
 
 
-def _features(module: Any, pixels: Tensor) -> Tensor:
+def features_of(module: Any, pixels: Tensor) -> Tensor:
+    """(N, width): what the classifier reads."""
     value = pixels
     for part in range(len(module.parts)):
         value = module.run_part(part, value)

@@ -4,7 +4,8 @@
     file:my-model/            config.json + model.safetensors, as timm or transformers save them; of
                               transformers the file itself may be named as well
 
-The architecture is one of timm's, or one that the modality builds itself from what the document says.
+The architecture is one of timm's, or one that the modality builds itself from what the document says, or one
+of the `library` that the document names (torchvision, keras, open_clip; see `_blanks`).
 
 The JSON document beside `x.safetensors` is `x.json`; it may hold `architecture`, `arguments`,
 `num_classes`, `input_size`, `mean`, `std` (or `input_mean`, `input_std`), `interpolation`, `crop_pct`,
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 
 from headstart.core.source import UNKNOWN, Loaded
 from headstart.errors import DamagedError, SourceError, nearest
+from headstart.providers import _blanks as blanks
 from headstart.providers import _inputs as inputs
 
 NEEDS = ("build",)
@@ -46,7 +48,8 @@ def open(
         build: the modality's own `build`, where it has one.
 
     Raises:
-        SourceError: missing, no safetensors, unknown architecture, weights that do not fit.
+        SourceError: missing, no safetensors, unknown library or architecture, weights that do not fit.
+        MissingExtra: the document names a library that is not installed.
     """
     path = Path(reference).expanduser()
     if not path.exists():
@@ -62,6 +65,8 @@ def open(
     declared = entry or card
     by = "the catalogue" if entry else path.with_suffix(".json").name
     checked = inputs.intact(path, str(declared.get("sha256", "")), by)
+    if blanks.library(card):
+        return _of_library(f"file:{reference}", path, card, settings, checked)
     own = build({**card, **settings}) if build is not None else None
     if own is not None:
         return _own(f"file:{reference}", path, card, own, checked)
@@ -108,6 +113,35 @@ def _own(
         facts={"name": path.stem, **_facts(card)},
         preprocessing=preprocessing,
         rebuild=rebuild,
+        checked=checked,
+    )
+
+
+def _of_library(
+    uri: str,
+    path: Path,
+    card: Mapping[str, Any],
+    settings: Mapping[str, str],
+    checked: tuple[str, ...],
+) -> Loaded:
+    """A network of the library that the document names."""
+    changed, given = inputs.separate({k: v for k, v in settings.items() if k != "architecture"})
+    architecture = settings.get("architecture") or card.get("architecture")
+    stated = {**_arguments(card), **given}
+    told = blanks.named({**card, "architecture": architecture, "arguments": stated})
+    preprocessing = inputs.sealed(_config(card), changed)
+    module, rebuild = blanks.built(told, tuple(preprocessing["input_size"]))
+    fill(module, weights(path), path.name)
+    graph = told["library"] == "keras"  # written down in torch, so that its class tells nothing
+    return inputs.document(
+        uri,
+        module,
+        library=told["library"],
+        family=told["architecture"] if graph else type(module).__name__,
+        facts=_facts(card),
+        preprocessing=preprocessing,
+        rebuild=rebuild,
+        config={"card": told},
         checked=checked,
     )
 

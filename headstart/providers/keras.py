@@ -17,11 +17,13 @@ as one frozen stage. No Lambda layer and no other code of a file is run (safe mo
 
 from __future__ import annotations
 
+import collections
 import contextlib
+import functools
 import inspect
 import json
 import os
-import zipfile
+import random
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,7 @@ from headstart.core.source import Loaded
 from headstart.errors import DamagedError, OfflineError, PlanError, SourceError, nearest
 from headstart.providers import _inputs as inputs
 from headstart.providers import _keras_graph as graphs
+from headstart.providers import _keras_guard as guard
 from headstart.providers import _keras_layers as layers
 
 READ = ("weights", "mode", "input_size", "mean", "std", "interpolation", "crop_pct", "augment")
@@ -50,7 +53,6 @@ MODES = {
     "raw": {"mean": [0.0] * 3, "std": [1 / 255] * 3},
 }
 SCALERS = ("Rescaling", "Normalization")
-RUNS_CODE = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
 
 
 def open(
@@ -68,11 +70,7 @@ def open(
         OfflineError: published weights are not in Keras' cache and the network is forbidden.
         PlanError: a setting is wrong, or `mode` is needed.
     """
-    if keras.config.backend() != "torch":
-        raise SourceError(
-            f"Keras was imported before with the backend '{keras.config.backend()}'; headstart reads its "
-            "networks on torch. Set KERAS_BACKEND=torch before Keras is imported, or start a new process."
-        )
+    _on_torch()
     if reference in applications():
         return _application(reference, settings, offline=offline)
     path = Path(reference).expanduser()
@@ -82,6 +80,81 @@ def open(
             f"{nearest(reference, applications())}"
         )
     return _saved(reference, path, settings)
+
+
+def _on_torch() -> None:
+    """Raises SourceError where Keras runs on another library."""
+    if keras.config.backend() != "torch":
+        raise SourceError(
+            f"Keras was imported before with the backend '{keras.config.backend()}'; headstart reads its "
+            "networks on torch. Set KERAS_BACKEND=torch before Keras is imported, or start a new process."
+        )
+
+
+def blank(card: Mapping[str, Any], size: tuple[int, ...]) -> Callable[[int], nn.Module]:
+    """seed -> the network that a document names, with fresh random weights; see `_blanks`.
+
+    Args:
+        card: `architecture` and `arguments` of a network of keras.applications, or `configuration`, that of a
+            saved model; `mode`.
+
+    Raises:
+        SourceError: no such network, a configuration with code in it or one that Keras does not read.
+        PlanError: an argument that the network does not take.
+    """
+    _on_torch()
+    name, mode = card["architecture"], card.get("mode", "")
+    if mode not in MODES:
+        raise SourceError(
+            f"The document's 'mode' came as {mode!r}; expected one of {', '.join(MODES)}."
+        )
+    if "configuration" in card:
+        config = {k: v for k, v in card["configuration"].items() if k != "compile_config"}
+        guard.no_code(config, "The document")
+        make = functools.partial(_configured, json.dumps(config))
+    elif name in applications():
+        arguments = {k: _unlisted(v) for k, v in card["arguments"].items()}
+        _taken(name, arguments)
+        make = functools.partial(_build, name, arguments)
+    else:
+        raise SourceError(
+            f"Keras has no network '{name}' in keras.applications. {nearest(name, applications())}"
+        )
+    draw = _drawn(make, mode == "caffe", size)
+
+    def known(seed: int) -> nn.Module:
+        try:
+            return draw(seed)
+        except layers.Unknown as why:
+            raise SourceError(
+                f"The network '{name}' cannot be written down in layers of torch: {why} is not known here. "
+                "Expected a document that `headstart pretrain` has written."
+            ) from why
+
+    return known
+
+
+def _unlisted(value: Any) -> Any:
+    """Shapes are tuples, for which JSON has lists."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _configured(config: str) -> Any:
+    """A model by its configuration, with fresh weights. Raises SourceError."""
+    try:
+        with _on_processor():
+            made = keras.saving.deserialize_keras_object(json.loads(config), safe_mode=True)
+    except Exception as error:  # Keras raises of all kinds
+        raise SourceError(
+            f"Keras {keras.__version__} cannot build a model of the document's 'configuration': "
+            f"{guard.short(error)}. Expected what model.to_json() writes."
+        ) from error
+    if not isinstance(made, keras.Model):
+        raise SourceError(
+            f"The document's 'configuration' makes a {type(made).__name__}; expected a model, as "
+            "model.to_json() writes it."
+        )
+    return made
 
 
 def applications() -> tuple[str, ...]:
@@ -97,13 +170,15 @@ def _application(name: str, settings: Mapping[str, str], *, offline: bool) -> Lo
     arguments = _arguments(name, settings)
     path = Path(settings.get("weights", "")).expanduser()
     card: dict[str, Any] = {}
+    every = arguments
     if "weights" not in settings or settings["weights"] == "imagenet":
         model, checked = _published(name, arguments, offline=offline)
         facts = {"trained_on": "ImageNet-1k", "revision": f"keras.applications {keras.__version__}"}
     else:
         card, checked = _weight_file(name, path)
         facts = card
-        model = _build(name, {**card.get("arguments", {}), **arguments})
+        every = {**card.get("arguments", {}), **arguments}
+        model = _build(name, every)
         _read(model, path)
     mode = settings.get("mode", str(card.get("mode", _own_mode(name))))
     return _loaded(
@@ -114,7 +189,8 @@ def _application(name: str, settings: Mapping[str, str], *, offline: bool) -> Lo
         card=card,
         settings=settings,
         checked=checked,
-        rebuild=lambda: _build(name, {**card.get("arguments", {}), **arguments}),
+        rebuild=lambda: _build(name, every),
+        named={"architecture": name, "arguments": every},
     )
 
 
@@ -127,8 +203,8 @@ def _saved(reference: str, path: Path, settings: Mapping[str, str]) -> Loaded:
         "keras:ResNet50?weights=FILE.weights.h5. Networks of torch come as safetensors (file:PATH)."
     )
     card, checked = inputs.handed(path, expected, ".keras")
-    _harmless(path)
-    with _refused(path), _on_processor():
+    guard.harmless(path)
+    with guard.refused(path), _on_processor():
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     mode = settings.get("mode", str(card.get("mode", "")))
 
@@ -145,25 +221,32 @@ def _saved(reference: str, path: Path, settings: Mapping[str, str]) -> Loaded:
         settings=settings,
         checked=checked,
         rebuild=rebuild,
+        named={"architecture": str(model.name), "configuration": json.loads(model.to_json())},
     )
 
 
 def _arguments(name: str, settings: Mapping[str, str]) -> dict[str, Any]:
     """Arguments of the network's constructor. Raises PlanError for one that it does not take."""
     given = inputs.separate({k: v for k, v in settings.items() if k not in READ})[1]
-    taken = inspect.signature(getattr(keras.applications, name)).parameters
-    allowed = sorted(set(taken) - {"weights", "input_tensor", "name", "classifier_activation"})
-    for key in given:
-        if key not in allowed:
-            raise PlanError(f"{name} does not take '{key}'. {nearest(key, [*allowed, *READ])}")
+    _taken(name, given, READ)
     if "input_size" in settings:
         side = inputs.separate({"input_size": settings["input_size"]})[0]["input_size"]
         given = {"input_shape": (side, side, 3), "include_top": False, **given}
     return given
 
 
+def _taken(name: str, arguments: Mapping[str, Any], more: tuple[str, ...] = ()) -> None:
+    """Raises PlanError for an argument that the network's constructor does not take; `more` are offered
+    beside its own."""
+    taken = inspect.signature(getattr(keras.applications, name)).parameters
+    allowed = sorted(set(taken) - {"weights", "input_tensor", "name", "classifier_activation"})
+    for key in arguments:
+        if key not in allowed:
+            raise PlanError(f"{name} does not take '{key}'. {nearest(key, [*allowed, *more])}")
+
+
 def _build(name: str, arguments: Mapping[str, Any], weights: str | None = None) -> Any:
-    with _on_processor():
+    with _on_processor(), _fresh_names():
         try:
             return getattr(keras.applications, name)(weights=weights, **arguments)
         except (TypeError, ValueError) as error:
@@ -240,66 +323,8 @@ def _weight_file(name: str, path: Path) -> tuple[dict[str, Any], tuple[str, ...]
 
 def _read(model: Any, path: Path) -> None:
     """Fills a model. Raises DamagedError, SourceError."""
-    with _refused(path):
+    with guard.refused(path):
         model.load_weights(path)
-
-
-@contextlib.contextmanager
-def _refused(path: Path) -> Iterator[None]:
-    """Errors of Keras and of the file formats in plain words."""
-    try:
-        yield
-    except (OSError, zipfile.BadZipFile, EOFError) as error:
-        raise DamagedError(
-            f"{path.name} is damaged or cut short ({_short(error)}). Save or copy it again."
-        ) from error
-    except Exception as error:  # Keras raises of all kinds
-        raise SourceError(
-            f"{path.name} could not be loaded by Keras {keras.__version__}: {_short(error)}. Save it again "
-            "with a model of the same architecture, or export it to ONNX (onnx:PATH)."
-        ) from error
-
-
-def _short(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) < 300 else f"{text[:300]} ..."
-
-
-def _harmless(path: Path) -> None:
-    """Refuses archives whose configuration names code: nothing of it is built then.
-
-    Raises:
-        SourceError: it has a layer that runs code, or one of a foreign module.
-        DamagedError: it is no whole archive.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            config = json.loads(archive.read("config.json"))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise DamagedError(
-            f"{path.name} is no whole Keras archive ({_short(error)}). Save or copy it again."
-        ) from error
-    for one in _named(config):
-        kind, module = str(one.get("class_name")), str(one.get("module") or "")
-        foreign = module and module.split(".")[0] not in ("keras", "builtins")
-        if kind in RUNS_CODE or kind == "__lambda__" or foreign:
-            what = f"of {module}, a package of its own" if foreign else "which can run any code"
-            raise SourceError(
-                f"{path.name} holds a layer or function '{kind}' {what}, so it is refused. Build the model "
-                "from Keras' own layers, or export it to ONNX where you trust it (onnx:PATH)."
-            )
-
-
-def _named(thing: Any) -> Iterator[Mapping[str, Any]]:
-    """Every object of a configuration that names its class."""
-    if isinstance(thing, dict):
-        if "class_name" in thing:
-            yield thing
-        for value in thing.values():
-            yield from _named(value)
-    elif isinstance(thing, list):
-        for value in thing:
-            yield from _named(value)
 
 
 @contextlib.contextmanager
@@ -307,6 +332,35 @@ def _on_processor() -> Iterator[None]:
     """Keras would put weights on an accelerator of its choice, and draw from torch's generator."""
     with keras.device("cpu"), torch.random.fork_rng(devices=[]):
         yield
+
+
+@contextlib.contextmanager
+def _fresh_names() -> Iterator[None]:
+    """Keras numbers layers without a name through the whole process; here each network begins anew, so that
+    the same one has the same names."""
+    state = keras.src.backend.common.global_state
+    before = state.get_global_attribute("object_name_uids")
+    state.set_global_attribute("object_name_uids", collections.defaultdict(int))
+    try:
+        yield
+    finally:
+        state.set_global_attribute("object_name_uids", before)
+
+
+@contextlib.contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Keras draws by the seed, of which it reads 32 bits; every generator is as it was afterwards."""
+    state = keras.src.backend.common.global_state
+    before = state.get_global_attribute("global_seed_generator")
+    plain, numbers = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            keras.utils.set_random_seed(seed % 2**32)
+            yield
+    finally:
+        state.set_global_attribute("global_seed_generator", before)
+        random.setstate(plain)
+        np.random.set_state(numbers)
 
 
 # --- how pixels reach it
@@ -366,6 +420,7 @@ def _loaded(
     settings: Mapping[str, str],
     checked: tuple[str, ...],
     rebuild: Callable[[], Any],
+    named: Mapping[str, Any],
 ) -> Loaded:
     """The source: the graph in torch, or the whole model where a layer is not known."""
     preprocessing = _sealed(model, mode, card, settings)
@@ -379,19 +434,25 @@ def _loaded(
         module = graphs.Whole(model, str(why), flip)
         with torch.no_grad():
             module.width = int(module(torch.zeros(1, *size)).shape[1])
-        return _told(uri, module, model, facts, preprocessing, None, checked)
+        return _told(uri, module, model, facts, preprocessing, None, checked, {})
+    again = _drawn(rebuild, flip, tuple(size))
+    told = {"card": {"library": "keras", "mode": mode, **named}}
+    return _told(uri, module, model, facts, preprocessing, again, checked, told)
+
+
+def _drawn(
+    make: Callable[[], Any], flip: bool, size: tuple[int, ...]
+) -> Callable[[int], nn.Module]:
+    """seed -> the graph of a model that `make` gives, with fresh random weights."""
 
     def again(seed: int) -> nn.Module:
-        state = keras.src.backend.common.global_state.get_global_attribute("global_seed_generator")
-        with torch.random.fork_rng(devices=[]):
-            keras.utils.set_random_seed(seed)
-            made = graphs.graph(rebuild(), flip)
-        keras.src.backend.common.global_state.set_global_attribute("global_seed_generator", state)
+        with _seeded(seed):
+            made = graphs.graph(make(), flip)
         with torch.no_grad():
-            made(torch.zeros(1, *size))
+            made.feature_width = int(graphs.features_of(made, torch.zeros(1, *size)).shape[1])
         return made
 
-    return _told(uri, module, model, facts, preprocessing, again, checked)
+    return again
 
 
 def _told(
@@ -402,6 +463,7 @@ def _told(
     preprocessing: Mapping[str, Any],
     rebuild: Callable[[int], nn.Module] | None,
     checked: tuple[str, ...],
+    config: Mapping[str, Any],
 ) -> Loaded:
     return inputs.document(
         uri,
@@ -411,5 +473,6 @@ def _told(
         facts=facts,
         preprocessing=preprocessing,
         rebuild=rebuild,
+        config=config,
         checked=checked,
     )

@@ -49,9 +49,7 @@ def open(
         OfflineError: the weights are not here and the network is forbidden.
         PlanError: an unknown setting.
     """
-    known = open_clip.list_models()
-    if reference not in known:
-        raise SourceError(f"OpenCLIP has no model '{reference}'. {nearest(reference, known)}")
+    _known(reference)
     inputs.known(settings, READ)
     tags = open_clip.list_pretrained_tags_by_model(reference)
     asked = settings.get("pretrained", tags[0] if tags else "")
@@ -64,6 +62,30 @@ def open(
             "be .safetensors."
         )
     return _of_file(reference, path, settings)
+
+
+def blank(card: Mapping[str, Any], size: tuple[int, ...]) -> Callable[[int], nn.Module]:
+    """seed -> the picture tower that a document names, with fresh random weights; see `_blanks`.
+
+    Raises:
+        SourceError: no such model, or arguments other than `quick_gelu`.
+    """
+    name, arguments = card["architecture"], card["arguments"]
+    _known(name)
+    quick = arguments.get(QUICK, False)
+    if set(arguments) - {QUICK} or not isinstance(quick, bool):
+        raise SourceError(
+            f"The document's 'arguments' of OpenCLIP's {name} came as {dict(arguments)}; expected "
+            f'{{"{QUICK}": true}}, {{"{QUICK}": false}} or nothing.'
+        )
+    return rebuilder(name, quick)
+
+
+def _known(name: str) -> None:
+    """Raises SourceError for a name that the library does not know."""
+    known = open_clip.list_models()
+    if name not in known:
+        raise SourceError(f"OpenCLIP has no model '{name}'. {nearest(name, known)}")
 
 
 def _of_file(name: str, path: Path, settings: Mapping[str, str]) -> Loaded:
@@ -113,7 +135,8 @@ def _loaded(
     checked: tuple[str, ...],
 ) -> Loaded:
     """The tower with the tensors that are its own."""
-    rebuild = rebuilder(name, bool(card.get(QUICK)))
+    quick = bool(card.get(QUICK))
+    rebuild = rebuilder(name, quick)
     module = rebuild(0)
     own = {n.removeprefix(TOWER): t for n, t in tensors.items() if n.startswith(TOWER)}
     file.fill(module, own or tensors, told)
@@ -125,6 +148,9 @@ def _loaded(
         facts=facts,
         preprocessing=inputs.prepared(_usual(name, module, card, settings), {}, settings),
         rebuild=rebuild,
+        config={
+            "card": {"library": "open_clip", "architecture": name, "arguments": {QUICK: quick}}
+        },
         checked=checked,
     )
 

@@ -53,11 +53,7 @@ def open(
         DamagedError: the file is another one than its name or its document says.
         OfflineError: the weights are not here and the network is forbidden.
     """
-    known = models.list_models(module=models)
-    if reference not in known:
-        raise SourceError(
-            f"torchvision has no classification network '{reference}'. {nearest(reference, known)}"
-        )
+    _known(reference)
     chosen = settings.get("weights", "DEFAULT")
     arguments = inputs.separate({k: v for k, v in settings.items() if k not in READ})[1]
     published = models.get_model_weights(reference)
@@ -71,6 +67,40 @@ def open(
             "to be .safetensors."
         )
     return _of_file(reference, path, published.DEFAULT, settings, arguments)
+
+
+def blank(card: Mapping[str, Any], size: tuple[int, ...]) -> Callable[[int], nn.Module]:
+    """seed -> the network that a document names, with fresh random weights, without the auxiliary classifiers
+    that are no part of a staged network; see `_blanks`.
+
+    Raises:
+        SourceError: no such network, or arguments that it does not take.
+    """
+    name = card["architecture"]
+    _known(name)
+    arguments = {**card["arguments"], **({"aux_logits": False} if name in _SLOW else {})}
+    draw = rebuilder(name, arguments)
+
+    def known(seed: int) -> nn.Module:
+        with _taken(name):
+            return draw(seed)
+
+    return known
+
+
+def _known(name: str) -> None:
+    """Raises SourceError for a name that the library does not know."""
+    known = models.list_models(module=models)
+    if name not in known:
+        raise SourceError(
+            f"torchvision has no classification network '{name}'. {nearest(name, known)}"
+        )
+
+
+def _card(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """What a document says of the network, see `blank`."""
+    told = {"library": "torchvision", "architecture": name, "arguments": dict(arguments)}
+    return {"card": told}
 
 
 def _of_file(
@@ -94,6 +124,7 @@ def _of_file(
         facts={**card, "name": f"{name} {path.stem}"},
         preprocessing=inputs.prepared(preprocessing(like), card, settings),
         rebuild=rebuilder(name, arguments),
+        config=_card(name, arguments),
         checked=checked,
     )
 
@@ -138,6 +169,7 @@ def _published(
         facts=facts,
         preprocessing=inputs.prepared(preprocessing(weights), {}, settings),
         rebuild=rebuilder(name, arguments),
+        config=_card(name, arguments),
         checked=checked or inputs.intact(place, declared, by),
     )
 
@@ -194,10 +226,17 @@ def _drawn(name: str) -> dict[str, Any]:
 
 def _create(name: str, arguments: Mapping[str, Any]) -> nn.Module:
     """The architecture, its weights to be filled. Raises SourceError."""
+    with _taken(name), torch.random.fork_rng(devices=[]), _quiet():
+        made: nn.Module = models.get_model(name, weights=None, **{**arguments, **_drawn(name)})
+    return made.eval()
+
+
+@contextlib.contextmanager
+def _taken(name: str) -> Iterator[None]:
+    """Errors of a constructor in plain words. Raises SourceError."""
     try:
-        with torch.random.fork_rng(devices=[]), _quiet():
-            return models.get_model(name, weights=None, **{**arguments, **_drawn(name)}).eval()
-    except (TypeError, ValueError) as error:
+        yield
+    except (TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise SourceError(
             f"torchvision's {name} does not take these arguments: {error}."
         ) from error
