@@ -42,6 +42,7 @@ OUT_OF = 50  # one text in so many is never learned from
 ARCHITECTURE = "gpt2?layers=3&width=128&heads=4&vocabulary=2500&max_length=128&dropout=0"
 BATCH, RATE, EPOCHS = 32, 2e-3, 2
 NOTICE = "LICENSE.wordnet"
+BITS = "## Bits a byte"
 MEASURED = 400  # held-out texts
 LICENCE, DATA_LICENCE = "Apache-2.0", "LicenseRef-WordNet-3.0"
 PAPER = "Radford et al. 2019, Language models are unsupervised multitask learners; Miller 1995"
@@ -208,8 +209,14 @@ def write(folder: Path, asked: argparse.Namespace, corpus: str, told: Mapping[st
     (folder / NOTICE).write_text(notice(asked.wordnet), "utf-8")
     facts["data"] = {**known["data"], "name": "WordNet 3.0", "licence": DATA_LICENCE}
     (folder / DOCUMENT).write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
-    card = (folder / CARD).read_text("utf-8").replace("wordnet.parquet", "WordNet 3.0")
-    lines = [card, "## Bits a byte", "", f"{facts['bits_a_byte']}", "", "## Known weaknesses", ""]
+    card = (folder / CARD).read_text("utf-8").partition(BITS)[0].rstrip()
+    card = card.replace("wordnet.parquet", "WordNet 3.0")
+    card = card.replace("licence of the data | unknown", f"licence of the data | {DATA_LICENCE}")
+    read = (
+        f"Of {told['texts']} texts that were never learned from: {told['network']}; a count of bytes "
+        f"{told['bytes']}, one of pairs of bytes {told['pairs of bytes']}."
+    )
+    lines = [card, "", BITS, "", read, "", "## Known weaknesses", ""]
     lines += [f"- {one}" for one in WEAK]
     (folder / CARD).write_text("\n".join([*lines, ""]), "utf-8")
     size = (folder / WEIGHTS).stat().st_size

@@ -12,7 +12,10 @@ import pytest
 from headstart.core import digest, plugins
 
 FOLDER = Path(str(files("headstart").joinpath("weights")))
-NAMES = sorted(p.stem for p in FOLDER.glob("*.safetensors"))
+PLACES = {p.stem: p for p in FOLDER.glob("*.safetensors")} | {
+    p.parent.name: p for p in FOLDER.glob("*/model.safetensors")
+}
+NAMES = sorted(PLACES)
 MOST = {"image": 16_000_000}  # bytes; of other kinds of data:
 OTHERS, TOGETHER = 4_000_000, 32_000_000
 TOLD = (
@@ -40,13 +43,13 @@ def entries() -> dict[str, tuple[str, dict[str, Any]]]:
 
 def test_every_file_stands_in_the_catalogue_and_all_are_small() -> None:
     assert sorted(entries()) == NAMES
-    assert sum(p.stat().st_size for p in FOLDER.iterdir()) <= TOGETHER
+    assert sum(p.stat().st_size for p in FOLDER.rglob("*")) <= TOGETHER
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_file_is_what_card_and_catalogue_say(name: str) -> None:
     kind, entry = entries()[name]
-    place = FOLDER / f"{name}.safetensors"
+    place = PLACES[name]
     card = json.loads(place.with_suffix(".json").read_text("utf-8"))
     assert place.stat().st_size <= MOST.get(kind, OTHERS)
     assert digest.file(place) == card["sha256"] == entry["sha256"]
