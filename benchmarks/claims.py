@@ -1,6 +1,6 @@
 """The claim "one per cent of the data and a thousandth of the compute": where does it hold?
 
-    python -m benchmarks.claims [--sets usps fsdd] [--labels 1 2 5 10 20 50] [--draws 3] [--quick] [--keep FILE]
+    python -m benchmarks.claims [--sets usps fsdd] [--labels 1 2 5 10 20 50] [--draws 3] [--quick] [--keep F]
 
 Needs HEADSTART_DATA. The measure is the network trained from scratch on all training rows (rate by held-out
 rows, early stopping, augmentation). The transfer has so many labels a class: a head solved on frozen
