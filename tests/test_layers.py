@@ -56,6 +56,8 @@ LAYERS = {
             "loading",
             "inspection",
             "permission",
+            "foreign",
+            "lightning",
         ),
         *("operate", "serving", "report"),
     ),
