@@ -7,6 +7,7 @@ moves from phase to phase by epochs, and sets the rates.
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import math
 import sys
 import time
@@ -29,20 +30,20 @@ from headstart.errors import DataError, MissingExtra, PlanError
 from headstart.foreign import Foreign
 from headstart.heads import classify, tag
 
-try:
-    if "lightning.pytorch" in sys.modules or "pytorch_lightning" not in sys.modules:
-        import lightning.pytorch as library
-    else:
-        import pytorch_lightning as library
-except ModuleNotFoundError:
-    try:
-        import pytorch_lightning as library
-    except ModuleNotFoundError as error:
-        raise MissingExtra(
-            "headstart.StrategyCallback needs Lightning's Trainer, which is not installed. Install "
-            "it with: pip "
-            "install 'headstart[lightning]'"
-        ) from error
+
+def _library() -> Any:
+    """Lightning under the name by which it is in use, or installed; None where it is not."""
+    names = ("lightning.pytorch", "pytorch_lightning")
+    for name in sorted(names, key=lambda one: one not in sys.modules):
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError:
+            continue
+    return None
+
+
+library = _library()
+_Base: Any = library.Callback if library is not None else object
 
 FOLDS = 5
 Reader = Callable[[Any], tuple[Any, torch.Tensor]]
@@ -65,7 +66,7 @@ def pair(batch: Any) -> tuple[Any, torch.Tensor]:
     )
 
 
-class StrategyCallback(library.Callback):  # type: ignore[misc, name-defined, unused-ignore]
+class StrategyCallback(_Base):  # type: ignore[misc]
     """Carries out a strategy's phases on a `LightningModule`.
 
     What a phase does not name is frozen to the bit, batch-norm statistics too, and kept in eval mode; it is
@@ -90,6 +91,7 @@ class StrategyCallback(library.Callback):  # type: ignore[misc, name-defined, un
         PlanError: before training, with the reason: the strategy cannot work here, or the Trainer is set
             otherwise.
         FrozenDrift: something frozen has changed.
+        MissingExtra: Lightning is not installed.
     """
 
     def __init__(
@@ -102,6 +104,11 @@ class StrategyCallback(library.Callback):  # type: ignore[misc, name-defined, un
         read: Reader = pair,
         solve_seconds: float = 120.0,
     ) -> None:
+        if library is None:
+            raise MissingExtra(
+                "headstart.StrategyCallback needs Lightning's Trainer, which is not installed. Install it "
+                "with: pip install 'headstart[lightning]'"
+            )
         super().__init__()
         self.name, self.backbone, self.head = strategy, backbone, head
         self.read, self.solve_seconds = read, solve_seconds

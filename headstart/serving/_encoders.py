@@ -80,7 +80,7 @@ def peft(given: Given, folder: Path) -> Told:
     again, by = _adapted(inner, folder)
     worst = written.gap(_said(given, again, inputs, folder), given.outputs(inputs), "PEFT")
     opened = f'PeftModel.from_pretrained(AutoModel.from_pretrained("{base}"), folder)'
-    how = "```console\n$ pip install peft\n```\n\n" + _how(
+    how = "```console\n$ pip install 'headstart[peft]'\n```\n\n" + _how(
         given, opened, "AutoModel, ", "from peft import PeftModel\n"
     )
     title = f"Low-rank updates of {type(network).__name__}, as PEFT opens them, and a head"
