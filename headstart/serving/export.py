@@ -92,6 +92,12 @@ def export(
     permission.demand(
         chain, uses, "Leave the use out, or learn from another source (headstart sources)."
     )
+    told = _placed(place, given, name, chain)
+    return Exported(place, name, told.gap, told.checked)
+
+
+def _placed(place: Path, given: Given, name: str, chain: Iterable[Mapping[str, Any]]) -> Told:
+    """Writes and checks beside the place, and only then puts the folder there."""
     part = place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         with files.storing(place):
@@ -104,7 +110,7 @@ def export(
             part.rename(place)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return Exported(place, name, told.gap, told.checked)
+    return told
 
 
 def _free(place: Path) -> None:
