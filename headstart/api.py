@@ -40,6 +40,8 @@ from headstart.registry import document, packs, tracking
 from headstart.registry import runs as registry
 from headstart.report import page
 from headstart.retention import Memory
+from headstart.serving.export import Exported as Exported
+from headstart.serving.export import export as export
 from headstart.serving.predictor import Predictions, Predictor
 
 REPORT = "report.html"
@@ -128,6 +130,11 @@ class Run:
         pack = packs.load(self.folder / "pack")
         made = jobs.open_job(self.record.plan, None, None, sealed=pack.transform, keep=False)
         return neighbours.similar(learned(made), listed(inputs), k, by)
+
+    def export(self, folder: str | os.PathLike[str], **asked: Any) -> Exported:
+        """Writes the model as a folder that timm, transformers, PEFT or torchvision load; as
+        `headstart.export`."""
+        return export(self, folder, **asked)
 
     def report(self) -> Path:
         """Path of the HTML report; it is drawn again if it is not there."""

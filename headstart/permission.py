@@ -45,15 +45,28 @@ def check(made: Job) -> None:
     Raises:
         PlanError: an unknown use, or one that is forbidden or not granted, with the link that decides.
     """
-    asked = made.plan.task.card.uses
+    advice = "Choose another source (headstart sources), or leave the use out."
+    demand(licences(made, changed=False), made.plan.task.card.uses, advice)
+
+
+def demand(chain: Iterable[Mapping[str, Any]], uses: Iterable[str], advice: str) -> None:
+    """Refuses uses that a chain of licences does not grant.
+
+    Args:
+        chain: links as `licences` gives them.
+        uses: of `licence.USES`.
+        advice: a sentence on what to do instead.
+
+    Raises:
+        PlanError: an unknown use, or one that is forbidden or not granted, with the link that decides.
+    """
+    asked = tuple(uses)
     for use in asked:
         if use not in licence.USES:
             raise PlanError(f"There is no use '{use}'. {nearest(use, licence.USES)}")
-    for answer in _answers(licences(made, changed=False), asked):
+    for answer in _answers(chain, asked):
         if answer.answer in REFUSED:
-            raise PlanError(
-                f"{_sentence(answer)} Choose another source (headstart sources), or leave the use out."
-            )
+            raise PlanError(f"{_sentence(answer)} {advice}")
 
 
 def tell(made: Job, chain: Iterable[Mapping[str, Any]]) -> None:

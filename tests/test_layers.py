@@ -58,6 +58,8 @@ LAYERS = {
             "loading",
             "inspection",
             "permission",
+            "foreign",
+            "lightning",
         ),
         *("operate", "serving", "report"),
     ),

@@ -74,6 +74,13 @@ def _modes(network: Network, phase: Phase) -> dict[str, bool]:
     return modes
 
 
+def hold(network: Network, phase: Phase) -> None:
+    """Puts every module into the mode that the phase asks for, whoever changed it in between."""
+    modes = _modes(network, phase)
+    for name, module in network.named_modules():
+        module.training = modes[name]
+
+
 @contextmanager
 def frozen(network: Network, phase: Phase) -> Iterator[None]:
     """Trains what the phase names and nothing else; checks it when the phase ends well.
@@ -93,9 +100,7 @@ def frozen(network: Network, phase: Phase) -> Iterator[None]:
     before = fingerprints(network, phase)
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(name in parameters)
-    modes = _modes(network, phase)
-    for name, module in network.named_modules():
-        module.training = modes[name]
+    hold(network, phase)
     network.train = lambda mode=True: network  # type: ignore[method-assign, assignment]
     network.backbone.train = lambda mode=True: network.backbone  # type: ignore[method-assign, assignment]
     try:

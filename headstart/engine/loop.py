@@ -25,7 +25,7 @@ from headstart.core.network import Network
 from headstart.core.run import Step, Watcher
 from headstart.core.strategy import Batch, Phase, Strategy
 from headstart.engine import device as devices
-from headstart.engine import guards, reading
+from headstart.engine import guards, optimized, reading
 from headstart.engine import seed as seeds
 from headstart.engine.averages import Average
 from headstart.engine.checkpoint import Checkpoint
@@ -163,33 +163,11 @@ class Worker:
             return
         self.machine = devices.fabric(training.device)
         self.machine.to_device(strategy)
-        self.optimizer = torch.optim.AdamW(self._groups(trained), lr=0.0, fused=True)
+        self.optimizer = torch.optim.AdamW(
+            optimized.groups(network, strategy, trained), lr=0.0, fused=True
+        )
         self.network.requires_grad_(True)
         self.wrapped, self.stepper = self.machine.setup(network, self.optimizer)
-
-    def _groups(self, phases: Sequence[Phase]) -> list[dict[str, Any]]:
-        """Optimizer groups of equal decay and equal rate in every phase; a strategy's own parameters
-        train in all of them."""
-        known, alike = dict(self.network.named_parameters()), {}
-        rates: dict[str, dict[str, float]] = {}
-        decays: dict[str, float] = {}
-        for phase in phases:
-            for group in phase.groups:
-                for name in group.parameters:
-                    rates.setdefault(name, {})[phase.name] = group.rate
-                    decays.setdefault(name, group.decay)
-        for name, by_phase in rates.items():
-            key = (tuple(sorted(by_phase.items())), decays[name])
-            alike.setdefault(key, []).append(known[name])
-        groups = [
-            {"params": members, "rates": dict(by_phase), "weight_decay": decay}
-            for (by_phase, decay), members in alike.items()
-        ]
-        own = [p for p in self.strategy.parameters() if p.requires_grad]
-        if own:
-            everywhere = {phase.name: 1.0 for phase in phases}
-            groups.append({"params": own, "rates": everywhere, "weight_decay": 0.0})
-        return groups
 
     def resume(self, done: Trained) -> tuple[int, dict[str, Any] | None]:
         """Number of the phase to go on with, and the state inside it."""
@@ -462,8 +440,7 @@ class Worker:
         """Sets every group's rate: what the phase does not name gets none and no decay."""
         progress = min(progress, self.average.hold)
         factor = phase.rate * self.guard.factor * SCHEDULES[phase.schedule](progress)
-        for group in self.optimizer.param_groups:
-            group["lr"] = factor * group["rates"].get(phase.name, 0.0)
+        optimized.set_rates(self.optimizer.param_groups, phase, factor)
 
     def cost(self, phase: Phase, stream: Stream) -> float:
         """Operations per sample: forward from where inputs enter, twice that backward to the cut."""

@@ -13,11 +13,11 @@ def text(values: Mapping[str, Any]) -> str:
     """Markdown from the plain values of a pack; their text is escaped, so that it stays text."""
     source = values["base"]["source"]
     parts = [
-        f"# {_line(values['card'].get('title', 'A headstart pack'))}",
+        f"# {line(values['card'].get('title', 'A headstart pack'))}",
         *(_section(key, value) for key, value in values["card"].items() if key != "title"),
         "## What it stands on",
         "The base is not part of this pack; it is fetched by name and must have this digest.",
-        _table(
+        table(
             {
                 "source": source.get("uri", "unknown"),
                 "revision": source.get("revision", "unknown"),
@@ -27,9 +27,9 @@ def text(values: Mapping[str, Any]) -> str:
             }
         ),
         "## Licences",
-        _licences(values["licences"]),
+        licences(values["licences"]),
         "## How it was made",
-        _table({"outcome": values["outcome"], **values["recipe"]}),
+        table({"outcome": values["outcome"], **values["recipe"]}),
         f"Written by headstart {values['headstart']}. Every file is checked against `pack.json` when "
         "the pack is loaded; nothing in it is a pickle.",
     ]
@@ -37,29 +37,29 @@ def text(values: Mapping[str, Any]) -> str:
 
 
 def _section(key: str, value: Any) -> str:
-    title = f"## {_line(key.replace('_', ' ').capitalize())}"
+    title = f"## {line(key.replace('_', ' ').capitalize())}"
     if isinstance(value, Mapping):
-        body = _table(value)
+        body = table(value)
     elif isinstance(value, Sequence) and not isinstance(value, str):
-        body = "\n".join(f"- {_line(item)}" for item in value) or "None."
+        body = "\n".join(f"- {line(item)}" for item in value) or "None."
     else:
-        body = _line(value)
+        body = line(value)
     return f"{title}\n\n{body}"
 
 
-def _table(values: Mapping[str, Any]) -> str:
-    rows = [f"| {_line(key)} | {_line(value)} |" for key, value in values.items()]
+def table(values: Mapping[str, Any]) -> str:
+    """Two columns, a line an entry."""
+    rows = [f"| {line(key)} | {line(value)} |" for key, value in values.items()]
     return "\n".join(["| | |", "|---|---|", *rows])
 
 
-def _licences(rows: Sequence[Mapping[str, Any]]) -> str:
+def licences(rows: Sequence[Mapping[str, Any]]) -> str:
     """What the model was made of, and what that allows. Unknown terms allow nothing."""
     if not rows:
         return "None is recorded."
     links = [Link(**{**row, "parents": tuple(row.get("parents", ()))}) for row in rows]
     made = [
-        f"- {_line(k.what)} ({k.kind}): {_line(k.licence)}; origin: {_line(k.origin)}"
-        for k in links
+        f"- {line(k.what)} ({k.kind}): {line(k.licence)}; origin: {line(k.origin)}" for k in links
     ]
     for one in answers(links):
         told = [
@@ -67,12 +67,12 @@ def _licences(rows: Sequence[Mapping[str, Any]]) -> str:
             if one.use == "commercial"
             else f"may one {one.use} it"
         ]
-        told += [one.answer, *([_line(one.why)] if one.why else []), *map(_line, one.conditions)]
+        told += [one.answer, *([line(one.why)] if one.why else []), *map(line, one.conditions)]
         made.append(f"- {told[0].capitalize()}? {'; '.join(told[1:])}")
     return "\n".join(made)
 
 
-def _line(value: Any) -> str:
+def line(value: Any) -> str:
     """One line of text, in which Markdown and HTML mean nothing."""
     flat = " ".join(str(value).split())
     return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", flat)

@@ -43,7 +43,7 @@ def export(pack: PackParts, backbone: nn.Module, folder: Path, base: str = "") -
     from safetensors.torch import save
 
     rank = _rank(pack)
-    inner, prefix = _inner(backbone)
+    network, prefix = inner(backbone)
     found = _updates(pack, backbone)
     tensors: dict[str, Tensor] = {}
     ranks: dict[str, int] = {}
@@ -57,7 +57,7 @@ def export(pack: PackParts, backbone: nn.Module, folder: Path, base: str = "") -
     with files.storing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     files.write(folder / TENSORS, save(tensors, {"format": "pt"}))
-    text = json.dumps(_config(ranks, told, type(inner).__name__), indent=2)
+    text = json.dumps(_config(ranks, told, type(network).__name__), indent=2)
     files.write(folder / CONFIG, f"{text}\n".encode())
     return folder
 
@@ -82,7 +82,7 @@ def _rank(pack: PackParts) -> int:
     return int(settings["rank"]) * max(1, len(settings.get("members", ())))  # a mean of updates
 
 
-def _inner(backbone: nn.Module) -> tuple[nn.Module, str]:
+def inner(backbone: nn.Module) -> tuple[nn.Module, str]:
     """The source's own network in a staged one, and how the names of its modules begin there."""
     for name, module in backbone.named_children():
         if hasattr(module, "config"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -14,7 +14,14 @@ from headstart.strategies import fine_tune
 
 
 class Regularised(fine_tune.Strategy):
-    """`fine_tune` whose loss has `penalties` too, while training; validation sees the task's alone."""
+    """`fine_tune` whose loss has `penalties` too, while training; validation sees the task's alone.
+
+    Attributes:
+        reads: what `penalties` depends on: "weights" alone, "features" of the batch, or the "batch"
+            itself. The first two can be added to a loss that somebody else computes.
+    """
+
+    reads: Literal["weights", "features", "batch"] = "batch"
 
     def penalties(self, network: Network, batch: Batch, features: Tensor) -> Mapping[str, Tensor]:
         """Parts of the loss beside the task's, by name, for the features of a training batch."""

@@ -40,6 +40,7 @@ class Strategy(Regularised):
     """`fine_tune` with the part "bss" in the loss while training; batches are of full size."""
 
     settings: Settings
+    reads = "features"
     whole = True
 
     def penalties(self, network: Network, batch: Batch, features: Tensor) -> Mapping[str, Tensor]:

@@ -40,6 +40,7 @@ class Strategy(Regularised):
     """`fine_tune` with the parts "l2_sp" and "head norm" in the loss while training."""
 
     settings: Settings
+    reads = "weights"
 
     def prepare(self, network: Network, streams: Mapping[str, Any]) -> None:
         """Keeps the weights that will train as the source gave them; no checkpoint holds them, as they
