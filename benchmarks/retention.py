@@ -23,11 +23,10 @@ from typing import Any
 
 import numpy as np
 
-import headstart
-from benchmarks import _data, sources
+from benchmarks import _data, sources, strategies
 
 KNOWN = "cifar10/cifar10_subset.parquet"
-PHOTOS = {"inputs": ["image"], "target": "label", "split": "split"}
+SET = strategies.Kind("", "builtin:formula", "", sources.PICTURE)
 PLAIN = "fine_tune"
 
 
@@ -46,35 +45,14 @@ def ways(least: float) -> dict[str, dict[str, Any]]:
     }
 
 
-def run(data: Path, asked: Mapping[str, Any], labels: int, seed: int) -> dict[str, Any]:
-    """One run: which test rows are right, and the share that is kept."""
-    with tempfile.TemporaryDirectory() as folder:
-        made = headstart.adapt(
-            data,
-            columns=dict(PHOTOS),
-            source="builtin:formula",
-            per_class=labels,
-            seed=seed,
-            seeds=1,
-            scratch=False,
-            champion=False,
-            learning_curve=False,
-            checks=["accuracy", "forgetting"],
-            remember=str(_data.root() / KNOWN),
-            output=folder,
-            **asked,
-        )
-        record = made.record
-    finding, told = record.finding("forgetting"), record.predictions
-    measures = {m.name: m.value for m in (finding.measures if finding else ())}
-    right = np.asarray(told["outputs"]).argmax(1) == np.asarray(told["targets"])
-    return {
-        "right": right.astype(int).tolist(),
-        "kept": measures["source ability kept"],
-        "before": measures.get("source ability before"),
-        "alpha": record.facts["strategy_settings"].get("alpha"),
-        "seconds": record.facts["seconds_model"],
-    }
+def _run(data: Path, way: Mapping[str, Any], labels: int, seed: int) -> dict[str, Any]:
+    """One run of `benchmarks.strategies`. Exits where it is refused."""
+    remembered, asked = str(_data.root() / KNOWN), {"settings": {}, **way}
+    name = asked.pop("strategy")
+    made = strategies.run(str(data), SET, remembered, name, labels, seed, **asked)
+    if "refused" in made:
+        raise SystemExit(f"{name}: {made['refused']}")
+    return made
 
 
 def lines(told: Mapping[str, list[dict[str, Any]]]) -> Iterator[str]:
@@ -114,7 +92,7 @@ def main() -> None:
             for seed in range(asked.draws):
                 key = f"{asked.target} {asked.labels} {seed} {name}"
                 if key not in known:
-                    known[key] = run(data, way, asked.labels, seed)
+                    known[key] = _run(data, way, asked.labels, seed)
                     sources._keep(known, kept)
                 told.setdefault(name, []).append(known[key])
     print(f"{'way':14} {'target':>6}  against fine_tune      kept                seconds")

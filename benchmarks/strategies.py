@@ -102,8 +102,23 @@ def remembered(file: str, folder: Path) -> Path:
     return place
 
 
-def run(data: str, kind: Kind, known: str, strategy: str, labels: int, seed: int) -> dict[str, Any]:
-    """One run, in this process: what is kept of it, or why it was refused."""
+def run(
+    data: str,
+    kind: Kind,
+    known: str,
+    strategy: str,
+    labels: int,
+    seed: int,
+    settings: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> dict[str, Any]:
+    """One run, in this process: what is kept of it, or why it was refused.
+
+    Args:
+        data, known: files of the set, and of the one on which forgetting is measured.
+        settings: of the strategy; None: the set's.
+        more: for `headstart.adapt`.
+    """
     os.environ["HEADSTART_TRACKING"] = "off"
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with tempfile.TemporaryDirectory() as folder:
@@ -113,7 +128,7 @@ def run(data: str, kind: Kind, known: str, strategy: str, labels: int, seed: int
                 columns=dict(kind.columns),
                 source=kind.source,
                 strategy=strategy,
-                settings=_settings(strategy, kind),
+                settings=_settings(strategy, kind) if settings is None else dict(settings),
                 per_class=labels,
                 seed=seed,
                 seeds=1,
@@ -123,6 +138,7 @@ def run(data: str, kind: Kind, known: str, strategy: str, labels: int, seed: int
                 checks=["accuracy", "forgetting"],
                 remember=known,
                 output=folder,
+                **more,
             )
         except headstart.errors.UserError as error:
             return {"refused": str(error)}
@@ -133,6 +149,7 @@ def run(data: str, kind: Kind, known: str, strategy: str, labels: int, seed: int
     return {
         "right": right.astype(int).tolist(),
         "kept": measures.get("source ability kept"),
+        "alpha": record.facts["strategy_settings"].get("alpha"),
         "seconds": record.facts["seconds_model"],
         "parameters": record.facts.get("trained_parameters"),
         "mb": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024,

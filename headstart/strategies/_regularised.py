@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from headstart.core.network import Network
-from headstart.core.strategy import Batch
+from headstart.core.strategy import Batch, Strategy
 from headstart.strategies import fine_tune
 
 
@@ -36,6 +36,20 @@ class Regularised(fine_tune.Strategy):
         features = network(batch.inputs, start=batch.start, want="features")
         parts = self.task(network, batch, features)
         return {**parts, **self.penalties(network, batch, features)}
+
+
+def pull(
+    strategy: Strategy, network: Network, names: Sequence[str], start: str, strength: str = ""
+) -> Tensor:
+    """Sum of strength x (w - w0)^2 over weights of the backbone; for the weight numbered N in `names`, w0 and
+    its strength are the strategy's buffers "{start}_N" and "{strength}_N"; without `strength` it is 1."""
+    now, parts = dict(network.backbone.named_parameters()), []
+    for place, name in enumerate(names):
+        far = (now[name] - strategy.get_buffer(f"{start}_{place}")).square()
+        if strength:
+            far = strategy.get_buffer(f"{strength}_{place}") * far
+        parts.append(far.sum())
+    return torch.stack(parts).sum()
 
 
 def head_norm(network: Network) -> Tensor:

@@ -22,7 +22,7 @@ from headstart.core.network import Network
 from headstart.core.strategy import Batch
 from headstart.strategies import _old
 from headstart.strategies._apart import Apart
-from headstart.strategies._regularised import Regularised
+from headstart.strategies._regularised import Regularised, pull
 from headstart.strategies._tuning import Tuning, at_least
 
 
@@ -71,15 +71,8 @@ class Strategy(_old.Told, Regularised):
             self.register_buffer(f"fisher_{place}", held, persistent=False)
 
     def penalties(self, network: Network, batch: Batch, features: Tensor) -> Mapping[str, Tensor]:
-        now = dict(network.backbone.named_parameters())
-        held = [
-            (
-                self.get_buffer(f"fisher_{place}")
-                * (now[name] - self.get_buffer(f"start_{place}")).square()
-            ).sum()
-            for place, name in enumerate(self.names)
-        ]
-        return {"ewc": self.settings.weight / 2 * torch.stack(held).sum()}
+        held = pull(self, network, self.names, "start", "fisher")
+        return {"ewc": self.settings.weight / 2 * held}
 
 
 def _single(stream: Any, most: int) -> Iterator[Batch]:

@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from headstart.core.network import Network
 from headstart.core.strategy import Batch
-from headstart.strategies._regularised import Regularised, head_norm
+from headstart.strategies._regularised import Regularised, head_norm, pull
 from headstart.strategies._tuning import Tuning, at_least
 
 
@@ -53,12 +52,8 @@ class Strategy(Regularised):
             self.register_buffer(f"start_{place}", known[name].detach().clone(), persistent=False)
 
     def penalties(self, network: Network, batch: Batch, features: Tensor) -> Mapping[str, Tensor]:
-        now, settings = dict(network.backbone.named_parameters()), self.settings
-        moved = [
-            (now[name] - self.get_buffer(f"start_{place}")).square().sum()
-            for place, name in enumerate(self.names)
-        ]
+        settings = self.settings
         return {
-            "l2_sp": settings.alpha / 2 * torch.stack(moved).sum(),
+            "l2_sp": settings.alpha / 2 * pull(self, network, self.names, "start"),
             "head norm": settings.beta / 2 * head_norm(network),
         }

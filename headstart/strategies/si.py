@@ -19,7 +19,7 @@ from torch import Tensor
 from headstart.core.network import Network
 from headstart.core.strategy import Batch, Phase
 from headstart.strategies import _old
-from headstart.strategies._regularised import Regularised
+from headstart.strategies._regularised import Regularised, pull
 from headstart.strategies._tuning import Tuning, at_least
 
 XI = 1e-3  # keeps the importance of weights that hardly moved finite
@@ -98,17 +98,10 @@ class Strategy(Regularised):
         return {"earlier task": self.head.loss(said, batch.targets[_old.PREVIOUS])}  # type: ignore[operator]
 
     def penalties(self, network: Network, batch: Batch, features: Tensor) -> Mapping[str, Tensor]:
-        now = dict(network.backbone.named_parameters())
         if not self.consolidated:
-            self._consolidate(now)
-        held = [
-            (
-                self.get_buffer(f"weight_{place}")
-                * (now[name] - self.get_buffer(f"place_{place}")).square()
-            ).sum()
-            for place, name in enumerate(self.names)
-        ]
-        return {"si": self.settings.weight * torch.stack(held).sum()}
+            self._consolidate(dict(network.backbone.named_parameters()))
+        held = pull(self, network, self.names, "place", "weight")
+        return {"si": self.settings.weight * held}
 
     @torch.no_grad()
     def after_step(self, network: Network, progress: float) -> None:
