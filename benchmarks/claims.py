@@ -15,7 +15,6 @@ share is at least 98 %. --quick holds out one fifth in place of five in turn and
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
 import tempfile
@@ -28,6 +27,7 @@ import numpy as np
 
 import headstart
 from benchmarks import _data, sources
+from benchmarks._kept import finished, keep
 from headstart import arms
 
 FULL = 0.98
@@ -122,13 +122,13 @@ def main() -> None:
     if asked.quick:
         arms.FEW_ROWS, arms.TWIN_RATES = 0, (sources.TWIN_RATE,)
     kept: Path | None = asked.keep
-    known = json.loads(kept.read_text("utf-8")) if kept is not None and kept.is_file() else {}
+    known = finished(kept)
 
     def held(key: str, *given: Any, **more: Any) -> dict[str, Any]:
         key += " quick" * asked.quick
         if key not in known:
             known[key] = run(*given, **more)
-            sources._keep(known, kept)
+            keep(known, kept)
         found: dict[str, Any] = known[key]
         return found
 

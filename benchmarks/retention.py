@@ -13,7 +13,6 @@ draws, that of a difference widened by its error over test rows.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -24,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import _data, sources, strategies
+from benchmarks._kept import finished, keep
 
 KNOWN = "cifar10/cifar10_subset.parquet"
 SET = strategies.Kind("", "builtin:formula", "", sources.PICTURE)
@@ -82,7 +82,7 @@ def main() -> None:
     asked = parser.parse_args()
     os.environ["HEADSTART_TRACKING"] = "off"
     kept: Path | None = asked.keep
-    known = json.loads(kept.read_text("utf-8")) if kept is not None and kept.is_file() else {}
+    known = finished(kept)
     told: dict[str, list[dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         data = sources.placed(sources.kinds()["image"].sets[asked.target][0], Path(folder))
@@ -93,7 +93,7 @@ def main() -> None:
                 key = f"{asked.target} {asked.labels} {seed} {name}"
                 if key not in known:
                     known[key] = _run(data, way, asked.labels, seed)
-                    sources._keep(known, kept)
+                    keep(known, kept)
                 told.setdefault(name, []).append(known[key])
     print(f"{'way':14} {'target':>6}  against fine_tune      kept                seconds")
     print("\n".join(lines(told)))

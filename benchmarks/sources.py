@@ -33,6 +33,7 @@ from sklearn import datasets
 
 import headstart
 from benchmarks import _data
+from benchmarks._kept import finished, keep
 from benchmarks.kinds import SPEAKERS, UCR
 from headstart import arms, job
 from headstart.core import plugins
@@ -283,7 +284,7 @@ def collected(
     kind: Kind, name: str, labels: int, draws: int, kept: Path | None
 ) -> dict[str, dict[int, Any]]:
     """Arm -> draw -> what `scored` gave; runs that `kept` has are not repeated."""
-    known = json.loads(kept.read_text("utf-8")) if kept is not None and kept.is_file() else {}
+    known = finished(kept)
     file, columns = kind.sets[name]
     made: dict[str, dict[int, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -294,19 +295,12 @@ def collected(
                 key = f"{name} {labels} {seed} {arm} {told}" + " quick" * kind.quick
                 if key not in known:
                     known[key] = scored(data, columns, asked, seed)
-                    _keep(known, kept)
+                    keep(known, kept)
                 if isinstance(known[key], str):
                     print(f"{name:14} {labels or 'all':>6} {arm}: {known[key]}")
                 else:
                     made.setdefault(arm, {})[seed] = known[key]
     return made
-
-
-def _keep(known: Mapping[str, Any], kept: Path | None) -> None:
-    if kept is not None:
-        beside = kept.with_suffix(".tmp")
-        beside.write_text(json.dumps(known), "utf-8")
-        os.replace(beside, kept)
 
 
 def gains(kind: Kind, arm: str, told: Mapping[str, dict[int, Any]]) -> dict[str, list[Any]]:

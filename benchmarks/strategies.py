@@ -15,7 +15,6 @@ it had before the run. --quick tries one rate and holds out one fifth of the row
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import resource
 import tempfile
@@ -31,6 +30,7 @@ import pyarrow.parquet as pq
 
 import headstart
 from benchmarks import _data, sources
+from benchmarks._kept import finished, keep
 from headstart import arms
 from headstart.core import plugins
 
@@ -189,7 +189,7 @@ def alone(quick: bool, *asked: Any) -> dict[str, Any]:
 def collected(name: str, labels: int, asked: argparse.Namespace) -> dict[str, dict[int, Any]]:
     """Strategy -> draw -> what `run` gave; runs that the kept file has are not repeated."""
     kept: Path | None = asked.keep
-    finished = json.loads(kept.read_text("utf-8")) if kept is not None and kept.is_file() else {}
+    known_runs = finished(kept)
     kind, made = kinds()[name], {}
     with tempfile.TemporaryDirectory() as held:
         folder = Path(held)
@@ -198,12 +198,12 @@ def collected(name: str, labels: int, asked: argparse.Namespace) -> dict[str, di
         for strategy in dict.fromkeys([PROBE, *(asked.strategies or strategies())]):
             for seed in range(asked.draws):
                 key = f"{name} {labels} {seed} {strategy}" + " quick" * asked.quick
-                if key not in finished:
+                if key not in known_runs:
                     told = alone(asked.quick, str(data), kind, known, strategy, labels, seed)
-                    finished[key] = told
-                    sources._keep(finished, kept)
-                made.setdefault(strategy, {})[seed] = finished[key]
-                if "refused" in finished[key]:
+                    known_runs[key] = told
+                    keep(known_runs, kept)
+                made.setdefault(strategy, {})[seed] = known_runs[key]
+                if "refused" in known_runs[key]:
                     break
     return made
 

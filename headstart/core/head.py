@@ -127,6 +127,12 @@ class Head(nn.Module):
         raise TypeError(f"{type(self).__name__} has no predict().")
 
 
+def probabilities(logits: np.ndarray) -> np.ndarray:
+    """Logits (N, classes) -> probabilities, float64."""
+    grown: np.ndarray = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    return np.asarray(grown / grown.sum(axis=1, keepdims=True))
+
+
 @runtime_checkable
 class Targets(Protocol):
     """How raw targets become numbers; learned on training rows, sealed in the pack.

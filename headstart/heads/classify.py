@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from headstart.core.evidence import Score
+from headstart.core.head import probabilities
 from headstart.core.problem import Problem
 from headstart.errors import DataError, nearest
 from headstart.heads._linear import LinearHead, balance
@@ -125,6 +126,4 @@ class Head(LinearHead):
 
     def predict(self, outputs: np.ndarray) -> np.ndarray:
         """Logits (N, classes) -> probabilities, float64."""
-        shifted = outputs.astype(np.float64) - outputs.max(axis=1, keepdims=True)
-        grown = np.exp(shifted)
-        return grown / grown.sum(axis=1, keepdims=True)
+        return probabilities(outputs)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from headstart.core.head import Head
+from headstart.core.head import Head, probabilities
 from headstart.core.network import Network
 from headstart.core.problem import Solution
 from headstart.core.strategy import Group, Phase
@@ -90,8 +90,7 @@ class Shown(Head):
 
     def predict(self, outputs: np.ndarray) -> np.ndarray:
         """Logits (N, classes) -> probabilities, float64."""
-        grown: np.ndarray = np.exp(outputs.astype(np.float64) - outputs.max(1, keepdims=True))
-        return grown / grown.sum(axis=1, keepdims=True)
+        return probabilities(outputs)
 
 
 class Showing(linear_probe.Strategy):
@@ -119,8 +118,8 @@ class Showing(linear_probe.Strategy):
         return (Phase("head", (group,), cut=len(network.backbone.stages), solved=True),)
 
     @classmethod
-    def remade(cls, network: Network, tensors: Mapping[str, Tensor]) -> None:
-        """`rebuild` for a strategy with this class's head."""
+    def rebuild(cls, network: Network, tensors: Mapping[str, Tensor]) -> None:  # type: ignore[override]
+        """Puts heads of this class's kind in the outcome's place, with as many rows as were kept."""
         for name, head in list(network.heads.items()):
             rows = tensors.get(f"heads.{name}.rows")
             if rows is not None:

@@ -6,14 +6,12 @@ Cover and Hart 1967, doi 10.1109/TIT.1967.1053964; votes weighted by exp(similar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from headstart.core.network import Network
 from headstart.strategies._shown import Showing, Shown
 
 TEMPERATURE = 0.07
@@ -49,7 +47,3 @@ class Strategy(Showing):
     """One solved phase: the rows themselves."""
 
     head = Nearest
-
-    @staticmethod
-    def rebuild(network: Network, tensors: Mapping[str, Tensor]) -> None:
-        Strategy.remade(network, tensors)

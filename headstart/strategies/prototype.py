@@ -6,13 +6,11 @@ length one). How sure it is of the nearest is chosen on held-out rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from headstart.core.network import Network
 from headstart.strategies._shown import UNSEEN, Showing, Shown
 
 
@@ -44,7 +42,3 @@ class Strategy(Showing):
     """One solved phase: the means of the classes."""
 
     head = Prototypes
-
-    @staticmethod
-    def rebuild(network: Network, tensors: Mapping[str, Tensor]) -> None:
-        Strategy.remade(network, tensors)
