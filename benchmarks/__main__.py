@@ -11,6 +11,7 @@ BENCHMARKS = (
     "start",
     "head_choice",
     "extraction",
+    "executors",
     "partial_finetune",
     "memory",
     "generators",

@@ -86,9 +86,9 @@ def _inform(made: Job, transfer: Fitted, features: Features) -> None:
 
 def _features(made: Job) -> tuple[Features, float]:
     """Stored features of the training rows; rows that cannot be read are taken out."""
-    if made.plan.engine.profile == "fast":
-        _keep_fast_only_if_as_good(made)
     out = made.extract(made.train)
+    if made.plan.engine.profile == "fast" and not _fast_is_as_good(made):
+        out = made.extract(made.train)
     job.drop_late(made, out)
     made.facts.update(executor=out.executor, rows_forwarded=out.forwards, store_bytes=out.bytes)
     if out.features is None:
@@ -96,8 +96,8 @@ def _features(made: Job) -> tuple[Features, float]:
     return out.features, out.seconds
 
 
-def _keep_fast_only_if_as_good(made: Job, most: int = 300) -> None:
-    """The fast profile is used only where the cross-validated score is not worse on sample rows."""
+def _fast_is_as_good(made: Job, most: int = 300) -> bool:
+    """Whether the cross-validated score on sample rows is not worse; otherwise the plan says "exact" now."""
     rng = np.random.default_rng(made.plan.seed)
     places = np.sort(rng.permutation(len(made.train))[:most])
     rows, scores = made.train[places], {}
@@ -115,8 +115,9 @@ def _keep_fast_only_if_as_good(made: Job, most: int = 300) -> None:
         engine = dataclasses.replace(made.plan.engine, profile="exact")
         made.plan = dataclasses.replace(made.plan, engine=engine)
         made.say(f"The profile 'fast' scores worse ({told}), so 'exact' is used instead.")
-    else:
-        made.say(f"The profile 'fast' is used ({told}).")
+        return False
+    made.say(f"The profile 'fast' is used ({told}).")
+    return True
 
 
 def shipped(made: Job, transfer: Fitted, strategy: str, run_id: str) -> PackParts:

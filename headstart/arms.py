@@ -109,14 +109,26 @@ def folds(job: Job, labels: np.ndarray, groups: np.ndarray, seed: int, k: int = 
         return made.parts
     made = splits.folds(list(labels), k, seed, groups, job.outcome)
     if _one_class(job, labels, made.parts):
-        raise DataError(
+        raise DataError(_left_with_one_class(labels, groups))
+    for note in made.notes:
+        job.say(note)
+    return made.parts
+
+
+def _left_with_one_class(labels: np.ndarray, groups: np.ndarray) -> str:
+    """Why a fold would learn from one class alone, and what to do."""
+    if len(np.unique(groups)) < len(groups):
+        return (
             "Without the rows of one group, a single class is left to learn from: the group column "
             "tells the classes apart. Expected every class in several groups; add groups, or leave the "
             "group column out."
         )
-    for note in made.notes:
-        job.say(note)
-    return made.parts
+    _, counts = np.unique(labels, return_counts=True)
+    return (
+        f"The training part has {len(labels)} rows of {len(counts)} classes, and the rarest class has "
+        f"{counts.min()}: without the rows that are held out to choose by, a single class is left to learn "
+        "from. Expected at least two training rows of each of two classes; label more rows."
+    )
 
 
 def _one_class(job: Job, labels: np.ndarray, parts: Any) -> bool:

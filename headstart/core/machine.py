@@ -1,8 +1,10 @@
-"""What this process may use of the machine: its processor cores, and the network."""
+"""What this process may use of the machine: its processor, and the network."""
 
 from __future__ import annotations
 
+import functools
 import os
+from pathlib import Path
 
 OFFLINE = "HEADSTART_OFFLINE"
 _NO = ("", "0", "false", "no", "off")
@@ -13,6 +15,19 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+@functools.cache
+def flags() -> frozenset[str]:
+    """What the processor says it can do, as Linux spells it; empty where nothing tells."""
+    try:
+        text = Path("/proc/cpuinfo").read_text("utf-8", "replace")
+    except OSError:
+        return frozenset()
+    for line in text.splitlines():
+        if line.lower().startswith(("flags", "features")):
+            return frozenset(line.split(":", 1)[-1].split())
+    return frozenset()
 
 
 def forbidden(planned: bool = False, *more: str) -> str:

@@ -44,7 +44,7 @@ class Engine:
     """How it is carried out.
 
     Attributes:
-        profile: "exact" (fp32), or "fast" (reduced-scale decoding, bf16; differs by percents).
+        profile: "exact" (fp32), or "fast" (reduced-scale decoding, bf16, int8; differs by percents).
         executor: "auto", or a file name of `engine/executors/`.
         device: "auto", "cpu", "cuda", ...
         batch: rows per training batch.

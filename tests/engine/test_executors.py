@@ -11,11 +11,18 @@ from headstart.core.store import Space
 from headstart.engine import _choose as choose
 from headstart.engine._trunk import Trunk
 from headstart.engine.extract import How, extract
-from headstart.errors import PlanError
+from headstart.errors import ContractError, PlanError
 from headstart.features.store import MemoryStore
 from tests.engine.fakes import Picture, Scale, Sentence, Words, pictures, sentences
 
 TOLERANCE = {"exact": 1e-5, "fast": 3e-2}
+PAIRS = [
+    (name, world, cut)
+    for name in plugins.names("executor")
+    for world in (0, 1)
+    for cut in (None, 1)
+    if name != "compiled" or (world, cut) in ((0, None), (1, 1))  # some seconds each
+]
 
 
 def worlds():
@@ -48,28 +55,119 @@ def test_contract(name):
         assert file.version()
 
 
-@pytest.mark.parametrize("name", plugins.names("executor"))
-@pytest.mark.parametrize("world", [0, 1])
-def test_close_to_eager(name, world, tmp_path):
+@pytest.mark.parametrize(("name", "world", "cut"), PAIRS)
+def test_close_to_eager(name, world, cut, tmp_path):
     file = plugins.load("executor", name)
     if name != "bf16" and file.missing("cpu"):
         pytest.skip(file.missing("cpu"))
     data, backbone, transform = worlds()[world]
     inputs = transform.collate([transform(s) for s in data.samples(np.arange(2))])
+    if world == 0:  # an order in memory of its own
+        inputs = {n: t.to(memory_format=torch.channels_last) for n, t in inputs.items()}
     more = transform.collate([transform(s) for s in data.samples(np.arange(30))])
     before = {k: v.clone() for k, v in backbone.state_dict().items()}
-    for cut in (None, 1):
-        trunk = Trunk(backbone, cut)
-        run = file.prepare(trunk, inputs, "cpu", tmp_path)
-        with torch.inference_mode():
-            want = trunk(more)
-        got = run(more)
-        assert list(got) == list(want)
-        for key, tensor in want.items():
-            assert got[key].dtype == tensor.dtype
-            gap = (got[key].float() - tensor.float()).abs().max() / tensor.float().abs().max()
-            assert gap < TOLERANCE["exact" if "exact" in file.PROFILES else "fast"]
+    trunk = Trunk(backbone, cut)
+    if name == "int8" and world == 1:
+        with pytest.raises(ContractError, match="pictures; this one reads ids"):
+            file.prepare(trunk, inputs, "cpu", tmp_path)
+        return
+    run = file.prepare(trunk, inputs, "cpu", tmp_path)
+    with torch.inference_mode():
+        want = trunk(more)
+    got = run(more)
+    assert list(got) == list(want)
+    for key, tensor in want.items():
+        assert got[key].dtype == tensor.dtype
+        away, size = (got[key].float() - tensor.float()).abs(), tensor.float().abs()
+        if name == "int8":  # values beyond its ranges are cut
+            assert away.norm() < 0.1 * size.norm()
+        else:
+            assert (
+                away.max() < TOLERANCE["exact" if "exact" in file.PROFILES else "fast"] * size.max()
+            )
     assert all(torch.equal(before[k], v) for k, v in backbone.state_dict().items())
+
+
+def quantized(monkeypatch):
+    """The eight-bit executor, whatever this processor can do."""
+    file = plugins.load("executor", "int8")
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(file, "missing", lambda device="cpu": "")
+    return file
+
+
+def test_eight_bits_do_not_depend_on_the_rows_seen_first(tmp_path, monkeypatch):
+    file = quantized(monkeypatch)
+    data, backbone, transform = worlds()[0]
+    rows = [transform(s) for s in data.samples(np.arange(8))]
+    trunk, every = Trunk(backbone, None), transform.collate(rows)
+    one = file.prepare(trunk, transform.collate(rows[:2]), "cpu", tmp_path / "one")
+    other = file.prepare(trunk, transform.collate(rows[5:7]), "cpu", tmp_path / "other")
+    assert torch.equal(one(every)["features"], other(every)["features"])
+    alone = one({n: t[3:4] for n, t in every.items()})["features"]
+    assert torch.allclose(alone[0], one(every)["features"][3], atol=1e-5)
+
+
+def test_eight_bits_serve_only_what_the_fast_profile_asks(tmp_path, monkeypatch):
+    quantized(monkeypatch)
+    data, backbone, transform = worlds()[0]
+    fast = features("int8", "fast", data, backbone, transform, tmp_path)
+    assert fast.executor.startswith("int8")
+    exact = features("int8", "exact", data, backbone, transform, tmp_path)
+    assert exact.executor.startswith("eager")
+    assert "does not serve profile 'exact'" in exact.notes[0]
+
+
+class Loud(Picture):
+    """What it gives hangs on differences far below a step of eight bits."""
+
+    def pool(self, state):
+        made = super().pool(state)
+        return (made * 150).sin()
+
+
+def test_features_that_eight_bits_destroy_are_refused(tmp_path, monkeypatch):
+    quantized(monkeypatch)
+    data, _, transform = worlds()[0]
+    made = features("int8", "fast", data, Loud(), transform, tmp_path)
+    assert made.executor.startswith("eager")
+    assert "cosine" in made.notes[0]
+
+
+def test_a_processor_without_such_instructions_says_so(monkeypatch):
+    from headstart.core import machine
+
+    monkeypatch.setattr(machine, "flags", frozenset)
+    for name in ("int8", "bf16"):
+        assert "no " in plugins.load("executor", name).missing("cpu")
+
+
+def test_noise_is_the_same_everywhere():
+    noise = plugins.load("executor", "int8").noise
+    one = noise((3, 24, 32), 2)
+    assert one.shape == (2, 3, 24, 32)
+    assert torch.equal(one, noise((3, 24, 32), 2))
+    assert one.std() > 0.8
+    assert one.min() >= -2.2 and one.max() <= 2.6
+
+
+def test_compiled_code_is_kept(tmp_path, monkeypatch):
+    file = plugins.load("executor", "compiled")
+    if file.missing("cpu"):
+        pytest.skip(file.missing("cpu"))
+    data, backbone, transform = worlds()[0]
+    first = features("compiled", "exact", data, backbone, transform, tmp_path)
+    assert first.executor.startswith("compiled"), first.notes
+    kept = list(tmp_path.glob("*.pt2"))
+    assert len(kept) == 1
+    monkeypatch.setattr(file, "_compile", lambda *a: pytest.fail("compiled twice"))
+    again = features("compiled", "exact", data, backbone, transform, tmp_path)
+    assert np.array_equal(first.features, again.features)
+    monkeypatch.setenv("CXX", "nothing")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    without = features("compiled", "exact", data, backbone, transform, tmp_path)
+    assert without.executor.startswith("eager")
+    assert "C++ compiler" in without.notes[0]
 
 
 def test_the_export_is_kept_and_checked(tmp_path):

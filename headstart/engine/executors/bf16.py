@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from headstart.core import machine
 from headstart.core.executor import Runner
 from headstart.engine.executors.eager import back, place, version
 
@@ -28,7 +29,7 @@ def missing(device: str = "cpu") -> str:
         if torch.cuda.is_available() and torch.cuda.get_device_capability(device)[0] >= 8:
             return ""
         return "This accelerator computes bfloat16 no faster than float32 (compute capability under 8)."
-    if any(f in _flags() for f in ("avx512_bf16", "amx_bf16", "bf16")):
+    if {"avx512_bf16", "amx_bf16", "bf16"} & machine.flags():
         return ""
     return "This processor has no bfloat16 instructions, so bf16 would be slower than float32."
 
@@ -49,14 +50,3 @@ def prepare(trunk: nn.Module, example: Mapping[str, Tensor], device: str, cache:
         return {n: back(t) for n, t in outputs.items()}
 
     return run
-
-
-def _flags() -> set[str]:
-    try:
-        text = Path("/proc/cpuinfo").read_text("utf-8", "replace")
-    except OSError:
-        return set()
-    for line in text.splitlines():
-        if line.lower().startswith(("flags", "features")):
-            return set(line.split(":", 1)[-1].split())
-    return set()
