@@ -34,6 +34,7 @@ _HOMES = {
     "open_run": "headstart.api",
     "pretrain": "headstart.api",
     "runs": "headstart.api",
+    "sequence": "headstart.api",
     "similar": "headstart.api",
     "sources": "headstart.api",
 }

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart import adaptation, permission, select
+from headstart import adaptation, permission, select, sequences
 from headstart import job as jobs
 from headstart import replay as replaying
 from headstart.core import machine, plugins
@@ -40,9 +40,11 @@ from headstart.registry import document, packs, tracking
 from headstart.registry import runs as registry
 from headstart.report import page
 from headstart.retention import Memory
+from headstart.sequences import Chain
 from headstart.serving.export import Exported as Exported
 from headstart.serving.export import export as export
 from headstart.serving.predictor import Predictions, Predictor
+from headstart.serving.predictor import open_pack as open_pack
 
 REPORT = "report.html"
 
@@ -128,7 +130,7 @@ class Run:
                 "headstart.similar with these arrays instead."
             )
         pack = packs.load(self.folder / "pack")
-        made = jobs.open_job(self.record.plan, None, None, sealed=pack.transform, keep=False)
+        made = jobs.open_job(self.record.carried_out, sealed=pack.transform, keep=False)
         return neighbours.similar(learned(made), listed(inputs), k, by)
 
     def export(self, folder: str | os.PathLike[str], **asked: Any) -> Exported:
@@ -276,12 +278,18 @@ def open_run(name: str | Path, output: str = "") -> Run:
     return Run(registry.find(name, output))
 
 
-def open_pack(folder: Path, offline: bool = False) -> Predictor:
-    """A pack with its base. Raises PackError when the base is another one."""
-    pack = packs.load(folder)
-    uri = str(pack.base.source["uri"])
-    loaded = jobs.load(uri, plugins.Modality(pack.modality), offline=offline)
-    return Predictor(pack, loaded, jobs.cache_root() / "compiled")
+def sequence(run: str | Path, output: str = "") -> Chain:
+    """What the last network of a chain of runs still knows of every task, and backward transfer.
+
+    Args:
+        run: the last one, by its id, the beginning of it, "last", or its folder; each was adapted from the
+            one before (`source="run:..."`).
+
+    Raises:
+        PlanError: it is no chain, or a strategy in it added weights of its own.
+        DataError: the data of a run are not there, or not what they were.
+    """
+    return sequences.measured(registry.find(run, output))
 
 
 def _verdict(record: Record) -> Mapping[str, Any]:

@@ -70,7 +70,7 @@ def _opened(pack: PackParts, record: Record, watcher: Watcher | None) -> tuple[J
             "Call headstart.adapt with the same arrays and plan."
         )
     engine = dataclasses.replace(record.plan.engine, executor=executor_of(record))
-    plan = dataclasses.replace(record.plan, engine=engine)
+    plan = dataclasses.replace(record.carried_out, engine=engine)
     made = job.open_job(plan, None, watcher, sealed=pack.transform)
     if made.dataset.digest != record.digests["data"]:
         raise DataError(

@@ -49,6 +49,7 @@ LAYERS = {
             "options",
             "previous",
             "retention",
+            "sequences",
             "teaching",
             "scope",
             "estimators",

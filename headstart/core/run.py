@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any, Protocol
 
@@ -40,6 +40,12 @@ class Record:
     notes: tuple[str, ...] = ()
     set_aside: tuple[Mapping[str, str], ...] = ()
     format: int = FORMAT
+
+    @property
+    def carried_out(self) -> Plan:
+        """The plan with the source that was opened: "auto" and "run:last" may be another one by now."""
+        source = replace(self.plan.source, uri=str(self.source["uri"]))
+        return replace(self.plan, source=source)
 
     def finding(self, check: str) -> Finding | None:
         """The finding of one check, or None where it was not asked for."""

@@ -70,7 +70,7 @@ def open(
     module = base.module.eval()
     made = dataclasses.replace(
         source,
-        uri=f"run:{earlier.folder}",
+        uri=f"run:{earlier.folder.resolve()}",
         name=f"run {record.id}",
         revision=record.id,
         sha256=digest.tensors(module.state_dict().items()),

@@ -29,6 +29,7 @@ from headstart.engine.streams import Features
 from headstart.errors import PackError, PlanError
 from headstart.features import key
 from headstart.features.store import MemoryStore
+from headstart.job import cache_root, load
 from headstart.registry import packs
 from headstart.registry.packs import PackParts
 from headstart.scope import PREFIX
@@ -263,6 +264,13 @@ class Predictor:
         self, dataset: ArrowDataset, said: np.ndarray, made: Extraction
     ) -> tuple[list[str], list[list[Any]]] | None:
         return stepped(dataset, made.rows, said, self.targets, np.asarray(made.features))
+
+
+def open_pack(folder: Path, offline: bool = False) -> Predictor:
+    """A pack with its base. Raises PackError when the base is another one."""
+    pack = packs.load(folder)
+    loaded = load(str(pack.base.source["uri"]), plugins.Modality(pack.modality), offline=offline)
+    return Predictor(pack, loaded, cache_root() / "compiled")
 
 
 def stepped(

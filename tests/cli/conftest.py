@@ -15,7 +15,7 @@ from tests.cli.fake import Api
 
 VERBS = (
     *("run", "predict", "cluster", "similar", "report", "runs", "compare", "sources", "store"),
-    *("replay", "doctor", "pretrain", "export"),
+    *("replay", "doctor", "pretrain", "export", "sequence"),
 )
 
 

@@ -11,6 +11,8 @@ import types
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from headstart import errors
 from headstart.core.dataset import SetAside
 from headstart.core.evidence import Measure
@@ -131,6 +133,19 @@ class Api(types.ModuleType):
             []
             if output == "empty"
             else [entry, {**entry, "verdict": "harmed", "data": "\x1b]0;evil\x07"}]
+        )
+
+    def sequence(self, run: str, output: str = "") -> Any:
+        how = ("points", "its own run", "made up")
+        return types.SimpleNamespace(
+            runs=("a", run),
+            tasks=("older", "newer"),
+            metrics=("accuracy", "accuracy"),
+            scores=np.array([[0.9, np.nan], [0.7, 0.8]]),
+            measures=(
+                Measure("backward transfer", -20.0, -30.0, -10.0, 50, *how, group="older"),
+                Measure("backward transfer", -20.0, -30.0, -10.0, 50, *how),
+            ),
         )
 
     def compare(self, first: str, second: str, output: str = "") -> dict[str, Any]:

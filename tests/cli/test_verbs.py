@@ -195,6 +195,7 @@ def test_sources_of_an_unknown_modality(call: Call) -> None:
     [
         ("runs",),
         ("compare", "a", "b"),
+        ("sequence", "last"),
         ("sources",),
         ("store", "list"),
         ("store", "clear", "--yes"),
@@ -205,6 +206,13 @@ def test_json_of_every_verb_is_one_document(verbs: tuple[str, ...], call: Call) 
     said = call(*verbs, "--json")
     assert json.loads(said.out) is not None
     assert said.err == ""
+
+
+def test_a_sequence_is_a_triangle_and_its_differences(call: Call) -> None:
+    said = call("sequence", "last")
+    for part in ("after older", "0.700", "all earlier tasks", "-30.0 to -10.0"):
+        assert part in said.out
+    assert "nan" not in said.out
 
 
 def test_compare_tells_what_differs(call: Call) -> None:
