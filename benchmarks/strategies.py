@@ -137,8 +137,7 @@ def run(
                 learning_curve=False,
                 checks=["accuracy", "forgetting"],
                 remember=known,
-                output=folder,
-                **more,
+                **{"output": folder, **more},
             )
         except headstart.errors.UserError as error:
             return {"refused": str(error)}
