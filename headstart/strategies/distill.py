@@ -67,6 +67,7 @@ class Strategy(Regularised):
 
     settings: Any
     asks = (SAID, FEATURES)
+    blends = False
 
     def refuse(self, network: Network) -> str:
         """It takes rows of one class each."""
