@@ -90,17 +90,19 @@ def refused(strategy: Strategy, found: Asked, transform: Transform, *, trains: b
     """
     if found.policy is not None and not trains:
         return (
-            "nothing is trained step by step, so augmentation would do nothing; leave --augment out, or choose "
-            "a strategy that trains, such as fine_tune"
+            "nothing is trained step by step, so augmentation would do nothing; leave --augment out, or "
+            "choose a strategy that trains, such as fine_tune"
         )
-    if found.policy is not None and found.policy.steps and not getattr(strategy.settings, ASKED, False):
-        return (
-            "augmentations were named, but augment came as false; leave one of the two out"
-        )
+    if (
+        found.policy is not None
+        and found.policy.steps
+        and not getattr(strategy.settings, ASKED, False)
+    ):
+        return "augmentations were named, but augment came as false; leave one of the two out"
     if strategy.common.blends and not strategy.blends:
         return (
-            "it learns from what is known of each row alone, which a blend of two inputs is not; choose mixup, "
-            "which blends features, or leave mixup_inputs and cutmix out"
+            "it learns from what is known of each row alone, which a blend of two inputs is not; choose "
+            "mixup, which blends features, or leave mixup_inputs and cutmix out"
         )
     return _unblended(strategy.common, transform)
 

@@ -43,8 +43,8 @@ RATES = (1.0, 0.3, 3.0)  # as far apart as the twin's, the likeliest first
 # three points better on the digits' test rows, in one draw of four.
 LEAD = 0.5
 UNUSED = (
-    "No augmentation was used, although some was asked for: no strategy that trains step by step was better than "
-    "the probe, which trains nothing so. Name one to have it, as --strategy fine_tune."
+    "No augmentation was used, although some was asked for: no strategy that trains step by step was better "
+    "than the probe, which trains nothing so. Name one to have it, as --strategy fine_tune."
 )
 
 

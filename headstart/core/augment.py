@@ -70,8 +70,8 @@ def read(asked: Sequence[str]) -> dict[str, float]:
             size = float("nan")
         if not 0 < size <= MOST:
             raise PlanError(
-                f"The augmentation '{text}' came with the factor '{factor}'; expected a number above 0 and up "
-                f"to {MOST:g}, as in {name}:0.5 for half of what is usual."
+                f"The augmentation '{text}' came with the factor '{factor}'; expected a number above 0 and "
+                f"up to {MOST:g}, as in {name}:0.5 for half of what is usual."
             )
         if name in found:
             raise PlanError(f"The augmentation '{name}' was named twice; name it once.")

@@ -28,9 +28,9 @@ class Common:
         mixup: alpha of Beta(alpha, alpha), by which features of two rows and their losses are mixed
             (Zhang et al. 2018, arXiv:1710.09412; of features Verma et al. 2019, arXiv:1806.05236); 0: not.
         mixup_inputs: the same of the raw inputs themselves (pixels, numbers), before the network.
-        cutmix: alpha of the same draw; a rectangle of so much of a picture's area comes from another one, whose
-            loss counts as much (Yun et al. 2019, arXiv:1905.04899); 0: not. With `mixup_inputs`, each step
-            does one of both.
+        cutmix: alpha of the same draw; a rectangle of so much of a picture's area comes from another one,
+            whose loss counts as much (Yun et al. 2019, arXiv:1905.04899); 0: not. With `mixup_inputs`, each
+            step does one of both.
         clip: largest norm of all gradients together; 0: they are taken as they are.
         average: of the weights that a phase trains. "ema": a running mean over its steps (Polyak and
             Juditsky 1992); "swa": the equal mean of those at the ends of the last quarter of its epochs
@@ -93,7 +93,9 @@ def unblended(common: Common, *, dense: Sequence[str], grid: Sequence[str]) -> s
         dense, grid: names of inputs that may be blended, as the transform names them.
     """
     if common.cutmix and not grid:
-        other = "mixup_inputs, which blends whole inputs" if dense else "mixup, which blends features"
+        other = (
+            "mixup_inputs, which blends whole inputs" if dense else "mixup, which blends features"
+        )
         return (
             "cutmix puts a part of one picture into another, but these inputs are no pictures; choose "
             f"{other}, or leave it out"
@@ -118,13 +120,9 @@ def refuse(common: Common, network: Network) -> str:
         )
     if common.blends and network.reads == "positions":
         name = next(name for name in BLENDS if getattr(common, name))
-        return (
-            f"{name} blends whole rows, but this outcome's head reads single positions; leave it out"
-        )
+        return f"{name} blends whole rows, but this outcome's head reads single positions; leave it out"
     if common.blends and common.mixup:
-        return (
-            "mixup blends the features of rows whose inputs are blended already; leave one of the two out"
-        )
+        return "mixup blends the features of rows whose inputs are blended already; leave one of the two out"
     if "average_decay" in common.changed and common.average != "ema":
         return "average_decay is of the running mean; set average=ema too, or leave it out"
     return ""

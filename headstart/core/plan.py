@@ -16,7 +16,7 @@ from headstart.core.task import Task
 from headstart.errors import PlanError, nearest
 
 T = TypeVar("T")
-MOST = 100.0  # times the usual strength of an augmentation
+MOST = 20.0  # times the usual strength of an augmentation
 
 
 @dataclass(frozen=True)

@@ -73,8 +73,8 @@ class Strategy(nn.Module):
     the training rows that it takes beside the heads' own.
     `forwards` is how many times an input goes through a network of the backbone's size in a step.
     `common` are settings that go with any strategy; one whose `loss` does not go by `task`, which carries
-    them out, says so by `composes`; one that needs to know a row's own target or what was said of it alone, so that
-    no other row may be blended into it, by `blends`.
+    them out, says so by `composes`; one that needs to know a row's own target or what was said of it alone,
+    so that no other row may be blended into it, by `blends`.
     """
 
     streams: tuple[str, ...] = ("train",)

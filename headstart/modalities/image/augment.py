@@ -138,7 +138,10 @@ def _erase(picture: Image.Image, size: float, rng: np.random.Generator) -> Image
     wide, high = picture.size
     area = rng.uniform(0.0, min(ERASED * size, 0.9))
     shape = float(np.exp(rng.uniform(-0.5, 0.5)))
-    x, y = min(wide, round(wide * (area * shape) ** 0.5)), min(high, round(high * (area / shape) ** 0.5))
+    x, y = (
+        min(wide, round(wide * (area * shape) ** 0.5)),
+        min(high, round(high * (area / shape) ** 0.5)),
+    )
     left, top = int(rng.integers(wide - x + 1)), int(rng.integers(high - y + 1))
     pixels = np.array(picture)
     pixels[top : top + y, left : left + x] = pixels.mean(axis=(0, 1)).round().astype(np.uint8)
