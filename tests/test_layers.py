@@ -51,6 +51,8 @@ LAYERS = {
             "retention",
             "teaching",
             "scope",
+            "augmentation",
+            "realism",
             "estimators",
             "pretraining",
             "places",

@@ -1,7 +1,7 @@
 """Variations of sounds by name: of waveforms first, then of their spectrograms.
 
 Speed: Ko et al. 2015, "Audio augmentation for speech recognition". Masks: Park et al. 2019, arXiv:1904.08779.
-Pitch: resampled, then brought back to its length by a phase vocoder (Flanagan and Golden 1966).
+Pitch: resampled, then brought back to its length by WSOLA (Verhelst and Roelands 1993).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from headstart.modalities.audio import augment
 SEMITONES = 2.0
 ECHO = 0.3  # of the sound's loudness
 MASK = 1 / 8  # of the side
-FRAME = 512  # samples of the phase vocoder; a quarter of it is the hop
+FRAME, SEARCH = 512, 160  # samples of a piece, and how far from its place it is looked for
 Steps = Sequence[tuple[str, float]]
 Change = Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
 
@@ -129,31 +129,21 @@ def _stripe(side: int, size: float, rng: np.random.Generator) -> tuple[int, int]
 
 
 def stretched(samples: np.ndarray, length: int) -> np.ndarray:
-    """(n,) -> (length,) float32 at the same pitch, by a phase vocoder."""
-    hop, window = FRAME // 4, np.hanning(FRAME + 1)[:-1]
+    """(n,) -> (length,) float32 at the same pitch: overlapping pieces, each from where it goes on best
+    from the one before (WSOLA)."""
     if len(samples) < 2 * FRAME or len(samples) == length:
         return augment.speed(samples, len(samples) / max(1, length))[:length]
-    padded = np.pad(samples, (FRAME, 2 * FRAME))
-    count = 1 + (len(padded) - FRAME) // hop
-    pieces = np.lib.stride_tricks.sliding_window_view(padded, FRAME)[::hop][:count]
-    spectra = np.fft.rfft(pieces * window, axis=1)  # (frames, bins)
-    places = np.arange(0.0, count - 1.001, len(samples) / length)
-    low = places.astype(np.int64)
-    part = (places - low)[:, None]
-    sizes = np.abs(spectra)
-    size = (1 - part) * sizes[low] + part * sizes[low + 1]
-    turn = np.angle(spectra[low + 1]) - np.angle(spectra[low])
-    usual = 2 * np.pi * hop * np.arange(spectra.shape[1]) / FRAME
-    turn = usual + (turn - usual + np.pi) % (2 * np.pi) - np.pi
-    phase = np.angle(spectra[0]) + np.concatenate(
-        [np.zeros_like(turn[:1]), turn[:-1].cumsum(axis=0)]
-    )
-    made = np.fft.irfft(size * np.exp(1j * phase), FRAME, axis=1) * window
-    out, weight = np.zeros((2, hop * (len(made) - 1) + FRAME))
-    for place, piece in enumerate(made):
-        out[place * hop : place * hop + FRAME] += piece
-        weight[place * hop : place * hop + FRAME] += window**2
-    out /= np.maximum(weight, 1e-3)
-    begin = round(FRAME * length / len(samples))
-    out = out[begin : begin + length]
-    return np.pad(out, (0, length - len(out))).astype(np.float32)
+    hop, window = FRAME // 2, np.hanning(FRAME + 1)[:-1]
+    padded = np.pad(samples, FRAME)
+    out = np.zeros(length + 2 * FRAME)
+    last = len(padded) - FRAME - hop
+    before = 0
+    for begin in range(0, length + FRAME, hop):
+        wanted = min(round(begin * len(samples) / length), last)
+        low, high = max(0, wanted - SEARCH), min(last, wanted + SEARCH)
+        goes_on = padded[before + hop : before + hop + FRAME]
+        alike = np.correlate(padded[low : high + FRAME], goes_on, "valid")
+        before = low + int(alike.argmax()) if begin else wanted
+        out[begin : begin + FRAME] += padded[before : before + FRAME] * window
+    start = round(FRAME * length / len(samples))
+    return out[start : start + length].astype(np.float32)
