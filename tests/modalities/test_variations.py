@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -235,3 +236,14 @@ def test_marked_nodes_stay_and_edges_go_both_ways() -> None:
         assert made.edges.max() < len(made.nodes)
         changed = len(made.nodes) != 30 or len(pairs) != 60 or (made.nodes != nodes).any()
         assert changed or {tuple(e) for e in edges.tolist()} != pairs, name
+
+
+def test_the_page_lists_what_is_offered() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "augmentation.md").read_text("utf-8")
+    told = page.partition("<!-- names -->")[2].partition("<!-- end -->")[0].strip().splitlines()[2:]
+    wanted = [
+        f"| {kind} | `{name}` | {one.what} | {'yes' if one.automatic else 'no'} |"
+        for kind in KINDS
+        for name, one in plugins.Modality(kind).batch.VARIATIONS.items()
+    ]
+    assert sorted(told) == sorted(wanted)
