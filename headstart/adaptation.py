@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart import arms, baseline, curve, job, permission, scope, select
+from headstart import arms, baseline, curve, job, permission, realism, scope, select
 from headstart.arms import Features, Fitted
 from headstart.core import digest, plugins
 from headstart.core.dataset import SetAside
@@ -229,6 +229,7 @@ def _judge(made: Job, model: Model, run_id: str) -> Record:
     checks = made.plan.evidence.checks
     if not checks or "forgetting" in checks:
         made.facts["forgetting"] = model.memory.measured(transfer, model.features, rows, targets)
+    made.facts["realism"] = realism.measured(made, transfer, model.features)
     case = Case(
         outcome=made.outcome,
         classes=made.targets.classes,
@@ -247,7 +248,8 @@ def _judge(made: Job, model: Model, run_id: str) -> Record:
         else None,
     )
     findings = check(case, checks)
-    made.facts.pop("forgetting", None)  # rows of numbers; the finding has what they say
+    for name in ("forgetting", "realism"):  # rows of numbers; the findings have what they say
+        made.facts.pop(name, None)
     return _record(made, case, findings, rows, run_id)
 
 

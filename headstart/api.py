@@ -188,7 +188,7 @@ def adapt(
         columns: which columns play which part (target, inputs, group, time, split ...).
         card: question, decision, required value, assumptions, owner.
         budget: longest time for the model ("5 min").
-        options: any setting of `Task`, `Engine` or `EvidenceChoice` by its name, and `offline`.
+        options: `offline`, or any setting of `Task`, `Engine`, `EvidenceChoice`, `Augmentation` by name.
 
     Raises:
         UserError: with what came, what was expected and what to do; nothing was written.
@@ -202,6 +202,7 @@ def adapt(
             "strategy": {"name": strategy, "settings": dict(settings or {})},
             "engine": {},
             "evidence": {},
+            "augmentation": {},
             "budget": budget,
             "output": os.fspath(output) if output else "",
             "seed": seed,

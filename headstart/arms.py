@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from headstart import soup
+from headstart.augmentation import varied
 from headstart.core import plugins
 from headstart.core.evidence import Arm
 from headstart.core.head import Head
@@ -357,6 +358,8 @@ def rows_stream(
 ) -> Rows:
     """Raw rows of the run's profile; targets, and `further` ones, only where they are training rows."""
     transform = job.transform.profile(job.plan.engine.profile)
+    if augment:
+        transform = varied(transform, job.asked.policy)
     labels = {job.outcome: job.labels, **(further or {})} if rows is job.train else {}
     return Rows(job.dataset, rows, transform, labels, augment=augment, seed=job.plan.seed)
 
@@ -377,9 +380,10 @@ def fine_tuning(
 
     def stream(strategy: Strategy) -> Stream:
         last = strategy.phases(job.network(job.backbone))[-1]
-        if last.cut == 0 or last.augment:
+        if last.cut == 0 or last.augment or strategy.common.blends:
             if last.cut > 0:
-                job.say("Augmentation is on, so states below the cut are recomputed, not kept.")
+                what = "Augmentation is on" if last.augment else "Inputs of rows are blended"
+                job.say(f"{what}, so states below the cut are recomputed, not kept.")
             return raw.setdefault(last.augment, rows(augment=last.augment))
         if last.cut not in held:
             made = job.extract(job.train, cut=last.cut)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from headstart import augmentation
 from headstart.core import digest, plugins, staging
 from headstart.core.dataset import Sample, SetAside
 from headstart.core.evidence import Score
@@ -89,6 +90,7 @@ class Job:
         costs: forward operations per sample of each stage.
         notes, facts: what the record will say.
         trained: folder of finished trainings and their checkpoints; None keeps none.
+        asked: what the plan asks for of augmentation.
         outside: row numbers of training rows out of scope, which are never learned from as a class.
         opened: what strategies read beside the task's data, by name, once it is opened.
         links: its licences.
@@ -115,6 +117,7 @@ class Job:
     train: np.ndarray = field(init=False)
     labels: np.ndarray = field(init=False)
     groups: np.ndarray = field(init=False)
+    asked: augmentation.Asked = field(init=False)
     set_aside: list[SetAside] = field(init=False)
     trained: Path | None = field(init=False)
     notes: list[str] = field(default_factory=list)
@@ -131,6 +134,7 @@ class Job:
         self.device = devices.resolve(self.plan.engine.device)
         self.train, self.groups = self.split.train, self.split.groups
         self.labels = self.targets.encode(self.dataset.targets(self.train))
+        self.asked = augmentation.asked(self.plan.augmentation, self.transform, self.modality.name)
         self.set_aside = [*self.dataset.set_aside, *self.split.set_aside]
         self.trained = None if self.plan.engine.store == MEMORY else self.cache / "trained"
 

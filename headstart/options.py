@@ -18,7 +18,15 @@ _EVIDENCE = ("seeds", "scratch", "champion", "checks", "twin_floor_tflop", "lear
 _EVIDENCE += ("remember", "retain")
 
 
-ROOMS = {"task": _TASK, "engine": _ENGINE, "evidence": _EVIDENCE, "source": ("offline",)}
+_AUGMENTATION = ("augment", "operations", "magnitude")
+
+ROOMS = {
+    "task": _TASK,
+    "engine": _ENGINE,
+    "evidence": _EVIDENCE,
+    "augmentation": _AUGMENTATION,
+    "source": ("offline",),
+}
 
 
 def place(values: dict[str, Any], options: Mapping[str, Any]) -> None:
@@ -28,4 +36,6 @@ def place(values: dict[str, Any], options: Mapping[str, Any]) -> None:
         if room is None:
             known = [n for names in ROOMS.values() for n in names]
             raise PlanError(f"Unknown option '{name}'. {nearest(name, known)}")
-        values[room][name] = os.fspath(value) if isinstance(value, Path) else value
+        if name == "augment" and isinstance(value, str):
+            value = [part.strip() for part in value.split(",") if part.strip()]
+        values.setdefault(room, {})[name] = os.fspath(value) if isinstance(value, Path) else value

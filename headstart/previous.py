@@ -13,6 +13,7 @@ import numpy as np
 
 from headstart import arms
 from headstart import job as jobs
+from headstart.augmentation import varied
 from headstart.core import digest, licence
 from headstart.core.head import Head
 from headstart.core.network import Network
@@ -53,7 +54,7 @@ class Rows(streams.Rows):
 
     def __init__(self, held: Remembered, *, seed: int) -> None:
         job = held.job
-        transform = job.transform.profile(job.plan.engine.profile)
+        transform = varied(job.transform.profile(job.plan.engine.profile), job.asked.policy)
         targets = {NAME: job.labels}
         super().__init__(job.dataset, job.train, transform, targets, augment=True, seed=seed)
         head = held.network.heads[job.outcome]
@@ -105,6 +106,7 @@ def _opened(job: Job, place: str) -> Remembered:
         source=SourceChoice(job.loaded.source.uri, jobs.offline(job.plan.source)),
         strategy=StrategyChoice("linear_probe"),
         engine=job.plan.engine,
+        augmentation=job.plan.augmentation,
         seed=job.plan.seed,
     )
     try:

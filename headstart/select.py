@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart import previous, rates, teaching
+from headstart import augmentation, previous, rates, teaching
 from headstart.arms import (
     FEW_FOLDS,
     FEW_ROWS,
@@ -42,6 +42,10 @@ RATES = (1.0, 0.3, 3.0)  # as far apart as the twin's, the likeliest first
 # cheaper to keep, so a tie is its own; a whole standard error was tried and passed over a strategy that was
 # three points better on the digits' test rows, in one draw of four.
 LEAD = 0.5
+UNUSED = (
+    "No augmentation was used, although some was asked for: no strategy that trains step by step was better "
+    "than the probe, which trains nothing so. Name one to have it, as --strategy fine_tune."
+)
 
 
 def named(job: Job, name: str, settings: Any) -> Strategy:
@@ -52,10 +56,11 @@ def named(job: Job, name: str, settings: Any) -> Strategy:
             "with. Expected one that starts from the source, such as fine_tune or linear_probe."
         )
     file: Any = plugins.load("strategy", name)
-    strategy = _built(name, file, settings)
+    strategy = augmentation.given(_built(name, file, settings), job.asked, settings)
     network = job.network(job.backbone)
     why = strategy.refuse(network) or _not_settled(network.heads[job.outcome], name)
-    why = why or _not_composed(strategy, network) or _one_rate(strategy, settings)
+    why = why or _not_augmented(job, strategy) or _not_composed(strategy, network)
+    why = why or _one_rate(strategy, settings)
     if why:
         raise PlanError(f"The strategy '{name}' cannot be used here: {why}")
     known = ("train", *([previous.NAME] if job.plan.evidence.remember else []))
@@ -95,6 +100,12 @@ def _built(name: str, file: Any, settings: Mapping[str, Any]) -> Strategy:
     )
     made.common = build(Common, {k: v for k, v in settings.items() if k in shared}, where)
     return made
+
+
+def _not_augmented(job: Job, strategy: Strategy) -> str:
+    """Why the augmentation that is asked for cannot be had of this strategy, or ""."""
+    trains = not solved(job, strategy)
+    return augmentation.refused(strategy, job.asked, job.transform, trains=trains)
 
 
 def _not_composed(strategy: Strategy, network: Network) -> str:
@@ -160,6 +171,7 @@ def check(job: Job) -> None:
                 f"'{name}' was set, which is a setting of a strategy, but no strategy was named. Name it: "
                 f"--strategy fine_tune.{meant}"
             )
+        augmentation.check(job.asked, job.transform)
         return
     strategy = named(job, choice.name, choice.settings)
     strategy.phases(job.network(job.backbone))
@@ -198,6 +210,8 @@ def transfer(job: Job, features: Features, seconds: float) -> tuple[Fitted, str]
         if better and gain > most:
             best, most = (name, recipe, tuned), gain
     if best is None:
+        if job.asked.policy is not None:
+            job.say(UNUSED)
         return dataclasses.replace(first, flops=first.flops + spent), settled
     name, recipe, tuned = best
     made = finish(job, recipe, tuned)
@@ -269,9 +283,10 @@ def _affordable(job: Job) -> list[tuple[str, Strategy]]:
     for name in plugins.names("strategy"):
         file: Any = plugins.load("strategy", name)
         for settings in getattr(file, "AUTO", ()):
-            strategy = file.Strategy(settings)
+            strategy = augmentation.given(file.Strategy(settings), job.asked, {})
             network = job.network(job.backbone)
-            if settings_fit(job, settings) and not strategy.refuse(network):
+            why = strategy.refuse(network) or common.refuse(strategy.common, network)
+            if settings_fit(job, settings) and not why:
                 cost = _cost(job, strategy)
                 if 0 < cost <= left:
                     left -= cost
@@ -290,7 +305,7 @@ def _cost(job: Job, strategy: Strategy) -> float:
     total, rows = 0.0, len(job.train)
     for phase in strategy.phases(job.network(job.backbone)):
         if not phase.solved:
-            start = 0 if phase.augment else phase.cut
+            start = 0 if phase.augment or strategy.common.blends else phase.cut
             step = sum(job.costs[start:]) + 2.0 * sum(job.costs[phase.cut :])
             total += step * rows * phase.epochs * (FEW_FOLDS if rows <= FEW_ROWS else 1)
     return total

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from headstart.core import digest, plugins
+from headstart.core.augment import Policy
 from headstart.core.dataset import Dataset
 from headstart.core.modality import Arrays, Transform
 from headstart.core.task import Task
@@ -172,6 +173,30 @@ def check_augmentation_is_seeded(name: str) -> None:
     expect(all(map(_same, first, second)), "equal generators give equal arrays")
     expect(not all(map(_same, first, plain)), "augmentation changes something")
     expect(not all(map(_same, first, third)), "another generator gives other arrays")
+
+
+def check_variations(name: str) -> None:
+    """Where augmentations are offered by name, each follows its generator, and the sealed transform is left
+    as it is; inputs that may be blended are floating-point, pictures among them (N, channels, H, W)."""
+    transform, data = _transform(name)
+    some = samples(data, 6)
+    plain = [transform(s) for s in some]
+    offered = getattr(transform, "variations", {})
+    listed = getattr(plugins.Modality(name).batch, "VARIATIONS", {})
+    expect(set(offered) <= set(listed), "VARIATIONS lists what a transform offers")
+    for one in offered:
+        varied = transform.varied(Policy(((one, 1.0),)))
+        first = [varied(s, np.random.default_rng([7, i])) for i, s in enumerate(some)]
+        second = [varied(s, np.random.default_rng([7, i])) for i, s in enumerate(some)]
+        expect(all(map(_same, first, second)), f"'{one}' gives equal arrays for equal generators")
+        expect(varied.digest == transform.digest, f"'{one}' is no part of the digest")
+    expect(all(map(_same, plain, map(transform, some))), "varied() leaves the transform alone")
+    batch = transform.collate(plain)
+    for key in set(getattr(transform, "dense", ())) & set(batch):
+        expect(batch[key].is_floating_point(), f"'{key}' may be blended, so it is floating-point")
+    grid = set(getattr(transform, "grid", ()))
+    expect(grid <= set(getattr(transform, "dense", ())), "pictures are dense")
+    expect(all(batch[key].ndim == 4 for key in grid), "pictures are (N, channels, H, W)")
 
 
 def check_notes(name: str) -> None:

@@ -52,6 +52,8 @@ LAYERS = {
             "sequences",
             "teaching",
             "scope",
+            "augmentation",
+            "realism",
             "estimators",
             "pretraining",
             "places",

@@ -15,7 +15,7 @@ from headstart.core.plan import Plan
 from headstart.errors import PlanError, nearest
 
 PROFILES = ("exact", "fast")
-SECTIONS = ("task", "source", "strategy", "engine", "evidence")
+SECTIONS = ("task", "source", "strategy", "engine", "evidence", "augmentation")
 PLACES = {  # option -> its place in the plan
     "source": "source.uri",
     "offline": "source.offline",
@@ -53,6 +53,7 @@ PLACES = {  # option -> its place in the plan
     "seeds": "evidence.seeds",
     "remember": "evidence.remember",
     "retain": "evidence.retain",
+    "augment": "augmentation.augment",
     "seed": "seed",
     "budget": "budget",
     "output": "output",
@@ -88,6 +89,15 @@ Set = Annotated[
         "A setting of the strategy, or of the plan by its dotted place (engine.batch=64). May be repeated.",
         MODEL,
         "KEY=VALUE",
+    ),
+]
+Augment = Annotated[
+    str | None,
+    _option(
+        "--augment",
+        "Augmentations of the kind of data by name, a factor behind a colon: rotation:0.5,scaling; or auto.",
+        MODEL,
+        "NAME[,NAME]",
     ),
 ]
 Outcome = Annotated[
@@ -366,5 +376,6 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "per_class": _count("per-class", 0),
     "seeds": _count("seeds", 1),
     "levels": lambda v: [level.strip() for level in v.split(",")],
+    "augment": lambda v: [name.strip() for name in v.split(",") if name.strip()],
     "leave_out": lambda v: [value.strip() for value in v.split(",") if value.strip()],
 }

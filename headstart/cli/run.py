@@ -31,6 +31,7 @@ def verb(
     data: Data,
     source: o.Source = None,
     strategy: o.Strategy = None,
+    augment: o.Augment = None,
     settings: o.Set = None,
     outcome: o.Outcome = None,
     modality: o.Modality = None,

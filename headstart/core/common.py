@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -12,7 +12,8 @@ from headstart.core.network import FEATURES, MASK, Network
 from headstart.errors import PlanError
 
 AVERAGES = ("", "ema", "swa")
-OF_LOSS = ("label_smoothing", "balanced", "mixup")  # what `Strategy.task` carries out
+BLENDS = ("mixup_inputs", "cutmix")  # what blends the inputs of two rows
+OF_LOSS = ("label_smoothing", "balanced", "mixup", *BLENDS)  # what `Strategy.task` carries out
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,10 @@ class Common:
             rows of its class).
         mixup: alpha of Beta(alpha, alpha), by which features of two rows and their losses are mixed
             (Zhang et al. 2018, arXiv:1710.09412; of features Verma et al. 2019, arXiv:1806.05236); 0: not.
+        mixup_inputs: the same of the raw inputs themselves (pixels, numbers), before the network.
+        cutmix: alpha of the same draw; a rectangle of so much of a picture's area comes from another one,
+            whose loss counts as much (Yun et al. 2019, arXiv:1905.04899); 0: not. With `mixup_inputs`, each
+            step does one of both.
         clip: largest norm of all gradients together; 0: they are taken as they are.
         average: of the weights that a phase trains. "ema": a running mean over its steps (Polyak and
             Juditsky 1992); "swa": the equal mean of those at the ends of the last quarter of its epochs
@@ -41,6 +46,8 @@ class Common:
     label_smoothing: float = 0.0
     balanced: bool = False
     mixup: float = 0.0
+    mixup_inputs: float = 0.0
+    cutmix: float = 0.0
     clip: float = 1.0
     average: str = ""
     average_decay: float = 0.999
@@ -53,7 +60,7 @@ class Common:
             raise PlanError(
                 f"label_smoothing came as {self.label_smoothing}; expected 0 <= label_smoothing < 1."
             )
-        for name in ("mixup", "clip"):
+        for name in ("mixup", *BLENDS, "clip"):
             if not getattr(self, name) >= 0:
                 raise PlanError(f"{name} came as {getattr(self, name)}; expected 0 or more.")
         if self.average not in AVERAGES:
@@ -66,12 +73,39 @@ class Common:
             raise PlanError(f"wise came as {self.wise}; expected a share from 0 to 1.")
 
     @property
+    def blends(self) -> bool:
+        """Whether the inputs of two rows are blended."""
+        return any(getattr(self, name) for name in BLENDS)
+
+    @property
     def changed(self) -> tuple[str, ...]:
         """Names of the settings that are not at their defaults."""
         usual = type(self)()
         return tuple(
             f.name for f in fields(self) if getattr(self, f.name) != getattr(usual, f.name)
         )
+
+
+def unblended(common: Common, *, dense: Sequence[str], grid: Sequence[str]) -> str:
+    """Why inputs cannot be blended as these settings ask for, or "".
+
+    Args:
+        dense, grid: names of inputs that may be blended, as the transform names them.
+    """
+    if common.cutmix and not grid:
+        other = (
+            "mixup_inputs, which blends whole inputs" if dense else "mixup, which blends features"
+        )
+        return (
+            "cutmix puts a part of one picture into another, but these inputs are no pictures; choose "
+            f"{other}, or leave it out"
+        )
+    if common.mixup_inputs and not dense:
+        return (
+            "mixup_inputs blends inputs number by number, but half of one of these and half of another is "
+            "none at all; choose mixup, which blends features, or leave it out"
+        )
+    return ""
 
 
 def refuse(common: Common, network: Network) -> str:
@@ -84,6 +118,11 @@ def refuse(common: Common, network: Network) -> str:
             "mixup mixes the features of whole rows, but this outcome's head reads single positions; "
             "leave it out"
         )
+    if common.blends and network.reads == "positions":
+        name = next(name for name in BLENDS if getattr(common, name))
+        return f"{name} blends whole rows, but this outcome's head reads single positions; leave it out"
+    if common.blends and common.mixup:
+        return "mixup blends the features of rows whose inputs are blended already; leave one of the two out"
     if "average_decay" in common.changed and common.average != "ema":
         return "average_decay is of the running mean; set average=ema too, or leave it out"
     return ""

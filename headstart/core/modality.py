@@ -43,6 +43,12 @@ class Transform(Protocol):
     `pieces(sample) -> tuple[Arrays, ...]`, all of a sample, in as many pieces as the network needs to read it
     (windows of a long text); raises BadRow.
 
+    Of variations by name, all optional: `variations`, what these rows can be varied by (core/augment.py), and
+    `varied(policy) -> Transform`, the same which, given a generator, does what the policy draws instead of
+    what is usual. `dense`: names of floating-point inputs that may be blended number by number, rows of a
+    batch with each other, masks beside them being joined; `grid`: those among them that are pictures (N,
+    channels, H, W), so that a rectangle of one may be put into another.
+
     Attributes:
         digest: of all settings and fitted constants; part of the store's namespace.
         counts: what happened to the samples so far ("truncated": 3), each different one counted once
@@ -77,8 +83,8 @@ class Transform(Protocol):
 class BatchFile(Protocol):
     """`batch.py`: transforms, augmentation, collation.
 
-    Optional: `VIEWS`, the augmentations of copies that an objective compares, where they should differ more
-    than a source's own `augment` lets them.
+    Optional: `VARIATIONS`, all that `Transform.variations` may offer, by name. `VIEWS`, the augmentations of
+    copies that an objective compares, where they should differ more than a source's own `augment` lets them.
     """
 
     AUGMENTATIONS: tuple[str, ...]

@@ -16,6 +16,7 @@ from headstart.core.task import Task
 from headstart.errors import PlanError, nearest
 
 T = TypeVar("T")
+MOST = 20.0  # times the usual strength of an augmentation
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,32 @@ class EvidenceChoice:
 
 
 @dataclass(frozen=True)
+class Augmentation:
+    """How training rows are varied, where the strategy asks for it.
+
+    Attributes:
+        augment: names of the kind of data, each with a factor behind it where it shall be weaker or stronger
+            ("rotation:0.5"); "mixup" and "cutmix", which blend the inputs of two rows; "auto": `operations`
+            drawn for each row; (): what is usual for the source.
+        operations: how many "auto" draws for a row.
+        magnitude: of all of them; 1: as documented.
+    """
+
+    augment: tuple[str, ...] = ()
+    operations: int = 2
+    magnitude: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.operations < 1:
+            raise PlanError(f"operations came as {self.operations}; expected 1 or more.")
+        if not 0 < self.magnitude <= MOST:
+            raise PlanError(
+                f"magnitude came as {self.magnitude}; expected a number above 0 and up to "
+                f"{MOST:g}; 1 is the usual one."
+            )
+
+
+@dataclass(frozen=True)
 class Plan:
     """All that decides a run.
 
@@ -105,6 +132,7 @@ class Plan:
     strategy: StrategyChoice = field(default_factory=StrategyChoice)
     engine: Engine = field(default_factory=Engine)
     evidence: EvidenceChoice = field(default_factory=EvidenceChoice)
+    augmentation: Augmentation = field(default_factory=Augmentation)
     budget: str = ""
     output: str = ""
     seed: int = 0

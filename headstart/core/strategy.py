@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
@@ -73,7 +73,8 @@ class Strategy(nn.Module):
     the training rows that it takes beside the heads' own.
     `forwards` is how many times an input goes through a network of the backbone's size in a step.
     `common` are settings that go with any strategy; one whose `loss` does not go by `task`, which carries
-    them out, says so by `composes`.
+    them out, says so by `composes`; one that needs to know a row's own target or what was said of it alone,
+    so that no other row may be blended into it, by `blends`.
     """
 
     streams: tuple[str, ...] = ("train",)
@@ -82,6 +83,7 @@ class Strategy(nn.Module):
     forwards: int = 1
     common: Common = Common()
     composes: bool = True
+    blends: bool = True
 
     def __init__(self, settings: Any) -> None:
         super().__init__()
@@ -130,14 +132,17 @@ class Strategy(nn.Module):
             weights = {n: self.get_buffer(f"weights_{n}") for n in targets if common.balanced}
         if common.mixup and features is None:
             features = network(batch.inputs, start=batch.start, want="features")
+        share, theirs = batch.share, {name: batch.lent[name] for name in targets if batch.lent}
         if not common.mixup or features is None:
             inputs = batch.inputs if features is None else commons.read(features)
             outputs = network(inputs, start=batch.start)
-            return commons.losses(common, network, outputs, targets, weights)
-        blend, share, other = commons.mixed(features, common.mixup)
-        outputs = network(commons.read(blend))
+        else:
+            blend, share, other = commons.mixed(features, common.mixup)
+            outputs = network(commons.read(blend))
+            theirs = {name: target[other] for name, target in targets.items()}
         own = commons.losses(common, network, outputs, targets, weights)
-        theirs = {name: target[other] for name, target in targets.items()}
+        if share is None:
+            return own
         lent = commons.losses(common, network, outputs, theirs, weights)
         return {name: share * own[name] + (1 - share) * lent[name] for name in own}
 
@@ -176,8 +181,15 @@ class Batch:
         inputs: model inputs, a state kept at `start`, or {"features": (N, width)}.
         targets: by head name, (N,), or by the name of what else a strategy asks for.
         start: stage at which `inputs` enter.
+        dense, grid: names of inputs that may be blended, as the transform names them.
+        lent: targets of the rows that were blended into these, named as `targets`.
+        share: of each row that is its own; None: nothing was blended.
     """
 
     inputs: Mapping[str, Tensor]
     targets: Mapping[str, Tensor]
     start: int = 0
+    dense: tuple[str, ...] = ()
+    grid: tuple[str, ...] = ()
+    lent: Mapping[str, Tensor] = field(default_factory=dict)
+    share: Tensor | None = None

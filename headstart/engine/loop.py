@@ -25,7 +25,7 @@ from headstart.core.network import Network
 from headstart.core.run import Step, Watcher
 from headstart.core.strategy import Batch, Phase, Strategy
 from headstart.engine import device as devices
-from headstart.engine import guards, optimized, reading
+from headstart.engine import guards, mixing, optimized, reading
 from headstart.engine import seed as seeds
 from headstart.engine.averages import Average
 from headstart.engine.checkpoint import Checkpoint
@@ -416,6 +416,7 @@ class Worker:
     def step(self, phase: Phase, batches: Mapping[str, Batch], progress: float) -> dict[str, float]:
         """One step; the loss and its parts. Raises Diverged."""
         self.stepper.zero_grad()
+        batches = mixing.blended(batches, self.strategy.common)
         parts = self.strategy.loss(self.wrapped, batches, progress)
         total = torch.stack([part.float() for part in parts.values()]).sum()
         told = {k: float(v.detach()) for k, v in parts.items()}
@@ -434,7 +435,8 @@ class Worker:
     def read(self, stream: Stream, places: np.ndarray, epoch: int) -> Batch:
         """A batch where the network is."""
         read, move = stream.batch(places, epoch), self.machine.to_device
-        return Batch(move(dict(read.inputs)), move(dict(read.targets)), read.start)
+        inputs, targets = move(dict(read.inputs)), move(dict(read.targets))
+        return dataclasses.replace(read, inputs=inputs, targets=targets)
 
     def _rates(self, phase: Phase, progress: float) -> None:
         """Sets every group's rate: what the phase does not name gets none and no decay."""

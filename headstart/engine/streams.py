@@ -108,7 +108,9 @@ class Rows:
     def batch(self, places: np.ndarray, epoch: int) -> Batch:
         """Inputs (batch first, padded) and targets."""
         items = self._arrays(places, epoch if self.augment else -1)
-        return Batch(self.transform.collate(items), _targets(self.targets, places), 0)
+        inputs, targets = self.transform.collate(items), _targets(self.targets, places)
+        dense, grid = (tuple(getattr(self.transform, n, ())) for n in ("dense", "grid"))
+        return Batch(inputs, targets, 0, dense=dense, grid=grid)
 
     def _arrays(self, places: np.ndarray, epoch: int) -> list[Any]:
         fresh = [int(p) for p in places if epoch >= 0 or int(p) not in self._kept]

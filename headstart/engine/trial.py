@@ -10,6 +10,7 @@ import torch
 
 from headstart.core.network import Network
 from headstart.core.strategy import Strategy
+from headstart.engine import mixing
 from headstart.engine import seed as seeds
 from headstart.engine.freeze import frozen
 from headstart.engine.streams import Stream
@@ -32,7 +33,8 @@ def draws(
         read = {n: s.batch(np.arange(min(2, len(s))), 0) for n, s in streams.items()}
         for phase in strategy.phases(trial):
             if not phase.solved:
-                batches = {name: read[name] for name in phase.streams}
+                some = {name: read[name] for name in phase.streams}
+                batches = mixing.blended(some, strategy.common)
                 with frozen(trial, phase), seeds.own(trial):
                     strategy.loss(trial, batches, 0.0)
         return not torch.equal(before, torch.get_rng_state())

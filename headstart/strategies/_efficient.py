@@ -6,22 +6,28 @@ from dataclasses import dataclass
 
 from headstart.core.network import Network
 from headstart.core.strategy import Group, Phase
-from headstart.strategies._tuning import Trained, Training
+from headstart.strategies._tuning import Trained, Training, at_least
 
 
 @dataclass(frozen=True)
 class Few(Training):
-    """How far and how fast; without weight decay.
+    """How far and how fast.
 
     Attributes:
         head_first: start from the solved head.
+        weight_decay: decoupled, on matrices only.
     """
 
     head_first: bool = True
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(self, 0, "weight_decay")
 
 
 class Efficient(Trained):
-    """Two phases: the solved head, then head and few other parameters together; no weight decay.
+    """Two phases: the solved head, then head and few other parameters together.
 
     The head learns at `head_rate` times the rate, where the settings have one.
     """
@@ -43,14 +49,21 @@ class Efficient(Trained):
     def phases(self, network: Network) -> tuple[Phase, ...]:
         settings, cut = self.settings, self.cut(network)
         names = tuple(f"heads.{name}" for name, _ in network.heads.named_parameters())
-        head = Group("head", names, rate=getattr(settings, "head_rate", 1.0))
-        few = Group(settings.strategy, self.trained(network))
+        rate, decay = getattr(settings, "head_rate", 1.0), settings.weight_decay
+        trained, shapes = self.trained(network), dict(network.named_parameters())
+        groups = (
+            Group("head", names, rate=rate, decay=decay),
+            Group(settings.strategy, tuple(n for n in trained if shapes[n].ndim > 1), decay=decay),
+            Group(
+                f"{settings.strategy}, vectors", tuple(n for n in trained if shapes[n].ndim <= 1)
+            ),
+        )
         first = Phase(
             "head", (Group("head", names),), cut=len(network.backbone.stages), solved=True
         )
         both = Phase(
             f"head and {settings.strategy}",
-            (head, few) if few.parameters else (head,),
+            tuple(group for group in groups if group.parameters),
             cut=cut,
             epochs=settings.epochs,
             rate=settings.rate,

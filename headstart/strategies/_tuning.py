@@ -32,6 +32,7 @@ class Training:
 
     def __post_init__(self) -> None:
         above(self, "epochs", "rate")
+        at_least(self, 0, "patience")
         if not 0 <= self.dropout < 1:
             raise PlanError(
                 f"{self.strategy}.dropout came as {self.dropout}; expected 0 <= dropout < 1."
@@ -66,6 +67,7 @@ class Tuning(Training):
     def __post_init__(self) -> None:
         super().__post_init__()
         above(self, "depth_decay")
+        at_least(self, 0, "weight_decay")
 
 
 class Trained(Strategy):

@@ -51,6 +51,7 @@ class Strategy(Regularised):
     settings: Settings
     forwards = 2
     whole = True
+    blends = False
 
     def refuse(self, network: Network) -> str:
         """It takes rows of one class each, and a linear head."""

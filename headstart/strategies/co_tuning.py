@@ -41,6 +41,7 @@ class Strategy(Regularised):
     """`fine_tune` with the source's head trained on, and the part "co_tuning" in the loss while training."""
 
     settings: Settings
+    blends = False
 
     def refuse(self, network: Network) -> str:
         """It takes a head that the source brings, and rows of one class each."""

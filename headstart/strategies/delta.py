@@ -10,7 +10,7 @@ the cross-entropy of a head, filter by filter, in all maps).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -64,7 +64,7 @@ class Strategy(fine_tune.Strategy):
         with torch.no_grad():
             if batch.start < cut:  # frozen: the same in both networks
                 state = network(batch.inputs, start=batch.start, stop=cut, want="state")
-                batch = Batch(state, batch.targets, cut)
+                batch = replace(batch, inputs=state, start=cut)
             *before, old = maps(self.source.network, batch)
         *after, features = maps(network, batch)
         far = [distance(a, b) for a, b in zip(after, before, strict=True)]

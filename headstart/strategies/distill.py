@@ -57,7 +57,7 @@ class Settings(Training):
     def __post_init__(self) -> None:
         super().__post_init__()
         above(self, "depth_decay", "temperature")
-        at_least(self, 0, "features")
+        at_least(self, 0, "features", "weight_decay")
         if not 0 <= self.weight <= 1:
             raise PlanError(f"distill.weight came as {self.weight}; expected 0 <= weight <= 1.")
 
@@ -67,6 +67,7 @@ class Strategy(Regularised):
 
     settings: Any
     asks = (SAID, FEATURES)
+    blends = False
 
     def refuse(self, network: Network) -> str:
         """It takes rows of one class each."""

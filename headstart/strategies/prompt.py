@@ -32,7 +32,7 @@ class Settings(Few):
     Attributes:
         tokens: put in front; each makes every layer read one more.
         deep: each layer reads tokens of its own; else those of the first go through all.
-        rate: learning rate of the tokens (AdamW, no weight decay).
+        rate: learning rate of the tokens (AdamW).
         head_rate: factor on `rate` for the head.
     """
 

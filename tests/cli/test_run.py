@@ -38,6 +38,18 @@ def asked(api: Api) -> Plan:
     return plan
 
 
+def test_augmentations_are_named_with_commas(call: Call, api: Api) -> None:
+    said = call(
+        *("run", "photos", "--augment", "rotation:0.5,mixup"),
+        *("--set", "augmentation.magnitude=2"),
+    )
+    assert said.code == 0, said.err
+    found = asked(api).augmentation
+    assert (found.augment, found.magnitude, found.operations) == (("rotation:0.5", "mixup"), 2.0, 2)
+    bad = call("run", "photos", "--set", "augmentation.operations=0")
+    assert bad.code == 2 and "operations came as 0; expected 1 or more" in bad.err
+
+
 def test_options_become_a_plan(call: Call, api: Api) -> None:
     line = """
         run d.csv --source timm:x --strategy linear_probe --set l2=0.01 --set engine.batch=64

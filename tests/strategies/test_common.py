@@ -159,6 +159,30 @@ def test_clipping_bounds_the_step_and_zero_leaves_it() -> None:
     assert case.same(trained(0.0), trained(1e-3))
 
 
+def test_every_strategy_that_trains_has_what_people_expect() -> None:
+    found = {}
+    for name in plugins.names("strategy"):
+        kept = {f.name for f in dataclasses.fields(plugins.load("strategy", name).Settings)}
+        if "epochs" in kept:
+            found[name] = {"dropout", "weight_decay", "patience", "augment"} - kept
+    assert set(found) >= {"fine_tune", "lora", "adapter", "bitfit", "prompt", "l2_sp", "distill"}
+    assert not any(found.values()), found
+
+
+@pytest.mark.parametrize("name", ["fine_tune", "lora", "adapter", "distill"])
+def test_decay_shrinks_matrices_and_negative_ones_are_refused(name: str) -> None:
+    def size(decay: float) -> float:
+        made, network = case.strategy(name, weight_decay=decay, patience=0), case.network()
+        rows = case.Taught(*small.problem(60)) if made.asks else None
+        case.train(made, network, rows=rows)
+        return float(network.heads["classify"].linear.weight.detach().norm())
+
+    assert size(5.0) < size(0.0)
+    for setting in ("weight_decay", "patience"):
+        with pytest.raises(PlanError, match=f"{name}.{setting} came as -1"):
+            case.strategy(name, **{setting: -1})
+
+
 BAD = [
     ({"label_smoothing": 1.0}, "expected 0 <= label_smoothing < 1"),
     ({"mixup": -0.1}, "expected 0 or more"),

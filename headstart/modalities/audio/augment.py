@@ -28,9 +28,9 @@ MASKS, SHARE = 2, 1 / 8
 def waveform(samples: np.ndarray, names: Collection[str], rng: np.random.Generator) -> np.ndarray:
     """(n,) float32 -> (m,) float32, another length only through "speed"."""
     if "speed" in names:
-        samples = _speed(samples, rng.uniform(1.0 - SPEED, 1.0 + SPEED))
+        samples = speed(samples, rng.uniform(1.0 - SPEED, 1.0 + SPEED))
     if "shift" in names:
-        samples = _shift(samples, round(rng.uniform(-SHIFT, SHIFT) * len(samples)))
+        samples = shift(samples, round(rng.uniform(-SHIFT, SHIFT) * len(samples)))
     if "gain" in names:
         samples = samples * np.float32(10.0 ** (rng.uniform(-GAIN, GAIN) / 20.0))
     if "noise" in names and rng.random() < 0.5:
@@ -40,13 +40,15 @@ def waveform(samples: np.ndarray, names: Collection[str], rng: np.random.Generat
     return np.asarray(samples, np.float32)
 
 
-def _speed(samples: np.ndarray, factor: float) -> np.ndarray:
+def speed(samples: np.ndarray, factor: float) -> np.ndarray:
+    """(n,) played `factor` times as fast."""
     length = max(1, round(len(samples) / factor))
     places = np.linspace(0.0, len(samples) - 1.0, length)
     return np.interp(places, np.arange(len(samples)), samples).astype(np.float32)
 
 
-def _shift(samples: np.ndarray, by: int) -> np.ndarray:
+def shift(samples: np.ndarray, by: int) -> np.ndarray:
+    """(n,) moved by so many samples, silence coming in."""
     moved = np.zeros_like(samples)
     if by >= 0:
         moved[by:] = samples[: len(samples) - by]

@@ -7,6 +7,7 @@ fitted to the training rows; one of transformers gets what its feature extractor
 from __future__ import annotations
 
 import contextlib
+import copy
 import threading
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -18,13 +19,16 @@ import torch
 from torch import Tensor
 
 from headstart.core import digest
+from headstart.core.augment import Policy, Variations
 from headstart.core.dataset import Field, Sample
 from headstart.core.modality import Arrays
 from headstart.core.tally import Tally
 from headstart.errors import BadRow, DataError, PlanError, SourceError, nearest
-from headstart.modalities.audio import augment, decode, mel
+from headstart.modalities.audio import augment, decode, mel, variations
+from headstart.modalities.audio.variations import Steps
 
 AUGMENTATIONS = augment.NAMES
+VARIATIONS = variations.VARIATIONS
 
 LOOKED_AT = 300
 """Training rows whose headers and spectrograms the preprocessing is fitted on."""
@@ -53,6 +57,10 @@ class SoundTransform(ABC):
     """
 
     fitted = False
+    dense: tuple[str, ...] = ()
+    grid: tuple[str, ...] = ()
+    variations: Variations = VARIATIONS
+    policy: Policy | None = None
 
     def __init__(self, state: Mapping[str, Any]) -> None:
         self._state = dict(state)
@@ -69,14 +77,41 @@ class SoundTransform(ABC):
         data = sample[self.field]
         sound = decode.sound(data, self.rate, self.seconds)
         self._count(data, sound)
-        samples = sound.samples
-        if rng is not None:
+        samples, steps = sound.samples, ()
+        if rng is not None and self.policy is not None:
+            steps = self.policy.draw(rng)
+            masks = "frequency_mask" not in self.variations
+            samples = variations.waveform(samples, steps, rng, masks=masks)
+        elif rng is not None:
             samples = augment.waveform(samples, self.augment, rng)
-        return self.arrays(samples[: round(self.seconds * self.rate)], rng)
+        return self.arrays(samples[: round(self.seconds * self.rate)], rng, steps)
+
+    def varied(self, policy: Policy) -> SoundTransform:
+        """The same with variations by name."""
+        made = copy.copy(self)
+        made.policy = policy
+        return made
+
+    def _striped(
+        self,
+        cells: np.ndarray,
+        steps: Steps,
+        rng: np.random.Generator,
+        *,
+        blank: float,
+        real: int,
+    ) -> np.ndarray:
+        """A spectrogram (bands, frames) with stripes, as was drawn or is usual."""
+        if self.policy is not None:
+            return variations.spectrogram(cells, steps, rng, blank=blank, real=real)
+        return augment.spectrogram(cells, self.augment, rng, blank=blank, real=real)
 
     @abstractmethod
-    def arrays(self, samples: np.ndarray, rng: np.random.Generator | None) -> dict[str, np.ndarray]:
-        """(n,) float32 at the transform's rate, at most `seconds` long -> what `collate` takes."""
+    def arrays(
+        self, samples: np.ndarray, rng: np.random.Generator | None, steps: Steps = ()
+    ) -> dict[str, np.ndarray]:
+        """(n,) float32 at the transform's rate, at most `seconds` long -> what `collate` takes; `steps` are
+        what a policy drew for it."""
 
     def _count(self, data: bytes, sound: decode.Sound) -> None:
         """Counts each sound once, however often it is read; keeps what there is to note of it."""
@@ -130,6 +165,7 @@ class Pictures(SoundTransform):
     """
 
     fitted = True
+    dense = grid = ("pixels",)
 
     def __init__(self, state: Mapping[str, Any]) -> None:
         super().__init__(state)
@@ -142,11 +178,13 @@ class Pictures(SoundTransform):
         self._level = np.asarray(state["level"], np.float32)[:, None]
         self._spread = np.float32(state["spread"])
 
-    def arrays(self, samples: np.ndarray, rng: np.random.Generator | None) -> dict[str, np.ndarray]:
+    def arrays(
+        self, samples: np.ndarray, rng: np.random.Generator | None, steps: Steps = ()
+    ) -> dict[str, np.ndarray]:
         """{"cells": (bands, cells) float32}."""
         cells = (self.levels(samples) - self._level) / self._spread
         if rng is not None:
-            cells = augment.spectrogram(cells, self.augment, rng, blank=0.0, real=self.cells)
+            cells = self._striped(cells, steps, rng, blank=0.0, real=self.cells)
         return {"cells": np.ascontiguousarray(cells[::-1])}
 
     def levels(self, samples: np.ndarray) -> np.ndarray:
@@ -167,7 +205,12 @@ class Pictures(SoundTransform):
 class Waves(SoundTransform):
     """Waveforms for networks that read samples (Wav2Vec2, HuBERT), each normalised where asked for."""
 
-    def arrays(self, samples: np.ndarray, rng: np.random.Generator | None) -> dict[str, np.ndarray]:
+    dense = ("wave",)
+    variations = variations.OF_WAVES
+
+    def arrays(
+        self, samples: np.ndarray, rng: np.random.Generator | None, steps: Steps = ()
+    ) -> dict[str, np.ndarray]:
         """{"wave": (n,) float32}."""
         if self._state["normalise"]:
             samples = (samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)
@@ -193,7 +236,9 @@ class Waves(SoundTransform):
 class Whisper(SoundTransform):
     """What WhisperFeatureExtractor gives: 30 seconds at 100 frames a second (arXiv:2212.04356)."""
 
-    def arrays(self, samples: np.ndarray, rng: np.random.Generator | None) -> dict[str, np.ndarray]:
+    def arrays(
+        self, samples: np.ndarray, rng: np.random.Generator | None, steps: Steps = ()
+    ) -> dict[str, np.ndarray]:
         """{"mel": (bands, frames) float32, "real": (frames // 2,) bool, true where there is sound}."""
         size, hop, bands = (int(self._state[n]) for n in ("size", "hop", "bands"))
         total = round(self.seconds * self.rate)
@@ -206,7 +251,7 @@ class Whisper(SoundTransform):
         frames = max(1, -(-len(samples) // hop))
         if rng is not None:
             blank = float(logs.mean())
-            logs = augment.spectrogram(logs, self.augment, rng, blank=blank, real=frames)
+            logs = self._striped(logs, steps, rng, blank=blank, real=frames)
         real = np.arange(logs.shape[1] // 2) < -(-frames // 2)
         return {"mel": np.ascontiguousarray(logs, np.float32), "real": real}
 
@@ -218,7 +263,11 @@ class Whisper(SoundTransform):
 class Ast(SoundTransform):
     """What ASTFeatureExtractor gives: Kaldi's filter banks of about 10 seconds (arXiv:2104.01778)."""
 
-    def arrays(self, samples: np.ndarray, rng: np.random.Generator | None) -> dict[str, np.ndarray]:
+    dense = ("mel",)
+
+    def arrays(
+        self, samples: np.ndarray, rng: np.random.Generator | None, steps: Steps = ()
+    ) -> dict[str, np.ndarray]:
         """{"mel": (frames, bands) float32}."""
         bands, frames = int(self._state["bands"]), int(self._state["frames"])
         pieces = mel.frames(_at_least(samples, 400), 400, 160)[:frames]
@@ -231,7 +280,7 @@ class Ast(SoundTransform):
         if self._state["normalise"]:
             logs = (logs - np.float32(self._state["mean"])) / np.float32(2 * self._state["std"])
         if rng is not None:
-            logs = augment.spectrogram(logs.T, self.augment, rng, blank=0.0, real=len(pieces)).T
+            logs = self._striped(logs.T, steps, rng, blank=0.0, real=len(pieces)).T
         return {"mel": np.ascontiguousarray(logs, np.float32)}
 
     def collate(self, items: Sequence[Arrays]) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,15 +12,17 @@ import torch
 from torch import Tensor
 
 from headstart.core import digest
+from headstart.core.augment import Policy, Variations
 from headstart.core.dataset import Field, Sample
 from headstart.core.modality import Arrays
 from headstart.core.tally import Tally
 from headstart.errors import BadRow, DataError, SourceError
-from headstart.modalities.graph import graphs, molecules
+from headstart.modalities.graph import augment, graphs, molecules
 from headstart.modalities.graph.gather import HOPS
 from headstart.modalities.graph.graphs import Graph
 
 AUGMENTATIONS = ("edge_dropping", "node_masking")
+VARIATIONS = augment.VARIATIONS
 VIEWS = ("node_dropping", "edge_moving", "node_hiding")
 """Of each copy that an objective compares, one of these changes `CHANGED` (GraphCL, arXiv:2010.13902)."""
 
@@ -59,6 +62,8 @@ class Transform:
             different graphs.
         fitted: whether there are constants from training rows.
     """
+
+    policy: Policy | None = None
 
     def __init__(self, state: Mapping[str, Any]) -> None:
         self._state = dict(state)
@@ -101,7 +106,35 @@ class Transform:
             self.counts.note(value, unseen)
         if rng is None:
             return arrays
+        if self.policy is not None:
+            return self._varied(arrays, self.policy, rng)
         return self._view(arrays, rng) if self._strong else self._augmented(arrays, rng)
+
+    @property
+    def variations(self) -> Variations:
+        """Numbers of nodes can be noisy where nodes are told by numbers."""
+        return augment.CODED if self.coded else VARIATIONS
+
+    def varied(self, policy: Policy) -> Transform:
+        """The same with variations by name."""
+        made = copy.copy(self)
+        made.policy = policy
+        return made
+
+    def _varied(
+        self, arrays: dict[str, np.ndarray], policy: Policy, rng: np.random.Generator
+    ) -> Arrays:
+        """With what the policy draws; what is told of a node's neighbours is counted again."""
+        name = "atoms" if self.coded else "nodes"
+        parts = augment.Parts(arrays[name].copy(), arrays["edges"], arrays.get("bonds"))
+        blank = (MASK_ATOM, 0) if self.coded else 0
+        parts = augment.applied(parts, policy, rng, marks=self.marks, blank=blank)
+        if self.slots:
+            known = _neighbours(np.bincount(parts.edges[:, 1], minlength=len(parts.nodes)))
+            seen = parts.nodes.any(axis=1)  # a hidden node tells nothing
+            parts.nodes[seen, self.slots : self.slots + STRUCTURE] = known[seen]
+        made = {name: parts.nodes, "edges": parts.edges}
+        return made if parts.bonds is None else {**made, "bonds": parts.bonds}
 
     def _nodes(self, graph: Graph, unseen: Counter[str]) -> np.ndarray:
         """(n, width): ranks of kinds where there are slots, neighbours there or where nothing else is known,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,13 +13,17 @@ from PIL import Image
 from torch import Tensor
 
 from headstart.core import digest
+from headstart.core.augment import Policy, Variations
 from headstart.core.dataset import Field, Sample
 from headstart.errors import SourceError
+from headstart.modalities.image import augment as kinds
 from headstart.modalities.image import decode
+from headstart.modalities.image.augment import affine, border
 
 # Mirroring is left out: it turns letters, digits and X-rays into what they are not.
 AUGMENTATIONS = ("scaling", "rotation", "colour", "flip", "crop", "light")
 USUAL = ("scaling", "rotation", "colour")
+VARIATIONS = kinds.VARIATIONS
 # Views of one picture that objectives compare differ more than a picture to be named may (arXiv:2002.05709).
 VIEWS = ("crop", "rotation", "light")
 LEAST_AREA = 0.35  # of the picture that a crop shows
@@ -53,7 +57,12 @@ class PictureTransform:
         crop: share of the resized shorter side that is kept.
         reduced: JPEGs may be decoded at a reduced scale (profile "fast").
         augment: names out of AUGMENTATIONS that are used when a generator is given.
+        policy: what is done then instead, where variations were named; no part of `state`.
     """
+
+    dense: ClassVar[tuple[str, ...]] = ("pixels",)
+    grid: ClassVar[tuple[str, ...]] = ("pixels",)
+    variations: ClassVar[Variations] = VARIATIONS
 
     field: str
     side: tuple[int, int]
@@ -65,6 +74,7 @@ class PictureTransform:
     reduced: bool = False
     augment: tuple[str, ...] = USUAL
     counts: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
+    policy: Policy | None = field(default=None, repr=False)
 
     @property
     def digest(self) -> str:
@@ -78,7 +88,9 @@ class PictureTransform:
         picture = decode.pixels(data, least)
         quick = self.reduced or rng is not None
         small = self._centre(picture, quick)
-        if rng is not None:
+        if rng is not None and self.policy is not None:
+            small = kinds.applied(small, self.policy, rng)
+        elif rng is not None:
             small = self._vary(small, rng)
         if self.channels == 1:
             return {"pixels": np.asarray(small.convert("L"))[:, :, None]}
@@ -147,9 +159,9 @@ class PictureTransform:
         picture = picture.transform(
             picture.size,
             Image.Transform.AFFINE,
-            _affine(picture.size, scale, angle, shift),
+            affine(picture.size, scale, angle, shift),
             Image.Resampling.BILINEAR,
-            fillcolor=_border(picture),
+            fillcolor=border(picture),
         )
         if "colour" in self.augment:
             picture = _lit(picture, rng.uniform(0.8, 1.2), rng.uniform(0.8, 1.2))
@@ -192,7 +204,12 @@ class PictureTransform:
         """All settings as JSON can hold them."""
         plain = dataclasses.asdict(self)
         plain.pop("counts")
+        plain.pop("policy")
         return {k: list(v) if isinstance(v, tuple) else v for k, v in plain.items()}
+
+    def varied(self, policy: Policy) -> PictureTransform:
+        """The same with variations by name."""
+        return dataclasses.replace(self, policy=policy)
 
     def profile(self, name: str) -> PictureTransform:
         """ "fast" decodes JPEGs at a reduced scale; "exact" never does."""
@@ -210,32 +227,6 @@ def _ends(begin: int, count: int, resized: int, size: int, margin: int) -> tuple
     before = range(max(0, begin - margin), max(0, begin) + 1)
     end = min(resized, begin + count)
     return min(before, key=lost), min(range(end, min(resized, end + margin) + 1), key=lost)
-
-
-def _affine(
-    size: tuple[int, int], scale: float, angle: float, shift: Sequence[float]
-) -> tuple[float, float, float, float, float, float]:
-    """Output pixel -> input pixel, about the centre, as Pillow's AFFINE wants it."""
-    x, y = size[0] / 2, size[1] / 2
-    cos, sin = np.cos(angle) / scale, np.sin(angle) / scale
-    left, top = x - shift[0], y - shift[1]
-    return (
-        float(cos),
-        float(sin),
-        float(left - cos * x - sin * y),
-        float(-sin),
-        float(cos),
-        float(top + sin * x - cos * y),
-    )
-
-
-def _border(picture: Image.Image) -> tuple[int, int, int]:
-    """Median colour of the outermost pixels."""
-    pixels = np.asarray(picture)
-    edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    edge.sort(axis=0)
-    red, green, blue = (int(v) for v in edge[len(edge) // 2])
-    return red, green, blue
 
 
 def _lit(picture: Image.Image, brightness: float, contrast: float) -> Image.Image:

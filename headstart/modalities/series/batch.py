@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,13 +12,15 @@ import torch
 from torch import Tensor
 
 from headstart.core import digest
+from headstart.core.augment import Policy
 from headstart.core.dataset import Field, Sample
 from headstart.core.modality import Arrays
 from headstart.core.tally import Tally
 from headstart.errors import BadRow, DataError, PlanError, nearest
 from headstart.modalities.series import _augment, _signal
 
-AUGMENTATIONS = tuple(_augment.KINDS)
+AUGMENTATIONS = tuple(_augment.USUAL)
+VARIATIONS = _augment.VARIATIONS
 
 SCALES = ("each", "train", "none")
 """Mean 0 and deviation 1: of each series by itself, by the training rows', or as they came. By itself, a
@@ -47,6 +50,9 @@ class Transform:
     """
 
     fitted = True
+    dense = ("values", "gaps", "level")
+    variations = VARIATIONS
+    policy: Policy | None = None
 
     def __init__(self, state: Mapping[str, Any]) -> None:
         self._state = dict(state)
@@ -68,7 +74,9 @@ class Transform:
             BadRow: another number of channels than in training.
         """
         values, level, done = self._prepared(sample)
-        if rng is not None:
+        if rng is not None and self.policy is not None:
+            values = _augment.applied(values, self.channels, self.policy, rng)
+        elif rng is not None:
             values = _augment.augmented(values, self.channels, rng)
         self.counts.note([sample[f.name] for f in self.fields], Counter(done))
         made = {"values": np.ascontiguousarray(values[:, : self.channels], np.float32)}
@@ -76,6 +84,12 @@ class Transform:
             made["gaps"] = np.ascontiguousarray(values[:, -1], np.float32)
         if self._apart:
             made["level"] = np.asarray(level, np.float32)[None]
+        return made
+
+    def varied(self, policy: Policy) -> Transform:
+        """The same with variations by name."""
+        made = copy.copy(self)
+        made.policy = policy
         return made
 
     def notes(self, sample: Sample) -> tuple[str, ...]:

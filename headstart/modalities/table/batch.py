@@ -7,6 +7,7 @@ differ, and the days between it and every other date of the row.
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -17,13 +18,15 @@ import torch
 from torch import Tensor
 
 from headstart.core import digest
+from headstart.core.augment import Policy
 from headstart.core.dataset import Field, Sample
 from headstart.core.modality import Arrays
 from headstart.core.tally import Tally
 from headstart.errors import DataError
-from headstart.modalities.table import cells
+from headstart.modalities.table import augment, cells
 
 AUGMENTATIONS = ("feature_noise", "column_dropout")
+VARIATIONS = augment.VARIATIONS
 
 NOISE = 0.1
 """Standard deviation that `feature_noise` adds to scaled numbers, whose own is about 1."""
@@ -57,6 +60,9 @@ class Transform:
     """
 
     fitted = True
+    dense = ("row",)
+    variations = VARIATIONS
+    policy: Policy | None = None
 
     def __init__(self, state: Mapping[str, Any]) -> None:
         self._state = dict(state)
@@ -84,9 +90,24 @@ class Transform:
             elif not self._level(part, i, value):
                 found[f"unseen level in '{column['name']}'"] += 1
         self.counts.note(sample, found)
-        if rng is not None:
+        if rng is not None and self.policy is not None:
+            augment.vary(self._parts(row), self.policy, rng)
+        elif rng is not None:
             self._augment(row, rng)
         return {"row": row}
+
+    def _parts(self, row: np.ndarray) -> list[augment.Part]:
+        """Views of a row's columns, and how many levels each has, 0 of a number."""
+        return [
+            (row[self._starts[i] : self._starts[i + 1]], len(column.get("levels", ())))
+            for i, column in enumerate(self._columns)
+        ]
+
+    def varied(self, policy: Policy) -> Transform:
+        """The same with variations by name."""
+        made = copy.copy(self)
+        made.policy = policy
+        return made
 
     def _level(self, part: np.ndarray, place: int, value: str | None) -> bool:
         """One 1: at the level, or at "other" (last but one), or at "missing" (last); before them, of a column

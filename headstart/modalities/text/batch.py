@@ -6,6 +6,7 @@ that answers a question; a passage that is too long comes in windows.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -18,14 +19,17 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from headstart.core import digest
+from headstart.core.augment import Policy, Variations
 from headstart.core.dataset import Field, Sample
 from headstart.core.modality import Arrays
 from headstart.core.tally import Tally
 from headstart.errors import BadRow, SourceError
 from headstart.modalities.text import _tokens, _windows, read
+from headstart.modalities.text import augment as kinds
 from headstart.modalities.text._windows import WINDOWS
 
 AUGMENTATIONS = ("word_dropout", "word_swap")
+VARIATIONS = kinds.VARIATIONS
 
 DROPOUT = 0.1
 """Share of words that `word_dropout` leaves out on average (EDA, arXiv:1901.11196, recommends 0.1)."""
@@ -60,6 +64,20 @@ class Transform:
         sealed = {k: v for k, v in self._state.items() if k != "tokenizer_json"}
         self.digest = digest.value({**sealed, "tokenizer": hashlib.sha256(text).hexdigest()})
         self.counts = Tally()
+        self.policy: Policy | None = None
+
+    @property
+    def variations(self) -> Variations:
+        """Those that leave words where labels are, where words carry labels or answers."""
+        if self.passage:
+            return kinds.TOKENS
+        return kinds.IN_PLACE if self.words else VARIATIONS
+
+    def varied(self, policy: Policy) -> Transform:
+        """The same with variations by name."""
+        made = copy.copy(self)
+        made.policy = policy
+        return made
 
     def __call__(self, sample: Sample, rng: np.random.Generator | None = None) -> Arrays:
         """{"ids": (L,) int64}, and "types" (L,) where the source tells first from second text; where words
@@ -77,7 +95,7 @@ class Transform:
         if self._state["lower_case"]:
             texts = [t.lower() for t in texts]
         if rng is not None:
-            texts = [augment(t, rng) for t in texts]
+            texts = [self._varied(t, rng) for t in texts]
         encoding = self._encode(texts)
         if not any(m == 0 for m in encoding.special_tokens_mask):
             raise BadRow("no token of the text is known", "check the text's language and encoding")
@@ -87,6 +105,12 @@ class Transform:
         if self._state["types"]:
             arrays["types"] = np.asarray(encoding.type_ids, np.int64)
         return arrays
+
+    def _varied(self, text: str, rng: np.random.Generator) -> str:
+        if self.policy is None:
+            return augment(text, rng)
+        words = kinds.applied(text.split(), self.policy, rng, blank=self.unknown)
+        return " ".join(words)
 
     def pieces(self, sample: Sample) -> tuple[Arrays, ...]:
         """All of a sample's texts in windows of at most `max_length` tokens, {"ids": (L,) int64} each; every
@@ -112,7 +136,9 @@ class Transform:
         given = words
         if self._state["lower_case"]:
             words = [w.lower() for w in words]
-        if rng is not None:
+        if rng is not None and self.policy is not None:
+            words = kinds.applied(list(words), self.policy, rng, blank=self.unknown)
+        elif rng is not None:
             dropped = rng.random(len(words)) < DROPOUT
             words = [self.unknown if d else w for w, d in zip(words, dropped, strict=True)]
         encoding = self.tokenizer.encode(words, is_pretokenized=True)
@@ -138,7 +164,11 @@ class Transform:
         blank = self.tokenizer.token_to_id(self.unknown)
         if rng is not None and blank is not None:
             special = np.asarray(encoding.special_tokens_mask, bool)
-            ids[~special & (rng.random(len(ids)) < DROPOUT)] = blank
+            if self.policy is None:
+                hidden = rng.random(len(ids)) < DROPOUT
+            else:
+                hidden = kinds.hidden(len(ids), self.policy, rng)
+            ids[~special & hidden] = blank
         arrays, lost = _windows.cut(encoding, ids, places, most=self.max_length)
         windows = int(arrays[WINDOWS][-1]) + 1
         several = windows > 1
