@@ -42,6 +42,7 @@ from headstart.loading import choose_uri as choose_uri
 from headstart.loading import load as load
 from headstart.loading import offline as offline
 from headstart.places import cache_root as cache_root
+from headstart.targets import Further, learned, told
 
 MEMORY = "memory"
 PROBE_ROWS = 4
@@ -89,6 +90,7 @@ class Job:
         costs: forward operations per sample of each stage.
         notes, facts: what the record will say.
         trained: folder of finished trainings and their checkpoints; None keeps none.
+        further: targets that are learned beside its own.
         outside: row numbers of training rows out of scope, which are never learned from as a class.
         opened: what strategies read beside the task's data, by name, once it is opened.
         links: its licences.
@@ -117,6 +119,7 @@ class Job:
     groups: np.ndarray = field(init=False)
     set_aside: list[SetAside] = field(init=False)
     trained: Path | None = field(init=False)
+    further: tuple[Further, ...] = ()
     notes: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     opened: dict[str, Any] = field(default_factory=dict)
@@ -194,8 +197,8 @@ class Job:
         return positions.featured(made, self.backbone) if each else made
 
     def network(self, backbone: Backbone, dropout: float = 0.0) -> Network:
-        """A network of `backbone` with a fresh head for the outcome."""
-        return Network.headed(backbone, self.heads, self.targets, dropout)
+        """A network of `backbone` with a fresh head for the outcome, and for every further target."""
+        return Network.headed(backbone, self.heads, self.targets, dropout, self.further)
 
     def fresh(self, seed: int) -> Backbone:
         """The same architecture with random weights, staged alike."""
@@ -418,6 +421,7 @@ def open_job(
         costs=stage_costs(backbone, inputs),
         outside=outside,
         began=began,
+        further=learned(dataset, split.train),
     )
     _tell(job, kept)
     return job
@@ -426,7 +430,7 @@ def open_job(
 def _tell(job: Job, kept: str) -> None:
     """What was guessed and found, as sentences; the watcher has heard the dataset's own."""
     job.notes.extend(job.dataset.notes)
-    for note in (*job.split.notes, kept):
+    for note in (*job.split.notes, kept, *told(job)):
         job.say(note)
     if job.backbone.frozen:
         job.say(f"Nothing in this source is trained: {job.backbone.frozen}.")
@@ -445,6 +449,7 @@ def drop_late(job: Job, made: Extraction) -> None:
         return
     gone = np.isin(job.train, [late.row for late in made.set_aside])
     job.train, job.labels, job.groups = job.train[~gone], job.labels[~gone], job.groups[~gone]
+    job.further = tuple(one.kept(~gone) for one in job.further)
     job.say(f"{int(gone.sum())} training rows could not be read and were set aside.")
     read, total = len(job.dataset.set_aside) + len(job.split.set_aside), job.dataset.total
     share = (total - len(job.dataset) + len(job.set_aside) - read) / max(1, total)

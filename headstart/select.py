@@ -52,9 +52,10 @@ def named(job: Job, name: str, settings: Any) -> Strategy:
             "with. Expected one that starts from the source, such as fine_tune or linear_probe."
         )
     file: Any = plugins.load("strategy", name)
-    strategy = _built(name, file, settings)
+    strategy = built(name, file, settings)
     network = job.network(job.backbone)
     why = strategy.refuse(network) or _not_settled(network.heads[job.outcome], name)
+    why = why or _not_several(job, strategy)
     why = why or _not_composed(strategy, network) or _one_rate(strategy, settings)
     if why:
         raise PlanError(f"The strategy '{name}' cannot be used here: {why}")
@@ -62,6 +63,23 @@ def named(job: Job, name: str, settings: Any) -> Strategy:
     if strategy.lacks(network, known):
         raise PlanError(_without(strategy, name))
     return strategy
+
+
+def _not_several(job: Job, strategy: Strategy) -> str:
+    """Why further targets cannot be learned by this strategy, or ""."""
+    if strategy.several or not job.further:
+        return ""
+    names = ", ".join(f"'{one.name}'" for one in job.further)
+    return (
+        f"it learns one target, and further ones are named ({names}); choose {several()}, or leave "
+        "--also out"
+    )
+
+
+def several() -> str:
+    """The strategy that learns several targets at once."""
+    names = plugins.names("strategy")
+    return next(n for n in names if plugins.load("strategy", n).Strategy.several)
 
 
 def _without(strategy: Strategy, name: str) -> str:
@@ -74,7 +92,7 @@ def _without(strategy: Strategy, name: str) -> str:
     )
 
 
-def _built(name: str, file: Any, settings: Mapping[str, Any]) -> Strategy:
+def built(name: str, file: Any, settings: Mapping[str, Any]) -> Strategy:
     """The strategy of a file with its own settings and those that go with any. Raises PlanError."""
     own = {field.name for field in dataclasses.fields(file.Settings)}
     shared = {field.name for field in dataclasses.fields(Common)} - own
@@ -116,7 +134,7 @@ def _not_composed(strategy: Strategy, network: Network) -> str:
             "network, which the source has not; leave it out, or choose fine_tune or lora"
         )
     if strategy.common.find_rate and (
-        len(strategy.streams) > 1 or strategy.optional or strategy.asks
+        len(strategy.streams) > 1 or strategy.optional or strategy.asks or strategy.several
     ):
         return (
             "it reads more than the training rows, which the search for a rate does not know of; leave "
@@ -152,6 +170,10 @@ def _not_settled(head: Any, name: str) -> str:
 def check(job: Job) -> None:
     """Refuses a strategy before anything is computed. Raises PlanError."""
     choice = job.plan.strategy
+    if choice.name == "auto" and job.further:
+        choice = dataclasses.replace(choice, name=several())
+        job.plan = dataclasses.replace(job.plan, strategy=choice)
+        job.say(f"Further targets are named, so the strategy is {choice.name}.")
     if choice.name == "auto":
         for name in choice.settings:
             room = next((r for r, names in ROOMS.items() if name in names), "")

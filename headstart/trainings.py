@@ -211,6 +211,7 @@ def _key(job: Job, recipe: Recipe, ask: Ask) -> str:
     about += [ask.seed, job.plan.seed]
     about += [ask.most, ask.epochs, ask.pace, ask.places]
     about += [recipe.beside.digest] if recipe.beside.digest else []
+    about += [[one.name, one.targets.state()] for one in job.further]
     engine = job.plan.engine
     return digest.value([*about, engine.batch, job.device, engine.profile])
 

@@ -51,6 +51,8 @@ LAYERS = {
             "retention",
             "teaching",
             "scope",
+            "targets",
+            "gains",
             "estimators",
             "pretraining",
             "places",
