@@ -42,7 +42,7 @@ from headstart.loading import choose_uri as choose_uri
 from headstart.loading import load as load
 from headstart.loading import offline as offline
 from headstart.places import cache_root as cache_root
-from headstart.targets import Further, learned, told
+from headstart.targets import Further, learned, planned, told
 
 MEMORY = "memory"
 PROBE_ROWS = 4
@@ -109,6 +109,7 @@ class Job:
     costs: tuple[float, ...]
     outside: np.ndarray
     began: float
+    further: tuple[Further, ...] = ()
     cache: Path = field(init=False)
     seal: Seal = field(init=False)
     store: Store = field(init=False)
@@ -119,7 +120,6 @@ class Job:
     groups: np.ndarray = field(init=False)
     set_aside: list[SetAside] = field(init=False)
     trained: Path | None = field(init=False)
-    further: tuple[Further, ...] = ()
     notes: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     opened: dict[str, Any] = field(default_factory=dict)
@@ -394,6 +394,7 @@ def open_job(
     """
     began = time.perf_counter()
     dataset = open_dataset(plan, given, watcher)
+    plan = planned(plan, dataset)
     modality = plugins.Modality(dataset.modality)
     outcome = dataset.outcome if plan.task.outcome == "auto" else plan.task.outcome
     heads: Any = plugins.load("head", outcome)
@@ -407,22 +408,9 @@ def open_job(
         transform, kept = make_transform(plan, modality, loaded, dataset, split.train, keep=keep)
     inputs = probe_inputs(transform, dataset, split.train)
     backbone = stage(modality, loaded, transform, inputs)
-    job = Job(
-        plan=plan,
-        watcher=watcher,
-        modality=modality,
-        dataset=dataset,
-        split=split,
-        heads=heads,
-        targets=targets,
-        loaded=loaded,
-        backbone=backbone,
-        transform=transform,
-        costs=stage_costs(backbone, inputs),
-        outside=outside,
-        began=began,
-        further=learned(dataset, split.train),
-    )
+    costs, further = stage_costs(backbone, inputs), learned(dataset, split.train)
+    made = (heads, targets, loaded, backbone, transform, costs, outside, began, further)
+    job = Job(plan, watcher, modality, dataset, split, *made)
     _tell(job, kept)
     return job
 

@@ -32,6 +32,7 @@ from headstart.engine import temperature
 from headstart.errors import PlanError, nearest
 from headstart.job import Job
 from headstart.options import ROOMS
+from headstart.targets import several
 
 # Operations that "auto" may spend on trying to fine-tune, when no budget is given (about a minute or
 # two on two processor cores), and the rate at which a budget in seconds is turned into operations.
@@ -74,12 +75,6 @@ def _not_several(job: Job, strategy: Strategy) -> str:
         f"it learns one target, and further ones are named ({names}); choose {several()}, or leave "
         "--also out"
     )
-
-
-def several() -> str:
-    """The strategy that learns several targets at once."""
-    names = plugins.names("strategy")
-    return next(n for n in names if plugins.load("strategy", n).Strategy.several)
 
 
 def _without(strategy: Strategy, name: str) -> str:
@@ -170,10 +165,6 @@ def _not_settled(head: Any, name: str) -> str:
 def check(job: Job) -> None:
     """Refuses a strategy before anything is computed. Raises PlanError."""
     choice = job.plan.strategy
-    if choice.name == "auto" and job.further:
-        choice = dataclasses.replace(choice, name=several())
-        job.plan = dataclasses.replace(job.plan, strategy=choice)
-        job.say(f"Further targets are named, so the strategy is {choice.name}.")
     if choice.name == "auto":
         for name in choice.settings:
             room = next((r for r, names in ROOMS.items() if name in names), "")

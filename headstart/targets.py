@@ -12,6 +12,7 @@ import numpy as np
 
 from headstart.core import plugins
 from headstart.core.head import Head, HeadFile, Targets
+from headstart.core.plan import Plan
 from headstart.data import further
 from headstart.data.dataset import ArrowDataset
 from headstart.errors import DataError
@@ -118,9 +119,25 @@ def alone(job: Any, one: Further | None = None) -> Any:
     return made
 
 
+def several() -> str:
+    """The strategy that learns several targets at once."""
+    every: dict[str, Any] = {n: plugins.load("strategy", n) for n in plugins.names("strategy")}
+    return next(name for name, file in every.items() if file.Strategy.several)
+
+
+def planned(plan: Plan, dataset: ArrowDataset) -> Plan:
+    """The plan with the strategy for several targets, where there are any and none was named."""
+    if not dataset.also or plan.strategy.name != "auto":
+        return plan
+    return dataclasses.replace(plan, strategy=dataclasses.replace(plan.strategy, name=several()))
+
+
 def told(job: Any) -> list[str]:
-    """Sentences on rows that lack a further target."""
-    found = []
+    """Sentences on further targets, and on rows that lack one."""
+    if not job.further:
+        return []
+    names = ", ".join(f"'{one.name}' ({one.targets.outcome})" for one in job.further)
+    found = [f"Learned beside the target: {names}; strategy {job.plan.strategy.name}."]
     for one in job.further:
         lost = int((~one.there).sum())
         if lost:

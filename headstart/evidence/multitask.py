@@ -116,10 +116,11 @@ def _scores(name: str, one: Case) -> list[Measure]:
 
 
 def _details(name: str, one: Case) -> list[Measure]:
-    """What the outcome's own check measures of a further target, learned together."""
+    """What the outcome's own check measures of a further target, learned together, beside the score."""
     own = replace(one, arms={"transfer": one.arms["transfer"]}, facts={})
     found = [file.check(own) for file in _DETAILS if serves(file, one.outcome)]
-    return [replace(m, group=name) for finding in found for m in finding.measures if not m.group]
+    every = [m for finding in found for m in finding.measures if not m.group]
+    return [replace(m, group=name) for m in every if m.name != one.score.name]
 
 
 def _ends(one: Case) -> list[object]:
