@@ -61,7 +61,7 @@ def _single(job: Job, features: Features, one: Further | None) -> Single:
     strategy = select.built(choice.name, plugins.load("strategy", choice.name), choice.settings)
     own = features if one is None else features[one.there]
     recipe = arms.fine_tuning(view, own, select.variants(strategy, choice.settings))
-    recipe = replace(recipe, name=f"'{name}' alone", mute=(guards.OVERFITTING,))
+    recipe = replace(recipe, name=f"'{name}' ({view.outcome}) alone", mute=(guards.OVERFITTING,))
     try:
         fitted: Fitted | str = arms.finish(view, recipe, arms.tune(view, recipe))
     except DataError as error:
@@ -105,7 +105,6 @@ def cases(
             validation_outputs=fitted.held_out[1],
             score=single.job.score,
             groups=None if groups is None else groups[there],
-            facts={"without": int((~there).sum())},
             seed=job.plan.seed,
         )
     return found

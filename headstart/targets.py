@@ -18,6 +18,7 @@ from headstart.data.dataset import ArrowDataset
 from headstart.errors import DataError
 
 NO_CLASS = -1
+LEAST = 10  # training rows that have a further target; of fewer nothing can be held out with sense
 Values = Sequence[Any]
 
 
@@ -70,10 +71,10 @@ def learned(dataset: ArrowDataset, rows: np.ndarray) -> tuple[Further, ...]:
         file: Any = plugins.load("head", outcome)
         raw = further.values(dataset, name, rows)
         some = [value for value in raw if value is not None]
-        if not some:
+        if len(some) < LEAST:
             raise DataError(
-                f"None of the {len(rows)} training rows has a value in the further target '{name}'. Fill "
-                "some in, or leave it out of --also."
+                f"{len(some)} of {len(rows)} training rows have a value in the further target '{name}'; "
+                f"expected {LEAST} or more. Fill some in, or leave it out of --also."
             )
         try:
             targets = file.learn(some)

@@ -138,7 +138,10 @@ def test_a_class_that_no_training_row_has_counts_as_missing() -> None:
 def test_one_without_values_or_with_one_class_is_refused(written) -> None:
     rows = [f"{i % 7}.5,{i % 4}.25,,A,{i % 2}" for i in range(40)]
     path = written("t.csv", "\n".join([HEAD, *rows]))
-    with pytest.raises(DataError, match="training rows has a value in the further target 'age'"):
+    with pytest.raises(
+        DataError,
+        match="0 of 30 training rows have a value in the further target 'age'; expected 10",
+    ):
         job.open_job(plan(path, "age=classify"))
     with pytest.raises(DataError, match=r"The further target 'grade': .*one class only"):
         job.open_job(plan(path, "grade"))
