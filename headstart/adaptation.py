@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from headstart import arms, baseline, curve, job, permission, realism, scope, select
+from headstart import arms, baseline, curve, gains, job, permission, realism, scope, select
 from headstart.arms import Features, Fitted
 from headstart.core import digest, plugins
 from headstart.core.dataset import SetAside
 from headstart.core.evidence import Arm, Case, Exhibit, Finding, serves
 from headstart.core.plan import Plan
 from headstart.core.run import Record, Watcher
+from headstart.engine.extract import Extraction
 from headstart.engine.noted import noted
 from headstart.errors import DataError
 from headstart.groups import neighbours
@@ -31,6 +32,7 @@ from headstart.registry.packs import Base, PackParts, Probe
 from headstart.retention import Memory
 from headstart.scope import Guard
 from headstart.serving.predictor import Predictor, changed
+from headstart.targets import alone
 from headstart.version import __version__
 
 PARITY_ROWS = 8
@@ -43,6 +45,7 @@ NOT_MEASURED = (
     "robustness and drift",
 )
 UNKNOWN = "inputs of no known class"
+ROWS_OF_NUMBERS = ("forgetting", "realism", "targets")  # facts that checks read and no record keeps
 
 
 def adapt(plan: Plan, given: Given | None = None, watcher: Watcher | None = None) -> Path:
@@ -63,7 +66,7 @@ def adapt(plan: Plan, given: Given | None = None, watcher: Watcher | None = None
     try:
         guard = scope.guard(made, features, transfer)
         parts = scope.sealed(guard, shipped(made, transfer, strategy, folder.name))
-        _pack(made, parts, folder)
+        _pack(made, transfer, parts, folder)
         made.facts["seconds_model"] = time.perf_counter() - made.began
         model = Model(transfer, strategy, features, guard, memory)
         record = _judge(made, model, folder.name)
@@ -140,6 +143,7 @@ def shipped(made: Job, transfer: Fitted, strategy: str, run_id: str) -> PackPart
             "device": made.device,
             "seed": made.plan.seed,
             **({"form": dict(made.dataset.form)} if made.dataset.form else {}),
+            **gains.states(made),
         },
         card={**_card(made), **_held(transfer.networks[0].heads[made.outcome])},
         licences=tuple(permission.licences(made, changed=not whole)),
@@ -150,15 +154,18 @@ def shipped(made: Job, transfer: Fitted, strategy: str, run_id: str) -> PackPart
     )
 
 
-def _pack(made: Job, parts: PackParts, folder: Path) -> None:
+def _pack(made: Job, transfer: Fitted, parts: PackParts, folder: Path) -> None:
     """Saves the pack; it must predict the same after it was reloaded."""
+    tolerance, rows = PARITY[made.plan.engine.profile], made.train[:PARITY_ROWS]
 
     def predict_with(pack: PackParts) -> np.ndarray:
         loaded = job.load(made.loaded.source.uri, made.modality, offline=True)
         reopened = Predictor(pack, loaded, made.cache / "compiled")
-        return reopened.outputs(made.dataset, made.train[:PARITY_ROWS])[0]
+        said, read = reopened.outputs(made.dataset, rows)
+        if made.further:
+            gains.same(made, transfer, rows, reopened.others(read), tolerance)
+        return said
 
-    tolerance = PARITY[made.plan.engine.profile]
     packs.save(folder / "pack", parts, predict_with, tolerance=tolerance)
 
 
@@ -182,6 +189,7 @@ def _card(made: Job) -> dict[str, Any]:
         "assumptions": list(card.assumptions),
         "classes": list(made.targets.classes),
         "training rows": len(made.train),
+        **({"further targets": [one.name for one in made.further]} if made.further else {}),
     }
 
 
@@ -209,27 +217,16 @@ def _judge(made: Job, model: Model, run_id: str) -> Record:
     """Trains what transfer is compared with, opens the test split once, and measures."""
     transfer = model.transfer
     baselines = _baselines(made, transfer)
+    singles = gains.singles(made, model.features)
     points = curve.measured(made, model.features) if made.plan.evidence.learning_curve else None
-    opened = made.seal.open(f"run {run_id}")
-    known = scope.known(made, opened)
-    rows = np.sort(np.concatenate([_judgeable(made, opened[known]), opened[~known]]))
-    tested = made.extract(rows)
-    late = [SetAside(b.name, b.reason, b.remedy) for b in tested.set_aside]
-    made.set_aside.extend(late)
-    if late:
-        made.say(f"{len(late)} test rows could not be read and were set aside.")
-    inside, groups = scope.known(made, tested.rows), _groups(made, tested.rows)
+    tested, inside, groups = _opened(made, run_id)
     rows = tested.rows[inside]
-    if tested.features is None or not len(rows):
-        raise DataError("No test row of a known class can be read; see the rows set aside.")
     fitted = {"transfer": transfer, **baselines}
     read = {role: one.arm(rows) for role, one in fitted.items()}
     targets = made.targets.encode(made.dataset.targets(rows))
     _count(made, model, baselines, points)
-    checks = made.plan.evidence.checks
-    if not checks or "forgetting" in checks:
-        made.facts["forgetting"] = model.memory.measured(transfer, model.features, rows, targets)
-    made.facts["realism"] = realism.measured(made, transfer, model.features)
+    groups = None if groups is None else groups[inside]
+    _measure(made, model, singles, (rows, targets, groups))
     case = Case(
         outcome=made.outcome,
         classes=made.targets.classes,
@@ -238,7 +235,7 @@ def _judge(made: Job, model: Model, run_id: str) -> Record:
         validation_targets=made.labels[transfer.held_out[0]],
         validation_outputs=transfer.held_out[1],
         score=made.score,
-        groups=None if groups is None else groups[inside],
+        groups=groups,
         metadata=_metadata(made, rows),
         facts=made.facts,
         seed=made.plan.seed,
@@ -247,10 +244,42 @@ def _judge(made: Job, model: Model, run_id: str) -> Record:
         if made.outcome == "classify"
         else None,
     )
-    findings = check(case, checks)
-    for name in ("forgetting", "realism"):  # rows of numbers; the findings have what they say
+    findings = check(case, made.plan.evidence.checks)
+    for name in ROWS_OF_NUMBERS:  # the findings have what they say
         made.facts.pop(name, None)
     return _record(made, case, findings, rows, run_id)
+
+
+def _opened(made: Job, run_id: str) -> tuple[Extraction, np.ndarray, np.ndarray | None]:
+    """Opens the test split: features of the rows that can be judged, which of them are of known classes, and
+    their groups. Raises DataError where no row of a known class can be read."""
+    opened = made.seal.open(f"run {run_id}")
+    known = scope.known(made, opened)
+    rows = np.sort(np.concatenate([_judgeable(made, opened[known]), opened[~known]]))
+    tested = made.extract(rows)
+    late = [SetAside(b.name, b.reason, b.remedy) for b in tested.set_aside]
+    made.set_aside.extend(late)
+    if late:
+        made.say(f"{len(late)} test rows could not be read and were set aside.")
+    inside = scope.known(made, tested.rows)
+    if tested.features is None or not inside.any():
+        raise DataError("No test row of a known class can be read; see the rows set aside.")
+    return tested, inside, _groups(made, tested.rows)
+
+
+def _measure(made: Job, model: Model, singles: Any, tested: tuple[Any, Any, Any]) -> None:
+    """What some checks read beside the arms, each only where it is asked for.
+
+    Args:
+        tested: rows of known classes, their targets and their groups.
+    """
+    rows, targets, groups = tested
+    checks, transfer = made.plan.evidence.checks, model.transfer
+    if not checks or "forgetting" in checks:
+        made.facts["forgetting"] = model.memory.measured(transfer, model.features, rows, targets)
+    made.facts["realism"] = realism.measured(made, transfer, model.features)
+    if singles:
+        made.facts["targets"] = gains.cases(made, transfer, singles, rows, groups)
 
 
 def _judgeable(made: Job, rows: np.ndarray) -> np.ndarray:
@@ -284,7 +313,7 @@ def _baselines(made: Job, transfer: Fitted) -> dict[str, Fitted]:
     found: dict[str, Fitted] = {}
     asked = made.plan.evidence
     if asked.scratch and select.trainable(made):
-        found["scratch"] = arms.twin(made, transfer)
+        found["scratch"] = arms.twin(alone(made), transfer)
     elif asked.scratch and made.loaded.rebuild is not None:
         made.say("This source is not trained on a task, so there is no from-scratch twin.")
     elif asked.scratch:
@@ -296,11 +325,13 @@ def _baselines(made: Job, transfer: Fitted) -> dict[str, Fitted]:
 
 
 def check(case: Case, asked: Sequence[str]) -> tuple[Finding, ...]:
-    """Every check that serves the outcome, or those that were asked for, by name."""
+    """Every check that serves the outcome and has something to speak of, or those that were asked for, by
+    name."""
     found = []
     for name in asked or plugins.names("evidence"):
         file: Any = plugins.load("evidence", name)
-        if serves(file, case.outcome):
+        idle = not asked and getattr(file, "CONCERNS", "") not in ("", *case.facts)
+        if serves(file, case.outcome) and not idle:
             found.append(file.check(case))
     return tuple(found)
 
@@ -314,8 +345,13 @@ def _groups(made: Job, rows: np.ndarray) -> np.ndarray | None:
 
 
 def _metadata(made: Job, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Columns beside the inputs that slices may look at; the split column tells nothing."""
-    hidden = {made.dataset.columns.get("split"), made.dataset.columns.get("time")}
+    """Columns beside the inputs that slices may look at; the split column tells nothing, and a further
+    target is no group of rows."""
+    hidden = {
+        made.dataset.columns.get("split"),
+        made.dataset.columns.get("time"),
+        *made.dataset.also,
+    }
     return {
         name: np.array([str(v) for v in values], dtype=object)
         for name, values in made.dataset.metadata(rows).items()

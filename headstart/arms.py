@@ -32,6 +32,7 @@ from headstart.engine.solve import solve
 from headstart.engine.streams import Kept, Rows, Stream
 from headstart.errors import DataError
 from headstart.job import Job
+from headstart.targets import Further, alone
 from headstart.trainings import Ask, Beside, Recipe, carry_out
 from headstart.tuned import Held, outside, plain, weighed
 from headstart.tuned import Tuned as Tuned
@@ -145,7 +146,24 @@ def solve_head(
     labels = job.labels[places]
     found = solution(head, features, labels, folds(job, labels, job.groups[places], seed))
     head.settle(found)
+    for one in job.further:
+        _settle_further(job, one, network, features, places, seed)
     return found
+
+
+def _settle_further(
+    job: Job, one: Further, network: Network, features: Features, places: np.ndarray, seed: int
+) -> None:
+    """Settles the head of a further target on the rows that have it; where they are too few to be cut into
+    folds it stays as it is, and knows nothing."""
+    there = one.there[places]
+    labels, view = one.labels[places][there], alone(job, one)
+    try:
+        parts = folds(view, labels, job.groups[places][there], seed)
+    except DataError:
+        return
+    head: Any = network.heads[one.head]
+    head.settle(solution(head, features[there], labels, parts))
 
 
 def solution(head: Head, features: Features, labels: np.ndarray, parts: Sequence[Any]) -> Solution:
@@ -349,6 +367,11 @@ def _told(tuned: Tuned) -> dict[str, Any]:
     return {**dataclasses.asdict(tuned.strategy.settings), **added, "epochs": dict(tuned.epochs)}
 
 
+def labelled(job: Job) -> dict[str, np.ndarray]:
+    """Encoded targets of the training rows, by the names of their heads."""
+    return {job.outcome: job.labels, **{one.head: one.labels for one in job.further}}
+
+
 def rows_stream(
     job: Job,
     rows: np.ndarray,
@@ -360,7 +383,7 @@ def rows_stream(
     transform = job.transform.profile(job.plan.engine.profile)
     if augment:
         transform = varied(transform, job.asked.policy)
-    labels = {job.outcome: job.labels, **(further or {})} if rows is job.train else {}
+    labels = {**labelled(job), **(further or {})} if rows is job.train else {}
     return Rows(job.dataset, rows, transform, labels, augment=augment, seed=job.plan.seed)
 
 
@@ -387,7 +410,7 @@ def fine_tuning(
             return raw.setdefault(last.augment, rows(augment=last.augment))
         if last.cut not in held:
             made = job.extract(job.train, cut=last.cut)
-            labels = {job.outcome: job.labels, **beside.targets}
+            labels = {**labelled(job), **beside.targets}
             plain = rows(augment=False)
             held[last.cut] = Kept(made.states, last.cut, labels) if made.states else plain
         return held[last.cut]

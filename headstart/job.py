@@ -43,6 +43,7 @@ from headstart.loading import choose_uri as choose_uri
 from headstart.loading import load as load
 from headstart.loading import offline as offline
 from headstart.places import cache_root as cache_root
+from headstart.targets import Further, learned, planned, told
 
 MEMORY = "memory"
 PROBE_ROWS = 4
@@ -91,6 +92,7 @@ class Job:
         notes, facts: what the record will say.
         trained: folder of finished trainings and their checkpoints; None keeps none.
         asked: what the plan asks for of augmentation.
+        further: targets that are learned beside its own.
         outside: row numbers of training rows out of scope, which are never learned from as a class.
         opened: what strategies read beside the task's data, by name, once it is opened.
         links: its licences.
@@ -109,6 +111,7 @@ class Job:
     costs: tuple[float, ...]
     outside: np.ndarray
     began: float
+    further: tuple[Further, ...] = ()
     cache: Path = field(init=False)
     seal: Seal = field(init=False)
     store: Store = field(init=False)
@@ -198,8 +201,8 @@ class Job:
         return positions.featured(made, self.backbone) if each else made
 
     def network(self, backbone: Backbone, dropout: float = 0.0) -> Network:
-        """A network of `backbone` with a fresh head for the outcome."""
-        return Network.headed(backbone, self.heads, self.targets, dropout)
+        """A network of `backbone` with a fresh head for the outcome, and for every further target."""
+        return Network.headed(backbone, self.heads, self.targets, dropout, self.further)
 
     def fresh(self, seed: int) -> Backbone:
         """The same architecture with random weights, staged alike."""
@@ -395,6 +398,7 @@ def open_job(
     """
     began = time.perf_counter()
     dataset = open_dataset(plan, given, watcher)
+    plan = planned(plan, dataset)
     modality = plugins.Modality(dataset.modality)
     outcome = dataset.outcome if plan.task.outcome == "auto" else plan.task.outcome
     heads: Any = plugins.load("head", outcome)
@@ -408,21 +412,9 @@ def open_job(
         transform, kept = make_transform(plan, modality, loaded, dataset, split.train, keep=keep)
     inputs = probe_inputs(transform, dataset, split.train)
     backbone = stage(modality, loaded, transform, inputs)
-    job = Job(
-        plan=plan,
-        watcher=watcher,
-        modality=modality,
-        dataset=dataset,
-        split=split,
-        heads=heads,
-        targets=targets,
-        loaded=loaded,
-        backbone=backbone,
-        transform=transform,
-        costs=stage_costs(backbone, inputs),
-        outside=outside,
-        began=began,
-    )
+    costs, further = stage_costs(backbone, inputs), learned(dataset, split.train)
+    made = (heads, targets, loaded, backbone, transform, costs, outside, began, further)
+    job = Job(plan, watcher, modality, dataset, split, *made)
     _tell(job, kept)
     return job
 
@@ -430,7 +422,7 @@ def open_job(
 def _tell(job: Job, kept: str) -> None:
     """What was guessed and found, as sentences; the watcher has heard the dataset's own."""
     job.notes.extend(job.dataset.notes)
-    for note in (*job.split.notes, kept):
+    for note in (*job.split.notes, kept, *told(job)):
         job.say(note)
     if job.backbone.frozen:
         job.say(f"Nothing in this source is trained: {job.backbone.frozen}.")
@@ -449,6 +441,7 @@ def drop_late(job: Job, made: Extraction) -> None:
         return
     gone = np.isin(job.train, [late.row for late in made.set_aside])
     job.train, job.labels, job.groups = job.train[~gone], job.labels[~gone], job.groups[~gone]
+    job.further = tuple(one.kept(~gone) for one in job.further)
     job.say(f"{int(gone.sum())} training rows could not be read and were set aside.")
     read, total = len(job.dataset.set_aside) + len(job.split.set_aside), job.dataset.total
     share = (total - len(job.dataset) + len(job.set_aside) - read) / max(1, total)

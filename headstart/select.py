@@ -32,6 +32,7 @@ from headstart.engine import temperature
 from headstart.errors import PlanError, nearest
 from headstart.job import Job
 from headstart.options import ROOMS
+from headstart.targets import several
 
 # Operations that "auto" may spend on trying to fine-tune, when no budget is given (about a minute or
 # two on two processor cores), and the rate at which a budget in seconds is turned into operations.
@@ -56,17 +57,28 @@ def named(job: Job, name: str, settings: Any) -> Strategy:
             "with. Expected one that starts from the source, such as fine_tune or linear_probe."
         )
     file: Any = plugins.load("strategy", name)
-    strategy = augmentation.given(_built(name, file, settings), job.asked, settings)
+    strategy = augmentation.given(built(name, file, settings), job.asked, settings)
     network = job.network(job.backbone)
     why = strategy.refuse(network) or _not_settled(network.heads[job.outcome], name)
-    why = why or _not_augmented(job, strategy) or _not_composed(strategy, network)
-    why = why or _one_rate(strategy, settings)
+    why = why or _not_several(job, strategy) or _not_augmented(job, strategy)
+    why = why or _not_composed(strategy, network) or _one_rate(strategy, settings)
     if why:
         raise PlanError(f"The strategy '{name}' cannot be used here: {why}")
     known = ("train", *([previous.NAME] if job.plan.evidence.remember else []))
     if strategy.lacks(network, known):
         raise PlanError(_without(strategy, name))
     return strategy
+
+
+def _not_several(job: Job, strategy: Strategy) -> str:
+    """Why further targets cannot be learned by this strategy, or ""."""
+    if strategy.several or not job.further:
+        return ""
+    names = ", ".join(f"'{one.name}'" for one in job.further)
+    return (
+        f"it learns one target, and further ones are named ({names}); choose {several()}, or leave "
+        "--also out"
+    )
 
 
 def _without(strategy: Strategy, name: str) -> str:
@@ -79,7 +91,7 @@ def _without(strategy: Strategy, name: str) -> str:
     )
 
 
-def _built(name: str, file: Any, settings: Mapping[str, Any]) -> Strategy:
+def built(name: str, file: Any, settings: Mapping[str, Any]) -> Strategy:
     """The strategy of a file with its own settings and those that go with any. Raises PlanError."""
     own = {field.name for field in dataclasses.fields(file.Settings)}
     shared = {field.name for field in dataclasses.fields(Common)} - own
@@ -127,7 +139,7 @@ def _not_composed(strategy: Strategy, network: Network) -> str:
             "network, which the source has not; leave it out, or choose fine_tune or lora"
         )
     if strategy.common.find_rate and (
-        len(strategy.streams) > 1 or strategy.optional or strategy.asks
+        len(strategy.streams) > 1 or strategy.optional or strategy.asks or strategy.several
     ):
         return (
             "it reads more than the training rows, which the search for a rate does not know of; leave "

@@ -212,6 +212,7 @@ def _key(job: Job, recipe: Recipe, ask: Ask) -> str:
     about += [ask.most, ask.epochs, ask.pace, ask.places]
     about += [recipe.beside.digest] if recipe.beside.digest else []
     about += [job.asked.policy] if job.asked.policy is not None else []
+    about += [[one.name, one.targets.state()] for one in job.further]
     engine = job.plan.engine
     return digest.value([*about, engine.batch, job.device, engine.profile])
 

@@ -39,6 +39,20 @@ def given(
     return streams
 
 
+def beside(strategy: Strategy, width: int, rows: int) -> tuple[Any, dict[str, Any]]:
+    """Heads and encoded targets of what a strategy that learns several at once is given beside an outcome: a
+    number, and a class that every third row lacks; ({}, {}) for the others."""
+    if not strategy.several:
+        return {}, {}
+    places = np.arange(rows)
+    number, kind = (plugins.load("head", name) for name in ("regress", "classify"))
+    sizes, sides = number.learn([float(p % 5) for p in places]), kind.learn(["left", "right"])
+    labels = sides.encode([("left", "right")[p % 2] for p in places])
+    heads = {"also_1": number.Head(width, sizes), "also_2": kind.Head(width, sides)}
+    lacking = np.where(places % 3 == 0, -1, labels)
+    return heads, {"also_1": sizes.encode([float(p % 5) for p in places]), "also_2": lacking}
+
+
 def taught(stream: Any, network: Network) -> dict[str, np.ndarray]:
     """A teacher that is right of each row, fairly sure, and has features of width 5."""
     ((name, head),) = network.heads.items()

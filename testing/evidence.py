@@ -35,6 +35,10 @@ KNOWN: dict[tuple[str, str], str] = {
         "check_no_judgement_words",
         "verdict",
     ): "the verdict is the one place where a judgement is drawn",
+    (
+        "check_no_judgement_words",
+        "multitask",
+    ): "it draws the verdict's judgement for each of several targets",
 }
 
 CLASSES = ("ant", "bee", "wasp")

@@ -92,10 +92,11 @@ def world(
     transform = held.transform
     if head.reads == "positions":
         transform = held.modality.batch.make(held.loaded.source.preprocessing, data.fields, [])
-    network = Network(backbone, {outcome: head}).eval()
-    encoded = {outcome: targets.encode(raw)}
-    stream = Rows(data, rows, transform, encoded, augment=augment, seed=0)
     made = strategy(name, epochs)
+    heads, others = _previous.beside(made, backbone.width, ROWS)
+    network = Network(backbone, {outcome: head, **heads}).eval()
+    encoded = {outcome: targets.encode(raw), **others}
+    stream = Rows(data, rows, transform, encoded, augment=augment, seed=0)
     streams = _previous.given(made, network, stream, kind, ROWS)
     return World(made, network, stream, outcome, streams)
 

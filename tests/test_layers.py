@@ -54,6 +54,8 @@ LAYERS = {
             "scope",
             "augmentation",
             "realism",
+            "targets",
+            "gains",
             "estimators",
             "pretraining",
             "places",

@@ -23,6 +23,7 @@ PLACES = {  # option -> its place in the plan
     "outcome": "task.outcome",
     "modality": "task.modality",
     "target": "task.columns.target",
+    "also": "task.columns.also",
     "inputs": "task.columns.inputs",
     "group": "task.columns.group",
     "split": "task.columns.split",
@@ -118,6 +119,16 @@ Target = Annotated[
     _option(
         "--target",
         "Column to be predicted; for tags and forecasts also several: A,B.",
+        DATA,
+        "COLUMN",
+    ),
+]
+Also = Annotated[
+    list[str] | None,
+    _option(
+        "--also",
+        "Further target that is learned beside it, never an input; COLUMN=OUTCOME: not guessed. May be "
+        "repeated.",
         DATA,
         "COLUMN",
     ),

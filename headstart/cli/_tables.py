@@ -22,11 +22,45 @@ def predicted(found: Any, every: bool) -> tuple[list[str], list[list[Any]]]:
     """Columns and rows of predictions, the last column what preprocessing noted of the row, where it noted
     anything of any."""
     columns, rows = _told(found, every)
+    columns, rows = _joined(found, columns, rows, every)
     notes = _noted(found, len(rows))
     if not notes:
         return columns, rows
     told = zip(rows, notes, strict=True)
     return [*columns, "notes"], [[*row, "; ".join(sentences)] for row, sentences in told]
+
+
+def _joined(
+    found: Any, columns: list[str], rows: list[list[Any]], every: bool
+) -> tuple[list[str], list[list[Any]]]:
+    """The table with the columns of further targets: TARGET, for classes TARGET:confidence, and with `every`
+    TARGET:p_CLASS."""
+    for one in getattr(found, "further", ()):
+        columns = [*columns, one.name]
+        cells = [[value(label)] for label in one.labels]
+        if one.probabilities is not None:
+            columns += [f"{one.name}:confidence"]
+            columns += [f"{one.name}:p_{c}" for c in one.classes] if every else []
+            for row, shares in zip(cells, one.probabilities, strict=True):
+                known = [float(p) for p in shares]
+                told = str(row[0])
+                row.append(known[one.classes.index(told)] if told in one.classes else max(known))
+                row.extend(known if every else [])
+        rows = [[*row, *more] for row, more in zip(rows, cells, strict=True)]
+    return columns, rows
+
+
+def _further(found: Any) -> list[dict[str, Any]]:
+    """Of each row what was predicted of further targets, for JSON; [] where there are none."""
+    each: list[dict[str, Any]] = [{} for _ in found.names]
+    for one in getattr(found, "further", ()):
+        for place, label in enumerate(one.labels):
+            told: dict[str, Any] = {"prediction": value(label)}
+            if one.probabilities is not None:
+                shares = map(float, one.probabilities[place])
+                told["probabilities"] = dict(zip(one.classes, shares, strict=True))
+            each[place][one.name] = told
+    return each if getattr(found, "further", ()) else []
 
 
 def _noted(found: Any, lines: int) -> list[Sequence[str]]:
@@ -113,6 +147,8 @@ def as_document(found: Any) -> dict[str, Any]:
             entry["out_of_scope"] = entry["out_of_scope"] == "yes"
         if found.probabilities is not None:
             entry["probabilities"] = dict(zip(found.classes, row[size:], strict=True))
+    for entry, told in zip(listed, _further(found), strict=False):
+        entry["further"] = told
     for entry, notes in zip(listed, _noted(found, len(rows)), strict=False):
         entry["notes"] = list(notes)
     return {

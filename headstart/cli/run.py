@@ -36,6 +36,7 @@ def verb(
     outcome: o.Outcome = None,
     modality: o.Modality = None,
     target: o.Target = None,
+    also: o.Also = None,
     inputs: o.Input = None,
     group: o.Group = None,
     split: o.Split = None,
@@ -158,6 +159,19 @@ def show(made: Any, report: str) -> None:
             rows,
             (1, 2, 3),
         )
+    targets = _targets(record)
+    if targets:
+        console.say()
+        columns = [
+            "learned together",
+            "score",
+            "together",
+            "alone",
+            "difference",
+            "95 % interval",
+            "",
+        ]
+        console.table(columns, targets, (2, 3, 4, 5))
     outside = _outside(record)
     if outside:
         console.say()
@@ -181,6 +195,21 @@ def show(made: Any, report: str) -> None:
         )
     asked = " --champion" if better else ""
     console.line(f"next: headstart predict {shlex.quote(name)} INPUT...{asked}")
+
+
+def _targets(record: Any) -> list[list[str]]:
+    """What each of several targets gained or lost by being learned together."""
+    finding = record.finding("multitask")
+    told = [e for e in finding.exhibits if e.name == "targets"] if finding else []
+    measures = finding.measures if finding else ()
+    gains = [text.measured(m) for m in measures if m.name.startswith("gain over")]
+    made = []
+    for row, (value, ends) in zip(told[0].data["rows"] if told else (), gains, strict=True):
+        name, _, score, together, alone, *_, word = row
+        made.append(
+            [str(name), str(score), text.plain(together), text.plain(alone), value, ends, str(word)]
+        )
+    return made
 
 
 def _outside(record: Any) -> list[list[str]]:

@@ -214,6 +214,8 @@ class Check(Protocol):
             "scratch", "champion", "validation", "groups", or a key of `facts`. `adapt` supplies what
             it can; what did not come the check lists in `Finding.missing`.
         OUTCOMES: the outcomes that it serves; ("any",) for all there are.
+        CONCERNS: optional: the key of `facts` without which there is nothing that it could speak of, so that
+            runs without it are not told that it is missing.
     """
 
     NEEDS: Sequence[str]

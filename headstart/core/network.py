@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
@@ -135,11 +135,21 @@ class Network(nn.Module):
 
     @classmethod
     def headed(
-        cls, backbone: Backbone, file: Any, targets: Targets, dropout: float = 0.0
+        cls,
+        backbone: Backbone,
+        file: Any,
+        targets: Targets,
+        dropout: float = 0.0,
+        further: Iterable[Any] = (),
     ) -> Network:
-        """With the source's own head, or a fresh one of the outcome's file (`HeadFile`)."""
+        """With the source's own head, or a fresh one of the outcome's file (`HeadFile`).
+
+        Args:
+            further: targets beside it, each with the name of its `head` and a `module` for it.
+        """
         head = backbone.own_head(targets) or file.Head(backbone.width, targets, dropout)
-        return cls(backbone, {targets.outcome: head})
+        others = {one.head: one.module(backbone.width, dropout) for one in further}
+        return cls(backbone, {targets.outcome: head, **others})
 
     @property
     def reads(self) -> str:

@@ -71,7 +71,10 @@ class Strategy(nn.Module):
     number of stages a backbone must have; what cannot work is refused by `refuse` before training.
     `streams` names what it reads, `optional` what it reads where it is there, `asks` further targets of
     the training rows that it takes beside the heads' own.
-    `forwards` is how many times an input goes through a network of the backbone's size in a step.
+    `forwards` is how many times an input goes through a network of the backbone's size in a step,
+    `backwards` how many times gradients go back through what trains.
+    `several` says that it learns several heads at once, and no fewer.
+    `own_rate` is a factor on the phase's rate for the strategy's own parameters.
     `common` are settings that go with any strategy; one whose `loss` does not go by `task`, which carries
     them out, says so by `composes`; one that needs to know a row's own target or what was said of it alone,
     so that no other row may be blended into it, by `blends`.
@@ -81,6 +84,9 @@ class Strategy(nn.Module):
     optional: tuple[str, ...] = ()
     asks: tuple[str, ...] = ()
     forwards: int = 1
+    backwards: int = 1
+    several: bool = False
+    own_rate: float = 1.0
     common: Common = Common()
     composes: bool = True
     blends: bool = True
@@ -93,6 +99,23 @@ class Strategy(nn.Module):
     def merges(self) -> bool:
         """Whether `finish` leaves no modules on the network that the source did not have."""
         return type(self).rebuild is Strategy.rebuild
+
+    @property
+    def combines(self) -> bool:
+        """Whether gradients of the loss's parts are to be put together by `combine`, not added up."""
+        return False
+
+    def combine(self, gradients: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
+        """The gradient of each trained parameter of the backbone, from those of the loss's parts.
+
+        Called by the engine in each step where `combines`; heads and the strategy's own parameters have
+        the sum of theirs, and what is set here on the latter's `grad` is stepped.
+
+        Args:
+            gradients: part -> name in the network -> its gradient; a part has none where it does not
+                depend on a parameter.
+        """
+        raise ContractError(f"{type(self).__name__} has no combine().")
 
     def refuse(self, network: Network) -> str:
         """Why this network cannot be trained this way, or ""."""

@@ -12,6 +12,8 @@ class Columns:
     Attributes:
         target: what is to be predicted; for tags also several columns of 0 and 1: "A,B", "NR-*".
         inputs: what it is predicted from.
+        also: further targets that are learned beside it, never inputs; COLUMN, or COLUMN=OUTCOME where its
+            outcome is not to be guessed.
         group: rows of one value never straddle a split.
         time: the test split is the latest part.
         sensitive: looked at by slices and audits, never an input.
@@ -25,6 +27,7 @@ class Columns:
 
     target: str = ""
     inputs: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
     group: str = ""
     time: str = ""
     sensitive: tuple[str, ...] = ()

@@ -305,6 +305,7 @@ def _made(
         near=order.reader.NEAR,
         build=stamp,
         levels=layout.levels,
+        also=dict(layout.also),
     )
     _, batches = storage.read_batches(source)
     return ArrowDataset(batches, about, order.reader, order.root)

@@ -38,6 +38,7 @@ class About:
     near: int = 0
     build: str = ""
     levels: tuple[str, ...] = ()
+    also: Mapping[str, str] = field(default_factory=dict)
 
 
 class ArrowDataset:
@@ -59,11 +60,13 @@ class ArrowDataset:
         near: near-duplicate radius of the signatures in bits.
         total: rows that were there before any was set aside.
         levels: values of the target in rising order, where they are known to have one.
+        also: further target, which is a metadata column -> its outcome.
         form: what it takes to make rows of another table, where rows are not the table's own.
     """
 
     form: Mapping[str, Any] = {}
     levels: tuple[str, ...] = ()
+    also: Mapping[str, str] = {}
 
     def __init__(
         self, batches: Sequence[pa.RecordBatch], about: About, reader: Read, root: Path
@@ -78,7 +81,7 @@ class ArrowDataset:
         self.outcome, self.target = about.outcome, about.target
         self.columns: Mapping[str, str] = about.columns
         self.sensitive, self.near, self.total = about.sensitive, about.near, about.total
-        self.levels = about.levels
+        self.levels, self.also = about.levels, about.also
 
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0

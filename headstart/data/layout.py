@@ -14,6 +14,7 @@ from headstart.core.dataset import Field
 from headstart.core.reader import Read
 from headstart.core.task import Columns, Task
 from headstart.data import answers, containers, hints, levels, positions
+from headstart.data.outcomes import guessed
 from headstart.data.tables import Table
 from headstart.errors import DataError, nearest
 
@@ -22,8 +23,6 @@ PARTS = {"train": "train", "training": "train", "test": "test", "testing": "test
 PARTS |= dict.fromkeys(("val", "valid", "validation", "dev"), "validation")
 FEW = 50
 """A column is guessed to be the target when it has at most so many distinct values."""
-CLASSES = 20
-"""Numbers with more distinct values than this are predicted as numbers."""
 CELLS = 200
 
 
@@ -37,6 +36,7 @@ class Layout:
         metadata: columns that are neither input nor target nor dropped.
         derived: name of a group that follows from each sample; "": none.
         levels: values of the target in rising order, where they are known to have one.
+        also: further target -> its outcome; they are metadata, too.
     """
 
     modality: str
@@ -50,6 +50,7 @@ class Layout:
     notes: tuple[str, ...] = ()
     derived: str = ""
     levels: tuple[str, ...] = ()
+    also: Mapping[str, str] = field(default_factory=dict)
 
 
 def arrange(
@@ -119,7 +120,7 @@ def _labelled(
 ) -> Layout:
     """The layout with the outcome that its target has."""
     order = levels.asked(task, table.orders.get(layout.target, ()))
-    outcome = _outcome(table, layout.target, task.outcome, order, notes)
+    outcome = guessed(table, layout.target, task.outcome, notes, order)
     if outcome in ("tag", positions.OUTCOME):
         outcome, chosen = _of_positions(head, layout, task, reader, notes)
         layout = replace(layout, fields=chosen)
@@ -394,69 +395,6 @@ def _is_id(place: Field, column: Any) -> bool:
         return rows >= 20 and place.base == "category"
     steps = pc.pairwise_diff(column.combine_chunks().cast(pa.int64())).drop_null()
     return bool(pc.all(pc.greater(steps, 0)).as_py() or pc.all(pc.less(steps, 0)).as_py())
-
-
-def _no_number(table: Table, target: str) -> tuple[int, Any]:
-    """Row (from 1) and value of the first cell that is no number."""
-    row = 0
-    for cells in table.column(target):
-        for value in cells.to_pylist():
-            row += 1
-            try:
-                float(value if value is not None else "nan")
-            except (TypeError, ValueError):
-                return row, value
-    return 1, next(iter(table.head(1).column(target).to_pylist()), None)
-
-
-def _outcome(table: Table, target: str, asked: str, order: Sequence[str], notes: list[str]) -> str:
-    kind = table.schema.field(target).type
-    if asked == answers.OUTCOME:
-        return asked
-    if pa.types.is_nested(kind):
-        return _lists(target, kind, levels.OUTCOME if order else asked, notes)
-    number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
-    if asked == "regress" and not number:
-        row, value = _no_number(table, target)
-        raise DataError(
-            f"The target '{target}' should be a number to regress, but holds {value!r} (row {row}, the "
-            "first of those that are none). Correct or delete them, or choose the outcome classify."
-        )
-    if asked != "auto":
-        return asked
-    if order:
-        notes.append(f"Outcome: {levels.OUTCOME}, {' < '.join(order)}.")
-        return levels.OUTCOME
-    if not number:
-        what = "true and false" if pa.types.is_boolean(kind) else "names"
-        notes.append(f"Outcome: classify, as '{target}' holds {what}.")
-        return "classify"
-    distinct = set[Any]()
-    for cells in table.column(target):
-        distinct.update(v for v in pc.unique(cells.drop_null()).to_pylist() if v == v)
-        if len(distinct) > CLASSES:
-            notes.append(
-                f"Outcome: regress, as '{target}' has more than {CLASSES} distinct numbers."
-            )
-            return "regress"
-    notes.append(f"Outcome: classify, as '{target}' has {len(distinct)} distinct numbers only.")
-    return "classify"
-
-
-def _lists(target: str, kind: pa.DataType, asked: str, notes: list[str]) -> str:
-    """A target of lists holds tags, or labels of positions. Raises DataError where something else was
-    asked for."""
-    if positions.is_spans(kind) and asked in ("auto", positions.OUTCOME):
-        notes.append(f"Outcome: label_each, as '{target}' holds spans with labels.")
-        return positions.OUTCOME
-    if asked not in ("auto", "tag", positions.OUTCOME) or not (
-        pa.types.is_list(kind) or pa.types.is_large_list(kind)
-    ):
-        raise DataError(
-            f"The target '{target}' holds {kind}, several values a row, and the outcome asked for is "
-            f"{asked}. Choose the outcome tag, or name a column with one value a row."
-        )
-    return "tag" if asked == "auto" else asked
 
 
 def _of_positions(

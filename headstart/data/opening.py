@@ -16,6 +16,7 @@ from headstart.data import (
     answers,
     containers,
     folders,
+    further,
     hub,
     levels,
     partition,
@@ -188,10 +189,12 @@ def from_arrays(
             "values, and one of time; write them to one."
         )
     table, known, readers = _tabled(inputs, targets, readers, task, fields, metadata or {})
+    table, known, also = further.gathered(table, known)
     labelled, hidden = targets is not None or bool(task.columns.target), set(metadata or {})
     if labelled and not hidden and not fields:
         table, known = reshape.reshaped(table, known, readers.get(known.modality))
     layout = _shown(table, known, readers, hidden, labelled=labelled, fields=fields)
+    layout = further.shown(layout, task.columns.sensitive, also)
     order = Order(
         table,
         layout,
@@ -289,10 +292,11 @@ def _order(
         layout = _folder_layout(found.listing, task, readers, root)
     else:
         task = replace(task, modality=found.modality or task.modality)
-        table, task = tags.gathered(table, task)
-        table, task = answers.gathered(table, task, readers)
-        table, task = reshape.reshaped(table, task, readers.get(task.modality))
-        layout = arrange(table, task, readers, root)
+        table, known, also = further.gathered(table, task)
+        table, known = tags.gathered(table, known)
+        table, known = answers.gathered(table, known, readers)
+        table, known = reshape.reshaped(table, known, readers.get(known.modality))
+        layout = further.shown(arrange(table, known, readers, root), task.columns.sensitive, also)
     reader = readers[layout.modality]
     told = [FORMAT, table.stamp, layout, task.near_duplicates, reader_digest(reader)]
     return Order(
@@ -343,6 +347,7 @@ def _folder_layout(
     asked = task.columns
     known = {"label", listing.modality, "split"} if listing.split else {"label", listing.modality}
     named = (asked.target, asked.group, asked.time, asked.split, *asked.inputs, *asked.sensitive)
+    named += tuple(asked.also)
     odd = [n for n in (*named, *asked.drop) if n and n not in known]
     if odd:
         raise DataError(

@@ -254,6 +254,11 @@ def _check(task: Task) -> None:
             "Rows of a series cannot be left out of a forecast, whose windows need the steps between. Drop "
             "them from the table, or leave --leave-out away."
         )
+    if task.columns.also:
+        raise PlanError(
+            "A forecast has windows of series, which have no further targets: leave --also out. Several "
+            "columns are forecast together with --target A,B."
+        )
     if ahead.horizon < 1:
         raise PlanError(
             f"The horizon came as {ahead.horizon}; expected how many steps are to be forecast: "

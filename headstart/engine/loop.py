@@ -421,7 +421,10 @@ class Worker:
         total = torch.stack([part.float() for part in parts.values()]).sum()
         told = {k: float(v.detach()) for k, v in parts.items()}
         guards.finite(float(total.detach()), told, phase.name)
-        self.machine.backward(total)
+        if self.strategy.combines:
+            self._combined(parts)
+        else:
+            self.machine.backward(total)
         if self.strategy.common.clip:
             moving = [p for p in self.network.parameters() if p.grad is not None]
             torch.nn.utils.clip_grad_norm_(moving, self.strategy.common.clip)
@@ -431,6 +434,22 @@ class Worker:
         made = {"loss": float(total.detach()), **told}
         self.guard.step(guards.task(made, self.network.heads))
         return made
+
+    def _combined(self, parts: Mapping[str, Tensor]) -> None:
+        """Gradients of each part by itself; the strategy puts those of the backbone together."""
+        shared = {
+            f"backbone.{n}": p
+            for n, p in self.network.backbone.named_parameters()
+            if p.requires_grad
+        }
+        each: dict[str, dict[str, Tensor]] = {}
+        for left, (name, part) in zip(reversed(range(len(parts))), parts.items(), strict=True):
+            self.machine.backward(part, retain_graph=left > 0)
+            each[name] = {n: p.grad for n, p in shared.items() if p.grad is not None}
+            for parameter in shared.values():
+                parameter.grad = None
+        for name, gradient in self.strategy.combine(each).items():
+            shared[name].grad = gradient
 
     def read(self, stream: Stream, places: np.ndarray, epoch: int) -> Batch:
         """A batch where the network is."""
@@ -448,7 +467,7 @@ class Worker:
         """Operations per sample: forward from where inputs enter, twice that backward to the cut."""
         costs = list(self.training.costs)
         once = self.strategy.forwards * sum(costs[stream.start :])
-        once += 2.0 * sum(costs[min(phase.cut, len(costs)) :])
+        once += 2.0 * self.strategy.backwards * sum(costs[min(phase.cut, len(costs)) :])
         return once * getattr(stream, "views", 1)
 
     def _spent(self, phase: Phase, places: Sequence[Mapping[str, np.ndarray]]) -> float:

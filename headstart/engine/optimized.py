@@ -31,7 +31,7 @@ def groups(network: Network, strategy: Strategy, phases: Sequence[Phase]) -> lis
     ]
     own = [p for p in strategy.parameters() if p.requires_grad]
     if own:
-        everywhere = {phase.name: 1.0 for phase in phases}
+        everywhere = {phase.name: strategy.own_rate for phase in phases}
         made.append({"params": own, RATES: everywhere, "weight_decay": 0.0})
     return made
 

@@ -100,7 +100,8 @@ def _gain(case: Case, role: str) -> _paired.Spread:
     return _paired.difference(first, second, groups=ordinal(case.groups), unit=unit)
 
 
-def _word(gain: _paired.Spread) -> str:
+def word(gain: _paired.Spread) -> str:
+    """helped, harmed or no evidence, by where the interval lies."""
     low, high = gain.interval()
     return "helped" if low > 0 else "harmed" if high < 0 else "no evidence"
 
@@ -245,7 +246,7 @@ def _rows(case: Case) -> str:
 
 def _sentence(case: Case, role: str, gain: _paired.Spread) -> Exhibit:
     """The verdict in words for somebody who knows the subject and not the statistics."""
-    factor, word, arm = case.score.factor, _word(gain), case.arms[role]
+    factor, told, arm = case.score.factor, word(gain), case.arms[role]
     low, high = (factor * x for x in gain.interval())
     digits, unit = (1, " points") if case.score.points else (3, f" in {case.score.name}")
     what = case.score.words
@@ -261,7 +262,7 @@ def _sentence(case: Case, role: str, gain: _paired.Spread) -> Exhibit:
             f"about {factor * gain.detectable():.{digits}f}{unit} could not have been seen with these rows"
             f"{' and seeds' if case.arms['transfer'].chance or arm.chance else ''}."
         ),
-    }[word]
+    }[told]
     single = [a.name for a in (case.arms["transfer"], arm) if a.chance and len(a.outputs) == 1]
     if single:
         named = " and ".join(f"'{name}'" for name in single)
@@ -273,7 +274,7 @@ def _sentence(case: Case, role: str, gain: _paired.Spread) -> Exhibit:
     if arm.note:
         sentence += f" This holds within this budget: '{arm.name}' {arm.note.rstrip('.')}."
     data = {
-        "verdict": word,
+        "verdict": told,
         "sentence": sentence,
         "within_budget": arm.note,
         "baseline": arm.name,

@@ -18,6 +18,7 @@ from headstart.core.generator import ABSENT
 from headstart.core.network import Network
 from headstart.core.objective import Objective as Base
 from headstart.core.strategy import Batch
+from headstart.core.weighing import uncertain
 from headstart.objectives._parts import Common
 
 
@@ -57,10 +58,7 @@ class Objective(Base):
         }
         if len(parts) == 1:
             return parts
-        return {
-            name: (-s).exp() * part + s / 2
-            for (name, part), s in zip(parts.items(), self.uncertainty, strict=True)
-        }
+        return uncertain(parts, self.uncertainty)
 
     def _one(self, scores: Tensor, labels: Tensor) -> Tensor:
         """Mean over the samples that have the label; 0 where none has."""

@@ -62,6 +62,13 @@ ROOMS = (
         "positions tags ordinal",
     ),
     _room(
+        "together",
+        "Targets that were learned together",
+        "The same network learned every target alone, too, with the same settings and seeds, and both were "
+        "read on the same test rows. Harmed is what is called negative transfer.",
+        "multitask",
+    ),
+    _room(
         "answers",
         "What it answers",
         "Questions with what stands around the marks in their text: dashed is what was told and is not "

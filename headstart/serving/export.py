@@ -145,6 +145,11 @@ def _refuse(pack: PackParts) -> None:
             "exported, as other "
             "libraries have no such head. Use the pack itself (headstart predict)."
         )
+    if pack.recipe.get("further"):
+        raise PackError(
+            "The run learned several targets at once, and models of other libraries have one head. "
+            "Expected a run of one target, without --also; or use the pack itself (headstart predict)."
+        )
     name = str(pack.recipe["strategy"])
     file: Any = plugins.load("strategy", name)
     if file.Strategy.rebuild is not Strategy.rebuild:

@@ -33,6 +33,7 @@ from headstart.job import cache_root, load
 from headstart.registry import packs
 from headstart.registry.packs import PackParts
 from headstart.scope import PREFIX
+from headstart.targets import restored
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,21 @@ class Span:
 
 
 @dataclass(frozen=True)
+class Told:
+    """What was predicted of one further target, row by row.
+
+    Attributes:
+        name: of its column.
+        labels, probabilities, classes: as those of `Predictions`.
+    """
+
+    name: str
+    labels: list[Any]
+    probabilities: np.ndarray | None
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Predictions:
     """What was predicted, row by row.
 
@@ -68,6 +84,7 @@ class Predictions:
         scope: (rows,) how far each row lies outside the known classes; None where it was not asked for.
         outside: (rows,) of bool: whether that is farther than the sealed threshold; or None.
         table: columns, and lines of them, where a row is told as more than one value; else None.
+        further: what was predicted of further targets, which were learned beside the first.
         row_notes: what preprocessing noted of each row ("silent"), () for one without; () where it noted
             nothing at all.
     """
@@ -83,6 +100,7 @@ class Predictions:
     outside: np.ndarray | None = None
     table: tuple[list[str], list[list[Any]]] | None = None
     row_notes: tuple[tuple[str, ...], ...] = ()
+    further: tuple[Told, ...] = ()
 
 
 class Predictor:
@@ -110,7 +128,8 @@ class Predictor:
         self.guard, self.base = _guard(pack), copy.deepcopy(backbone) if tuned else backbone
         heads: Any = plugins.load("head", pack.outcome)
         self.targets = heads.restore(pack.targets)
-        self.network = Network.headed(backbone, heads, self.targets)
+        self.further = restored(pack.recipe.get("further", ()))
+        self.network = Network.headed(backbone, heads, self.targets, further=self.further)
         _rebuild(self.network, pack)
         _put(self.network, pack)
         self.weights = digest.tensors(backbone.state_dict().items()) if tuned else plain
@@ -129,6 +148,25 @@ class Predictor:
         made = positions.featured(made, backbone) if each else made
         stream = Features(made.features, len(backbone.stages), {})  # type: ignore[arg-type]
         return head.predict(loop.outputs(self.network, stream, head=self.pack.outcome)), made
+
+    def others(self, made: Extraction) -> dict[str, np.ndarray]:
+        """Further target -> outputs of the rows of an extraction."""
+        stream = Features(made.features, len(self.network.backbone.stages), {})  # type: ignore[arg-type]
+        found = {}
+        for one in self.further:
+            head: Any = self.network.heads[one.head]
+            found[one.name] = head.predict(loop.outputs(self.network, stream, head=one.head))
+        return found
+
+    def _others(self, made: Extraction) -> tuple[Told, ...]:
+        """What a person is told of further targets."""
+        if not len(made.rows):
+            return ()
+        said, every = self.others(made), {one.name: one.targets for one in self.further}
+        return tuple(
+            Told(name, t.decode(said[name]), said[name] if t.classes else None, t.classes)
+            for name, t in every.items()
+        )
 
     def _extract(
         self,
@@ -211,6 +249,7 @@ class Predictor:
             spans=self._spans(dataset, made.rows, said),
             table=self._steps(dataset, said, made) or answers,
             row_notes=noted(self.transform, dataset, made.rows),
+            further=self._others(made),
         )
         told = self.pack.recipe.get("scope", {})
         if not scope and not told.get("label"):
