@@ -364,7 +364,8 @@ def fine_tuning(
     rows = partial(rows_stream, job, job.train, further=beside.targets)
 
     def stream(strategy: Strategy) -> Stream:
-        last = strategy.phases(job.network(job.backbone))[-1]
+        phases = strategy.phases(job.network(job.backbone))
+        last = [phase for phase in phases if not phase.solved][-1]
         if last.cut == 0 or last.augment:
             if last.cut > 0:
                 job.say("Augmentation is on, so states below the cut are recomputed, not kept.")
@@ -380,11 +381,13 @@ def fine_tuning(
         dropout = max(getattr(c.settings, "dropout", 0.0) for c in candidates)
         return job.network(copy.deepcopy(job.backbone), dropout)
 
-    def settle(network: Network, places: np.ndarray) -> None:
-        solve_head(job, network, features[places], places, job.plan.seed)
+    def settle(network: Network, places: np.ndarray, anew: np.ndarray | None) -> None:
+        read = features[places] if anew is None else anew
+        solve_head(job, network, read, places, job.plan.seed)
 
     before = job.flops * len(job.train) + beside.flops
-    few = FEW_FOLDS if len(job.train) <= FEW_ROWS else 1
+    chooses = any(candidate.chooses for candidate in candidates)
+    few = FEW_FOLDS if chooses and len(job.train) <= FEW_ROWS else 1
     return Recipe(
         "transfer",
         base,

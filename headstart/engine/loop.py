@@ -96,6 +96,7 @@ def train(
         faults.point("phase.before")
         if phase.solved:
             _settle(network, phase, solve, done=number == first and progress is not None)
+            done.flops += worker.anew(phase)
         else:
             with frozen(network, phase), _threads(training):
                 worker.run(number, phase, done, validation, progress if number == first else None)
@@ -448,6 +449,13 @@ class Worker:
         once = self.strategy.forwards * sum(costs[stream.start :])
         once += 2.0 * sum(costs[min(phase.cut, len(costs)) :])
         return once * getattr(stream, "views", 1)
+
+    def anew(self, phase: Phase) -> float:
+        """Operations of the features that a solved phase does not find in the store."""
+        if phase.cut >= len(self.training.costs):
+            return 0.0
+        rows = self.streams["train"]
+        return sum(self.training.costs[rows.start :]) * len(rows)
 
     def _spent(self, phase: Phase, places: Sequence[Mapping[str, np.ndarray]]) -> float:
         """Operations of some steps."""
