@@ -1,7 +1,7 @@
 """What an arm is given and hands back. Nothing here imports a library: what an arm needs it imports itself.
 
-An arm is a file of this folder with `NEEDS`, names of packages, and `learn(task, what)`, which trains and
-gives a function from cells (texts, or paths of pictures) to predicted labels. It runs in its own process:
+An arm is a file of this folder with `NEEDS`, modules by kind of data, and `learn(task, what)`, which trains
+and gives a function from cells (texts, or paths of pictures) to predicted labels. It runs in its own process:
 
     python -m benchmarks.peers._arm NAME WHAT TASK.json TOLD.json
 """
@@ -63,11 +63,12 @@ def peak() -> float:
     return float(held * (1 if sys.platform == "darwin" else 1024) / 1e6)
 
 
-def _imported(packages: Sequence[str]) -> str:
-    """Imports packages; the first that is absent or broken, with what was said, or ""."""
-    for name in packages:
-        if find_spec(name) is None:
-            return f"{name} is not installed"
+def _imported(modules: Sequence[str]) -> str:
+    """Imports modules; the first that is absent or broken, with what was said, or ""."""
+    for name in modules:
+        package = name.partition(".")[0]
+        if find_spec(package) is None:
+            return f"{package} is not installed"
         try:
             import_module(name)
         except Exception as error:
@@ -79,11 +80,12 @@ def main() -> None:
     name, what, given, told = sys.argv[1:]
     began = time.perf_counter()
     file = import_module(f"benchmarks.peers.{name}")
-    why = _imported(file.NEEDS)
+    task = Task.read(Path(given))
+    why = _imported(file.NEEDS[task.kind])
     if why:
         Path(told).write_text(json.dumps({"absent": why}), "utf-8")
         return
-    task, loaded = Task.read(Path(given)), time.perf_counter()
+    loaded = time.perf_counter()
     predict = file.learn(task, what)
     seconds, held = time.perf_counter() - loaded, peak()
     said = predict(task.test)

@@ -10,7 +10,10 @@ from typing import Any
 
 from benchmarks.peers._arm import Predict, Task
 
-NEEDS = ("sklearn", "torch", "transformers", "timm", "PIL")
+NEEDS = {
+    "text": ("sklearn.linear_model", "torch", "transformers.models.bert.modeling_bert"),
+    "image": ("sklearn.linear_model", "torch", "timm", "PIL"),
+}
 
 
 def picture_features(pictures: Sequence[bytes], weights: Path, side: int = 160) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.peers._arm import Predict, Task
 from benchmarks.peers.by_hand import network
 
-NEEDS = ("torch", "timm", "fastai", "fastai.vision.all")
+NEEDS = {"image": ("torch", "timm", "fastai.vision.all")}
 
 
 def learn(task: Task, what: str) -> Predict:

@@ -8,7 +8,10 @@ from typing import Any
 
 from benchmarks.peers._arm import Predict, Task
 
-NEEDS = ("torch", "headstart.estimators")
+NEEDS = {
+    "text": ("torch", "transformers.models.bert.modeling_bert", "headstart.estimators"),
+    "image": ("torch", "timm", "headstart.estimators"),
+}
 
 
 def learn(task: Task, what: str) -> Predict:

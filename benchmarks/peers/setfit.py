@@ -7,7 +7,15 @@ from collections.abc import Sequence
 
 from benchmarks.peers._arm import Predict, Task
 
-NEEDS = ("torch", "sentence_transformers", "datasets", "setfit")
+NEEDS = {
+    "text": (
+        "torch",
+        "transformers.models.bert.modeling_bert",
+        "sentence_transformers",
+        "datasets",
+        "setfit",
+    )
+}
 
 
 def learn(task: Task, what: str) -> Predict:

@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.peers._arm import Predict, Task
 from benchmarks.peers.by_hand import network
 
-NEEDS = ("torch", "timm", "PIL")
+NEEDS = {"image": ("torch", "timm", "PIL")}
 BATCH = 32
 HALF = (0.5, 0.5, 0.5)
 

@@ -12,7 +12,15 @@ from typing import Any
 
 from benchmarks.peers._arm import Predict, Task
 
-NEEDS = ("torch", "transformers", "peft", "accelerate")
+NEEDS = {
+    "text": (
+        "torch",
+        "transformers.models.bert.modeling_bert",
+        "peft",
+        "accelerate",
+        "transformers.trainer",
+    )
+}
 RATES = {"full": 5e-5, "frozen": 1e-3, "lora": 1e-3}
 BATCH, LONGEST = 16, 256
 

@@ -22,7 +22,7 @@ from headstart.core.strategy import Group, Phase
 from headstart.errors import PlanError
 from headstart.strategies._tuning import Named, Trained, above, at_least, staged
 
-LOSSES = ("cosine", "supervised")
+LOSSES = ("supervised", "cosine")
 
 
 @dataclass(frozen=True)
@@ -35,19 +35,19 @@ class Settings(Named):
         rate: learning rate of the last stage (AdamW).
         depth_decay: factor on the rate per stage towards the input.
         weight_decay: decoupled, on matrices only.
-        contrast: "cosine": squared distance of similarities from 1 within a class and from 0 between
-            classes; "supervised": cross-entropy over the rows of a batch.
+        contrast: "supervised": cross-entropy over the rows of a batch; "cosine": squared distance of
+            similarities from 1 within a class and from 0 between classes.
         temperature: of "supervised".
         augment: whether the modality's augmentation is used (then states are not kept).
     """
 
-    cut: int = -3
-    epochs: int = 5
-    rate: float = 3e-4
+    cut: int = -4
+    epochs: int = 3
+    rate: float = 5e-4
     depth_decay: float = 1.0
     weight_decay: float = 0.01
-    contrast: str = "cosine"
-    temperature: float = 0.1
+    contrast: str = "supervised"
+    temperature: float = 0.3
     augment: bool = False
 
     def __post_init__(self) -> None:
