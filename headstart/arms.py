@@ -364,8 +364,7 @@ def fine_tuning(
     rows = partial(rows_stream, job, job.train, further=beside.targets)
 
     def stream(strategy: Strategy) -> Stream:
-        phases = strategy.phases(job.network(job.backbone))
-        last = [phase for phase in phases if not phase.solved][-1]
+        last = [p for p in strategy.phases(job.network(job.backbone)) if not p.solved][-1]
         if last.cut == 0 or last.augment:
             if last.cut > 0:
                 job.say("Augmentation is on, so states below the cut are recomputed, not kept.")

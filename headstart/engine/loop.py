@@ -86,8 +86,7 @@ def train(
     with seeds.seeded(training.seed, "prepare"):  # what a strategy draws for itself
         strategy.prepare(network, streams)
         strategy.weigh(network, streams)
-    phases = strategy.phases(network)
-    done = Trained()
+    phases, done = strategy.phases(network), Trained()
     worker = Worker(network, strategy, streams, training, phases, watcher, checkpoint)
     first, progress = worker.resume(done)
     for number, phase in enumerate(phases):
@@ -96,12 +95,12 @@ def train(
         faults.point("phase.before")
         if phase.solved:
             _settle(network, phase, solve, done=number == first and progress is not None)
-            done.flops += worker.anew(phase)
         else:
             with frozen(network, phase), _threads(training):
                 worker.run(number, phase, done, validation, progress if number == first else None)
         progress = None
         faults.point("phase.after")
+    done.flops += sum(worker.anew(phase) for phase in phases if phase.solved)
     strategy.finish(network)
     if checkpoint is not None:
         checkpoint.drop()

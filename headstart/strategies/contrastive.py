@@ -17,11 +17,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from headstart.core.network import Network
-from headstart.core.strategy import Group, Phase
+from headstart.core.network import MASK, Network
+from headstart.core.strategy import Batch, Group, Phase
 from headstart.errors import PlanError
 from headstart.strategies._tuning import Named, Trained, above, at_least, staged
 
+GROUP = 8  # rows of like length that go through the network together
 LOSSES = ("supervised", "cosine")
 
 
@@ -115,11 +116,30 @@ class Strategy(Trained):
     ) -> Mapping[str, Tensor]:
         """The part "pairs"; the head has none, for it is solved."""
         batch = batches["train"]
-        features = network(batch.inputs, start=batch.start, want="features")
+        features = _features(network, batch)
         (labels,) = (batch.targets[name] for name in network.heads)
         if self.settings.contrast == "cosine":
             return {"pairs": cosine(features, labels)}
         return {"pairs": supervised(features, labels, self.settings.temperature)}
+
+
+def _features(network: Network, batch: Batch) -> Tensor:
+    """(N, width). Rows of a kept state that differ in length go through the network in groups of like length,
+    so that little of what is computed is padding; the loss still compares all of them."""
+    inputs, start = batch.inputs, batch.start
+    backbone = network.backbone
+    if start == 0 or MASK not in inputs or set(backbone.axes().values()) != {MASK}:
+        made: Tensor = network(inputs, start=start, want="features")
+        return made
+    lengths = inputs[MASK].sum(1)
+    order = lengths.argsort(stable=True)
+    parts = []
+    for rows in order.split(GROUP):
+        longest = max(1, int(lengths[rows].max()))
+        ragged = (MASK, *backbone.ragged)
+        part = {n: t[rows][:, :longest] if n in ragged else t[rows] for n, t in inputs.items()}
+        parts.append(network(part, start=start, want="features"))
+    return torch.cat(parts)[order.argsort()]
 
 
 def cosine(features: Tensor, labels: Tensor) -> Tensor:

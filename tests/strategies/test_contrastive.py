@@ -12,9 +12,11 @@ import torch
 from headstart import select
 from headstart.core import plugins
 from headstart.core.network import Network
+from headstart.core.strategy import Batch
 from headstart.errors import PlanError
 from headstart.heads import regress
 from headstart.strategies import contrastive
+from testing import _things
 from tests.engine import small
 from tests.strategies import case
 from tests.strategies.test_tuned import Stopped, stop_at
@@ -72,6 +74,22 @@ def test_pairs_come_together_and_the_head_is_solved_after_them(contrast: str) ->
     now = {name: t.clone() for name, t in network.heads.state_dict().items()}
     case.settle(network, strategy.phases(network)[-1])
     assert all(torch.equal(now[n], t) for n, t in network.heads.state_dict().items())
+
+
+@pytest.mark.parametrize("start", [0, 2])
+def test_rows_of_like_length_go_together_and_nothing_else_changes(start: int) -> None:
+    staged = _things.staged("text/tiny")
+    data = _things.dataset("text", "classify")
+    backbone = _things.passing(staged.backbone)
+    targets = plugins.load("head", "classify").learn(list(data.targets(np.arange(20))))
+    network = Network.headed(backbone, plugins.load("head", "classify"), targets).eval()
+    samples = data.samples(np.arange(20))
+    inputs = staged.transform.collate([staged.transform(sample) for sample in samples])
+    with torch.no_grad():
+        whole = network(inputs, want="features")
+        state = network(inputs, stop=start, want="state") if start else inputs
+        found = contrastive._features(network, Batch(state, {}, start))
+    assert torch.allclose(found, whole, atol=1e-5)
 
 
 def test_what_lies_below_the_cut_is_frozen() -> None:
