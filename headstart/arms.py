@@ -387,22 +387,15 @@ def rows_stream(
     return Rows(job.dataset, rows, transform, labels, augment=augment, seed=job.plan.seed)
 
 
-def fine_tuning(
-    job: Job,
-    features: Features,
-    candidates: Sequence[Strategy],
-    promising: Callable[[np.ndarray, np.ndarray], bool] | None = None,
-    beside: Beside | None = None,
-) -> Recipe:
-    """The source's weights trained on by a strategy, from kept states where nothing below the cut
-    changes and nothing is augmented; `beside` is what it reads besides."""
-    beside = beside or Beside()
+def _streams(job: Job, beside: Beside) -> Callable[[Strategy], Stream]:
+    """What a strategy learns from: kept states where nothing below the cut changes and nothing is augmented
+    or blended, else raw rows. Each is made once."""
     held: dict[int, Stream] = {}
     raw: dict[bool, Stream] = {}
     rows = partial(rows_stream, job, job.train, further=beside.targets)
 
     def stream(strategy: Strategy) -> Stream:
-        last = strategy.phases(job.network(job.backbone))[-1]
+        last = [p for p in strategy.phases(job.network(job.backbone)) if not p.solved][-1]
         if last.cut == 0 or last.augment or strategy.common.blends:
             if last.cut > 0:
                 what = "Augmentation is on" if last.augment else "Inputs of rows are blended"
@@ -415,20 +408,35 @@ def fine_tuning(
             held[last.cut] = Kept(made.states, last.cut, labels) if made.states else plain
         return held[last.cut]
 
+    return stream
+
+
+def fine_tuning(
+    job: Job,
+    features: Features,
+    candidates: Sequence[Strategy],
+    promising: Callable[[np.ndarray, np.ndarray], bool] | None = None,
+    beside: Beside | None = None,
+) -> Recipe:
+    """The source's weights trained on by a strategy; `beside` is what it reads besides."""
+    beside = beside or Beside()
+
     def base(seed: int) -> Network:
         dropout = max(getattr(c.settings, "dropout", 0.0) for c in candidates)
         return job.network(copy.deepcopy(job.backbone), dropout)
 
-    def settle(network: Network, places: np.ndarray) -> None:
-        solve_head(job, network, features[places], places, job.plan.seed)
+    def settle(network: Network, places: np.ndarray, anew: np.ndarray | None) -> None:
+        read = features[places] if anew is None else anew
+        solve_head(job, network, read, places, job.plan.seed)
 
     before = job.flops * len(job.train) + beside.flops
-    few = FEW_FOLDS if len(job.train) <= FEW_ROWS else 1
+    chooses = any(candidate.chooses for candidate in candidates)
+    few = FEW_FOLDS if chooses and len(job.train) <= FEW_ROWS else 1
     return Recipe(
         "transfer",
         base,
         candidates,
-        stream,
+        _streams(job, beside),
         settle,
         before=before,
         folds=few,

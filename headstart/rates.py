@@ -21,17 +21,18 @@ def look(job: Job, features: arms.Features, strategy: Strategy) -> Found:
     recipe = arms.fine_tuning(job, features, [strategy])
     parts = arms.folds(job, job.labels, job.groups, job.plan.seed, arms.HOLD)
     places = parts[0][0]
+    stream = recipe.stream(strategy)
     found = finder.find(
         recipe.base(seeds.derive(job.plan.seed, 0)),
         strategy,
-        Part(recipe.stream(strategy), places),
+        Part(stream, places),
         training=Training(
             seed=job.plan.seed,
             batch=job.plan.engine.batch,
             costs=job.costs,
             device=job.device,
         ),
-        solve=partial(settle, recipe, places),
+        solve=partial(settle, recipe, stream, places),
     )
     if found.rate:
         taken = f"it begins with {found.rate:.2g}"

@@ -62,6 +62,7 @@ def named(job: Job, name: str, settings: Any) -> Strategy:
     why = strategy.refuse(network) or _not_settled(network.heads[job.outcome], name)
     why = why or _not_several(job, strategy) or _not_augmented(job, strategy)
     why = why or _not_composed(strategy, network) or _one_rate(strategy, settings)
+    why = why or strategy.unfit({job.outcome: job.labels})
     if why:
         raise PlanError(f"The strategy '{name}' cannot be used here: {why}")
     known = ("train", *([previous.NAME] if job.plan.evidence.remember else []))
@@ -157,6 +158,8 @@ def _one_rate(strategy: Strategy, given: Mapping[str, Any]) -> str:
         "soup": "soup averages candidates of several rates",
         "find_rate": "find_rate looks for a rate",
     }[wanted[0]]
+    if hasattr(strategy.settings, "rate") and not strategy.chooses:
+        return f"{what}, but it goes by one rate; leave {wanted[0]} out"
     if hasattr(strategy.settings, "rate"):
         return f"{what}, but rate came as {given['rate']}; leave one of the two out"
     return f"{what}, but it has no setting 'rate'; leave {wanted[0]} out"
@@ -278,9 +281,9 @@ def solved(job: Job, strategy: Strategy) -> bool:
 
 
 def variants(strategy: Strategy, given: Any) -> Sequence[Strategy]:
-    """The strategy at its own rate, a third and thrice of it, unless the rate was given."""
+    """The strategy at its own rate, a third and thrice of it, unless the rate was given or none is chosen."""
     settings = strategy.settings
-    if "rate" in given or not hasattr(settings, "rate"):
+    if "rate" in given or not hasattr(settings, "rate") or not strategy.chooses:
         return [strategy]
     return [_at(strategy, settings.rate * factor) for factor in RATES]
 

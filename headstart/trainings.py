@@ -52,7 +52,8 @@ class Recipe:
         base: seed -> a fresh network (the twin), or one with the source's weights.
         candidates: strategies to choose from on held-out rows.
         stream: candidate -> what it trains on, by places in `job.train`.
-        settle: settles the head of a network on the stored features of some places, or None.
+        settle: settles the head of a network on features of some places: the stored ones, or those given as
+            the third argument; or None.
         most_flops: of tuning and one final training together.
         before: operations already spent on what it starts from (stored features).
         folds: how many of the folds are held out in turn while choosing.
@@ -66,7 +67,7 @@ class Recipe:
     base: Callable[[int], Network]
     candidates: Sequence[Strategy]
     stream: Callable[[Strategy], Stream]
-    settle: Callable[[Network, np.ndarray], None] | None
+    settle: Callable[[Network, np.ndarray, np.ndarray | None], None] | None
     most_flops: float = math.inf
     before: float = 0.0
     folds: int = 1
@@ -168,14 +169,15 @@ class _Work:
             name=f"{self.recipe.name}, {label}",
             alive=alive,
         )
-        held = Part(stream, ask.held, plain=True) if len(ask.held) else None
+        judged = len(ask.held) > 0 and ask.strategy.chooses
+        held = Part(stream, ask.held, plain=True) if judged else None
         told = loop.train(
             self.network,
             copy.deepcopy(ask.strategy),
             {"train": Part(stream, ask.places), **self.recipe.beside.streams},
             training=settings,
             validation=held,
-            solve=partial(settle, self.recipe, ask.places),
+            solve=partial(settle, self.recipe, stream, ask.places),
             checkpoint=Checkpoint(job.trained / "checkpoints", self.key) if job.trained else None,
             watcher=watcher,
         )
@@ -192,15 +194,19 @@ class _Work:
         recipe, ask = self.recipe, self.ask
         first = recipe.base(seeds.derive(self.job.plan.seed, ask.seed))
         if recipe.settle is not None:
-            recipe.settle(first, ask.places)
+            recipe.settle(first, ask.places, None)
         self.network.load_state_dict(averages.between(first, self.network, share).state_dict())
 
 
-def settle(recipe: Recipe, places: np.ndarray, network: Network, phase: Phase) -> None:
-    """Settles the heads in a solved phase of a recipe's training on some places."""
+def settle(
+    recipe: Recipe, stream: Stream, places: np.ndarray, network: Network, phase: Phase
+) -> None:
+    """Settles the heads in a solved phase of a recipe's training on some places: on stored features, or on
+    those of the network as it stands, where an earlier phase has trained it."""
     if recipe.settle is None:
         raise ValueError("a solved phase needs stored features")
-    recipe.settle(network, places)
+    moved = phase.cut < len(network.backbone.stages)
+    recipe.settle(network, places, loop.features(network, stream, places) if moved else None)
 
 
 def _key(job: Job, recipe: Recipe, ask: Ask) -> str:

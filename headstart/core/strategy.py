@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 
 from headstart.core import common as commons
@@ -37,8 +38,10 @@ class Phase:
     """One stretch of training. What no group names is frozen, to the bit.
 
     Attributes:
-        cut: below this stage nothing trains and kept states may be used.
-        solved: the heads are solved on stored features; `epochs` and `rate` do not matter.
+        cut: below this stage nothing trains and kept states may be used. Of a solved phase the number of
+            stages: the source's stored features serve; less: an earlier phase has trained the stages above,
+            so features are computed anew.
+        solved: the heads are solved on features; `epochs` and `rate` do not matter.
         rate: base learning rate; each group multiplies it.
         patience: epochs without better validation loss before the phase ends; 0: never.
         augment: whether the modality's augmentation is asked for.
@@ -73,6 +76,8 @@ class Strategy(nn.Module):
     the training rows that it takes beside the heads' own.
     `forwards` is how many times an input goes through a network of the backbone's size in a step,
     `backwards` how many times gradients go back through what trains.
+    `chooses` is whether rate and epochs are chosen on held-out rows; where not, it has all its epochs at
+    one rate, and a single held-out part tells how good it is.
     `several` says that it learns several heads at once, and no fewer.
     `own_rate` is a factor on the phase's rate for the strategy's own parameters.
     `common` are settings that go with any strategy; one whose `loss` does not go by `task`, which carries
@@ -90,6 +95,7 @@ class Strategy(nn.Module):
     common: Common = Common()
     composes: bool = True
     blends: bool = True
+    chooses: bool = True
 
     def __init__(self, settings: Any) -> None:
         super().__init__()
@@ -119,6 +125,10 @@ class Strategy(nn.Module):
 
     def refuse(self, network: Network) -> str:
         """Why this network cannot be trained this way, or ""."""
+        return ""
+
+    def unfit(self, targets: Mapping[str, np.ndarray]) -> str:
+        """Why the encoded targets of the training rows, by head name, cannot be learned this way, or ""."""
         return ""
 
     def lacks(self, network: Network, streams: Collection[str]) -> str:

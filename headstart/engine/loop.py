@@ -86,8 +86,7 @@ def train(
     with seeds.seeded(training.seed, "prepare"):  # what a strategy draws for itself
         strategy.prepare(network, streams)
         strategy.weigh(network, streams)
-    phases = strategy.phases(network)
-    done = Trained()
+    phases, done = strategy.phases(network), Trained()
     worker = Worker(network, strategy, streams, training, phases, watcher, checkpoint)
     first, progress = worker.resume(done)
     for number, phase in enumerate(phases):
@@ -101,6 +100,7 @@ def train(
                 worker.run(number, phase, done, validation, progress if number == first else None)
         progress = None
         faults.point("phase.after")
+    done.flops += sum(worker.anew(phase) for phase in phases if phase.solved)
     strategy.finish(network)
     if checkpoint is not None:
         checkpoint.drop()
@@ -469,6 +469,13 @@ class Worker:
         once = self.strategy.forwards * sum(costs[stream.start :])
         once += 2.0 * self.strategy.backwards * sum(costs[min(phase.cut, len(costs)) :])
         return once * getattr(stream, "views", 1)
+
+    def anew(self, phase: Phase) -> float:
+        """Operations of the features that a solved phase does not find in the store."""
+        if phase.cut >= len(self.training.costs):
+            return 0.0
+        rows = self.streams["train"]
+        return sum(self.training.costs[rows.start :]) * len(rows)
 
     def _spent(self, phase: Phase, places: Sequence[Mapping[str, np.ndarray]]) -> float:
         """Operations of some steps."""

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from headstart.core.network import Network
-from headstart.core.strategy import Strategy
+from headstart.core.strategy import Group, Strategy
 from headstart.errors import PlanError
 
 
 @dataclass(frozen=True)
-class Training:
+class Named:
+    """Settings that know whose they are."""
+
+    @property
+    def strategy(self) -> str:
+        """The strategy whose settings these are."""
+        return type(self).__module__.rpartition(".")[2]
+
+
+@dataclass(frozen=True)
+class Training(Named):
     """How far and how fast.
 
     Attributes:
@@ -37,11 +48,6 @@ class Training:
             raise PlanError(
                 f"{self.strategy}.dropout came as {self.dropout}; expected 0 <= dropout < 1."
             )
-
-    @property
-    def strategy(self) -> str:
-        """The strategy whose settings these are."""
-        return type(self).__module__.rpartition(".")[2]
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,38 @@ class Trained(Strategy):
         return cut
 
 
-def above(settings: Training, *names: str) -> None:
+def staged(
+    network: Network,
+    cut: int,
+    decay: float,
+    share: Callable[[Network, int], float],
+    *,
+    statistics: bool = False,
+) -> tuple[Group, ...]:
+    """The stages from a cut on: one group a stage for matrices, one for vectors (no decay).
+
+    Args:
+        decay: weight decay of matrices.
+        share: network, stage -> factor on the rate.
+        statistics: whether batch-norm statistics may move.
+    """
+    backbone, groups = network.backbone, []
+    for stage in range(cut, len(backbone.stages)):
+        rate, name = share(network, stage), backbone.stages[stage]
+        owned = [(n, p) for n, p in backbone.named_parameters() if backbone.stage_of(n) == stage]
+        matrices = tuple(f"backbone.{n}" for n, p in owned if p.ndim > 1)
+        vectors = tuple(f"backbone.{n}" for n, p in owned if p.ndim <= 1)
+        moving = tuple(
+            f"backbone.{n}"
+            for n, _ in backbone.named_buffers()
+            if statistics and backbone.stage_of(n) == stage
+        )
+        groups.append(Group(name, matrices, rate, decay, moving))
+        groups.append(Group(f"{name}, vectors", vectors, rate))
+    return tuple(g for g in groups if g.parameters or g.buffers)
+
+
+def above(settings: Named, *names: str) -> None:
     """Raises PlanError for one of these settings that is not above 0."""
     for name in names:
         came = getattr(settings, name)
@@ -100,7 +137,7 @@ def above(settings: Training, *names: str) -> None:
             raise PlanError(f"{settings.strategy}.{name} came as {came}; it must be above 0.")
 
 
-def at_least(settings: Training, least: float, *names: str) -> None:
+def at_least(settings: Named, least: float, *names: str) -> None:
     """Raises PlanError for one of these settings that is less than `least`."""
     for name in names:
         came = getattr(settings, name)

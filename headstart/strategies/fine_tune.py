@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from headstart.core.network import Network
 from headstart.core.strategy import Group, Phase
-from headstart.strategies._tuning import Trained, Tuning
+from headstart.strategies._tuning import Trained, Tuning, staged
 
 
 @dataclass(frozen=True)
@@ -77,20 +77,7 @@ class Strategy(Trained):
 
     def groups(self, network: Network, cut: int) -> tuple[Group, ...]:
         """One group a stage for matrices, one for vectors (no decay)."""
-        backbone, groups = network.backbone, []
-        top = len(backbone.stages) - 1
-        for stage in range(cut, top + 1):
-            rate = self.share(network, stage)
-            every = backbone.named_parameters()
-            owned = [(n, p) for n, p in every if backbone.stage_of(n) == stage]
-            matrices = tuple(f"backbone.{n}" for n, p in owned if p.ndim > 1)
-            vectors = tuple(f"backbone.{n}" for n, p in owned if p.ndim <= 1)
-            moving = tuple(
-                f"backbone.{n}"
-                for n, _ in backbone.named_buffers()
-                if self.settings.statistics and backbone.stage_of(n) == stage
-            )
-            name = backbone.stages[stage]
-            groups.append(Group(name, matrices, rate, self.settings.weight_decay, moving))
-            groups.append(Group(f"{name}, vectors", vectors, rate))
-        return tuple(g for g in groups if g.parameters or g.buffers)
+        settings = self.settings
+        return staged(
+            network, cut, settings.weight_decay, self.share, statistics=settings.statistics
+        )
