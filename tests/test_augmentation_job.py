@@ -9,17 +9,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import headstart as hs
 from headstart import augmentation, select
 from headstart import job as jobs
-from headstart.core import plugins
+from headstart.core import augment, plugins
+from headstart.core.common import Common
 from headstart.core.plan import Augmentation, Plan, StrategyChoice
 from headstart.core.task import Task
 from headstart.engine import loop
+from headstart.engine.checkpoint import Checkpoint
 from headstart.errors import PlanError
+from testing import strategy as strategies
 from tests import test_kill
+from tests.strategies.test_tuned import Stopped, stop_at
 
 SHORT = {"epochs": 2, "rate": 1e-3, "cut": -1, "patience": 0}
 BARE: dict[str, Any] = {
@@ -216,7 +221,7 @@ name = "fine_tune"
 [source]
 uri = "builtin:formula?input_size=32"
 [strategy.settings]
-epochs = 6
+epochs = 2
 cut = -1
 rate = 0.001
 [augmentation]
@@ -230,22 +235,51 @@ checks = ["accuracy"]
 """
 
 
-def test_killed_in_training_it_ends_with_the_same_predictions(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(loop, "SAVE_SECONDS", 0.0)  # forks inherit it: saved after every epoch
+def test_killed_in_training_it_ends_with_the_same_predictions(photos: Path, tmp_path: Path) -> None:
     said = []
-    for name, faults in (("whole", ()), ("killed", ("checkpoint.after_rename:kill",) * 3)):
+    for name, faults in (("whole", ()), ("killed", ("checkpoint.after_rename:kill",))):
         home = tmp_path / name
         home.mkdir()
         plan = home / "plan.toml"
         plan.write_text(PLAN.format(output=home / "runs", data=photos))
         asked = ["run", str(plan), "--quiet"]
-        for fault in faults:  # each goes on where the one before was ended
+        for fault in faults:
             assert test_kill.run(asked, home, fault).code == -9
         test_kill.finish(asked, home)
         said.append(test_kill.outputs(home / "runs"))
     np.testing.assert_array_equal(said[0], said[1])
+
+
+def varied_world(drawn: int) -> strategies.World:
+    """A small network of pictures, rows that are varied, and inputs that are blended."""
+    made = strategies.world("fine_tune/image", epochs=4)
+    known = made.stream.transform.variations  # type: ignore[attr-defined]
+    policy = augment.policy({"auto": 1.0}, known, kind="image", drawn=drawn, magnitude=1.0)
+    made.stream.transform = augmentation.varied(made.stream.transform, policy)
+    made.strategy.common = Common(mixup_inputs=0.3, cutmix=1.0)
+    return made
+
+
+def weights(made: strategies.World) -> dict[str, torch.Tensor]:
+    return {name: t.clone() for name, t in made.network.state_dict().items()}
+
+
+def test_ended_between_two_epochs_it_goes_on_to_equal_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "SAVE_SECONDS", 0.0)
+    whole, ended, again, other = (varied_world(drawn) for drawn in (2, 2, 2, 3))
+    strategies.run(whole)
+    place = Checkpoint(tmp_path, "key")
+    steps = 2 * -(-strategies.ROWS // strategies.BATCH)  # of two epochs
+    with pytest.raises(Stopped):
+        strategies.run(ended, checkpoint=place, alive=stop_at(steps + 1))
+    strategies.run(again, checkpoint=place)
+    first, second = weights(whole), weights(again)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    strategies.run(other)
+    third = weights(other)
+    assert not all(torch.equal(first[name], third[name]) for name in first)
 
 
 def test_nothing_asked_for_is_what_it_was(photos: Path) -> None:
