@@ -239,7 +239,7 @@ def check_settings(thing: str) -> None:
     settings: Any = file.Settings
     expect(dataclasses.is_dataclass(settings), "Settings is a dataclass")
     expect(settings.__dataclass_params__.frozen, "Settings is frozen")
-    expect(len(dataclasses.fields(settings)) <= 12, "a strategy has at most twelve settings")
+    expect(len(dataclasses.fields(settings)) <= 14, "a strategy has at most fourteen settings")
     expect(build(settings, {}) == settings(), "the defaults are settings")
     try:
         build(settings, {"no_such_setting": 1})

@@ -23,7 +23,6 @@ from headstart.engine import loop
 from headstart.engine.checkpoint import Checkpoint
 from headstart.errors import PlanError
 from testing import strategy as strategies
-from tests import test_kill
 from tests.strategies.test_tuned import Stopped, stop_at
 
 SHORT = {"epochs": 2, "rate": 1e-3, "cut": -1, "patience": 0}
@@ -211,43 +210,6 @@ def _trainable(kind: str, data: Path) -> bool:
     plan = Plan(task=Task(data=str(data), modality=kind))
     made = jobs.open_job(plan, keep=False)
     return not made.backbone.frozen
-
-
-PLAN = """output = "{output}"
-[task]
-data = "{data}"
-[strategy]
-name = "fine_tune"
-[source]
-uri = "builtin:formula?input_size=32"
-[strategy.settings]
-epochs = 2
-cut = -1
-rate = 0.001
-[augmentation]
-augment = ["auto", "mixup"]
-[evidence]
-seeds = 1
-scratch = false
-champion = false
-learning_curve = false
-checks = ["accuracy"]
-"""
-
-
-def test_killed_in_training_it_ends_with_the_same_predictions(photos: Path, tmp_path: Path) -> None:
-    said = []
-    for name, faults in (("whole", ()), ("killed", ("checkpoint.after_rename:kill",))):
-        home = tmp_path / name
-        home.mkdir()
-        plan = home / "plan.toml"
-        plan.write_text(PLAN.format(output=home / "runs", data=photos))
-        asked = ["run", str(plan), "--quiet"]
-        for fault in faults:
-            assert test_kill.run(asked, home, fault).code == -9
-        test_kill.finish(asked, home)
-        said.append(test_kill.outputs(home / "runs"))
-    np.testing.assert_array_equal(said[0], said[1])
 
 
 def varied_world(drawn: int) -> strategies.World:

@@ -162,8 +162,9 @@ def show(made: Any, report: str) -> None:
     targets = _targets(record)
     if targets:
         console.say()
+        console.say("targets learned together", "bold")
         columns = [
-            "learned together",
+            "target",
             "score",
             "together",
             "alone",

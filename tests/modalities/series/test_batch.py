@@ -147,7 +147,7 @@ def test_batches_are_padded_at_the_end() -> None:
     assert found["gaps"].tolist() == [[0, 0, 0, 0], [0, 1, 0, 0]]
 
 
-@pytest.mark.parametrize("name", list(_augment.KINDS))
+@pytest.mark.parametrize("name", [n for n, v in _augment.VARIATIONS.items() if v.automatic])
 def test_a_variation_keeps_form_and_length(name: str) -> None:
     values = np.sin(np.linspace(0, 9, 64))[:, None] * [1.0, 2.0]
     found = _augment.KINDS[name](values, np.random.default_rng(1))
@@ -156,6 +156,16 @@ def test_a_variation_keeps_form_and_length(name: str) -> None:
     assert np.corrcoef(found[:, 0], values[:, 0])[0, 1] > 0.8
     if name == "time_warp":
         assert found[[0, -1]] == pytest.approx(values[[0, -1]], abs=1e-9)
+
+
+@pytest.mark.parametrize("name", [n for n, v in _augment.VARIATIONS.items() if not v.automatic])
+def test_a_strong_variation_keeps_the_values(name: str) -> None:
+    """In another order, or with another sign; not in every draw."""
+    values = np.sin(np.linspace(0, 9, 64))[:, None] * [1.0, 2.0]
+    made = [_augment.KINDS[name](values, np.random.default_rng(seed)) for seed in range(8)]
+    assert any(not np.array_equal(one, values) for one in made)
+    for one in made:
+        assert np.sort(np.abs(one), 0) == pytest.approx(np.sort(np.abs(values), 0))
 
 
 def test_variations_leave_the_size_of_a_mark_alone() -> None:
