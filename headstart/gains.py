@@ -85,13 +85,17 @@ def cases(
     """
     found: dict[str, Case | str] = {}
     for single in every:
-        truth = _truth(job, single, rows)
+        truth, unseen = _truth(job, single, rows)
         there = known(truth) if single.one is not None else np.ones(len(rows), bool)
         if isinstance(single.fitted, str) or not there.any():
-            found[single.name] = (
-                single.fitted if isinstance(single.fitted, str) else "no test row has a value of it"
-            )
+            told = "no test row has a value of it" + (" that a training row has" if unseen else "")
+            found[single.name] = single.fitted if isinstance(single.fitted, str) else told
             continue
+        if unseen:
+            job.say(
+                f"{unseen} of {len(rows)} test rows have a value of the further target "
+                f"'{single.name}' that no training row has; they are not counted for it."
+            )
         some, fitted = rows[there], single.fitted
         stream = arms.rows_stream(job, some, augment=False)
         said = np.stack([outputs(network, stream, single.head) for network in transfer.networks])
@@ -110,11 +114,14 @@ def cases(
     return found
 
 
-def _truth(job: Job, single: Single, rows: np.ndarray) -> np.ndarray:
-    """Encoded values of a target; -1 or NaN where a row has none, or a class that no training row has."""
+def _truth(job: Job, single: Single, rows: np.ndarray) -> tuple[np.ndarray, int]:
+    """Encoded values of a target; -1 or NaN where a row has none, or a class that no training row has; and
+    how many rows have such a class."""
     if single.one is None:
-        return job.targets.encode(job.dataset.targets(rows))
-    return encoded(single.one.targets, further.values(job.dataset, single.name, rows))
+        return job.targets.encode(job.dataset.targets(rows)), 0
+    raw = further.values(job.dataset, single.name, rows)
+    made = encoded(single.one.targets, raw)
+    return made, sum(value is not None for value in raw) - int(known(made).sum())
 
 
 def outputs(network: Network, stream: Stream, head: str) -> np.ndarray:

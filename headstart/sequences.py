@@ -35,8 +35,8 @@ class Chain:
         tasks: names of their data.
         metrics: what a score is, for each task.
         scores: (T, T) score on task j (column) after task i (row); NaN above the diagonal.
-        measures: backward transfer of each earlier task (by its `group`), then of all together; points with
-            intervals over test rows.
+        measures: backward transfer of each earlier task (by its `group`), then of all together where they are
+            told in one unit (points of accuracy and R2 have no mean), with intervals over test rows.
     """
 
     runs: tuple[str, ...]
@@ -47,7 +47,13 @@ class Chain:
 
     @property
     def backward(self) -> Measure:
-        """Backward transfer, the mean over all tasks but the last."""
+        """Backward transfer, the mean over all tasks but the last. Raises PlanError where there is none."""
+        if self.measures[-1].group:
+            units = ", ".join(dict.fromkeys(measure.unit for measure in self.measures))
+            raise PlanError(
+                f"The earlier tasks are told in different units ({units}), which have no mean. Read the "
+                "`measures` of each."
+            )
         return self.measures[-1]
 
 
@@ -60,6 +66,12 @@ class _Task:
     predictor: Predictor
     rows: np.ndarray
     targets: Any
+
+    @property
+    def groups(self) -> np.ndarray | None:
+        """(rows,) groups of the rows, or None."""
+        name = self.job.dataset.columns.get("group")
+        return np.asarray(self.job.dataset.metadata(self.rows)[name], object) if name else None
 
 
 def chain(folder: Path) -> list[Path]:
@@ -112,7 +124,9 @@ def measured(folder: Path) -> Chain:
         tasks=names,
         metrics=tuple(task.job.score.name for task in tasks),
         scores=matrix,
-        measures=_backward.measures(scores, names),
+        measures=_backward.measures(
+            scores, names, [t.job.score for t in tasks], [t.groups for t in tasks]
+        ),
     )
 
 

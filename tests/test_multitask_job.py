@@ -219,3 +219,32 @@ def test_bad_input_is_refused_before_anything_is_trained(
             **QUICK,
         )
     assert not list(tmp_path.iterdir())
+
+
+def test_values_that_no_training_row_has_are_told(tmp_path: Path) -> None:
+    """`kind` has a class of the test rows alone; `name` has nothing else there."""
+    drawn = np.random.default_rng(0)
+    lines = ["a,label,kind,name,part"]
+    for i, a in enumerate(drawn.normal(size=90)):
+        test = i % 3 == 0
+        kind = "rare" if test and i < 30 else ("one", "two")[i % 2]
+        name = "new" if test else ("old", "older")[i % 2]
+        lines.append(
+            f"{a:.4f},{'up' if a > 0 else 'down'},{kind},{name},{'test' if test else 'train'}"
+        )
+    (tmp_path / "rows.csv").write_text("\n".join(lines), "utf-8")
+    columns = {"target": "label", "also": ["kind", "name"], "split": "part"}
+    settings = {"epochs": 1, "rate": 1e-3}
+    asked = {**QUICK, "seeds": 1, "checks": ["multitask"], "settings": settings}
+    run = hs.adapt(tmp_path / "rows.csv", columns=columns, output=str(tmp_path / "runs"), **asked)
+    finding = run.record.finding("multitask")
+    assert finding is not None
+    assert finding.missing == (
+        (
+            "gain of 'name' over learning it alone",
+            "no test row has a value of it that a training row has",
+        ),
+    )
+    told = "10 of 30 test rows have a value of the further target 'kind' that no training row has"
+    assert any(note.startswith(told) for note in run.record.notes)
+    assert {m.n for m in finding.measures if m.group == "kind"} == {20}

@@ -16,6 +16,7 @@ from headstart.core import plugins
 from headstart.data import seal
 from headstart.errors import DataError, PlanError
 from headstart.evidence import _backward
+from headstart.heads import classify, regress
 from headstart.job import cache_root
 
 QUICK: dict[str, Any] = {
@@ -53,7 +54,7 @@ def test_by_hand():
     """Two tasks of four rows each lose one row in four and none; the last task counts for nothing."""
     one, two, three = np.array([1, 1, 1, 0.0]), np.array([1, 1, 0, 0.0]), np.array([1.0, 0.0])
     later = [np.array([1, 1, 0, 0.0]), two, three]
-    found = _backward.measures([[one], [one, two], later], ["a", "b", "c"])
+    found = _backward.measures([[one], [one, two], later], ["a", "b", "c"], [classify.SCORE] * 3)
     assert [m.group for m in found] == ["a", "b", ""]
     assert [m.value for m in found] == [-25.0, 0.0, -12.5]
     assert [m.n for m in found] == [4, 4, 8]
@@ -63,7 +64,7 @@ def test_by_hand():
 
 def test_nothing_lost_still_has_a_width():
     same = np.ones(30)
-    found = _backward.measures([[same], [same, same]], ["a", "b"])
+    found = _backward.measures([[same], [same, same]], ["a", "b"], [classify.SCORE] * 2)
     assert found[-1].value == 0.0
     assert found[-1].low < 0 < found[-1].high
 
@@ -76,9 +77,37 @@ def test_the_interval_covers():
         before = drawn.random(200) < 0.9
         after = before & (drawn.random(200) < 0.8 / 0.9)
         both = [[before.astype(float)], [after.astype(float), before.astype(float)]]
-        last = _backward.measures(both, ["a", "b"])[-1]
+        last = _backward.measures(both, ["a", "b"], [classify.SCORE] * 2)[-1]
         held += last.low <= -10 <= last.high
     assert 270 <= held <= 297
+
+
+def test_rows_of_a_group_are_no_independent_draws():
+    """Ten groups of ten rows that are lost or kept together: as wide as ten rows, not as a hundred."""
+    before, after = np.ones(10), np.array([0.0, 0, 1, 1, 1, 1, 1, 1, 1, 1])
+    many = [[before.repeat(10)], [after.repeat(10), before.repeat(10)]]
+    few = [[before], [after, before]]
+    kinds, each = [classify.SCORE] * 2, np.arange(10).repeat(10)
+    grouped = _backward.measures(many, ["a", "b"], kinds, [each, None])[-1]
+    apart = _backward.measures(many, ["a", "b"], kinds)[-1]
+    ten = _backward.measures(few, ["a", "b"], kinds)[-1]
+    assert grouped.high - grouped.low == pytest.approx(ten.high - ten.low)
+    assert grouped.high - grouped.low > 2 * (apart.high - apart.low)
+
+
+def test_numbers_are_told_in_their_own_unit_and_have_no_mean_with_points():
+    drawn = np.random.default_rng(0)
+    number, share = drawn.normal(size=20), np.ones(20)
+    numbers = [[number], [number - 0.5, share]]
+    alone = _backward.measures(numbers, ["a", "b"], [regress.SCORE, classify.SCORE])
+    assert [m.unit for m in alone] == ["R2", "R2"]
+    assert [m.value for m in alone] == pytest.approx([-0.5, -0.5])
+    three = [numbers[0], [number, share], [number - 0.5, share, share]]
+    mixed = _backward.measures(three, list("abc"), [regress.SCORE, *[classify.SCORE] * 2])
+    assert [(m.group, m.unit) for m in mixed] == [("a", "R2"), ("b", "points")]
+    chain = sequences.Chain((), (), (), np.empty((3, 3)), mixed)
+    with pytest.raises(PlanError, match=r"different units \(R2, points\)"):
+        _ = chain.backward
 
 
 def test_a_chain_is_measured(chain: list[api.Run], home: Path):

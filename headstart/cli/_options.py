@@ -93,10 +93,11 @@ Set = Annotated[
     ),
 ]
 Augment = Annotated[
-    str | None,
+    list[str] | None,
     _option(
         "--augment",
-        "Augmentations of the kind of data by name, a factor behind a colon: rotation:0.5,scaling; or auto.",
+        "Augmentations of the kind of data by name, a factor behind a colon: rotation:0.5,scaling; or auto. "
+        "May be repeated.",
         MODEL,
         "NAME[,NAME]",
     ),
@@ -387,6 +388,6 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "per_class": _count("per-class", 0),
     "seeds": _count("seeds", 1),
     "levels": lambda v: [level.strip() for level in v.split(",")],
-    "augment": lambda v: [name.strip() for name in v.split(",") if name.strip()],
+    "augment": lambda v: [name.strip() for name in ",".join(v).split(",") if name.strip()],
     "leave_out": lambda v: [value.strip() for value in v.split(",") if value.strip()],
 }

@@ -8,6 +8,7 @@ import typer
 
 from headstart.cli import _console as console
 from headstart.cli import _face as api
+from headstart.report import text
 
 SHOWN = (13, "Look at what was found")
 Name = Annotated[
@@ -38,13 +39,10 @@ def verb(run: Name, output: Output = "", json: Json = False) -> None:
     wide = [row + [""] * (len(found.tasks) + 1 - len(row)) for row in rows]
     console.table(["", *found.tasks], wide, tuple(range(1, len(found.tasks) + 1)))
     console.say()
-    console.say("backward transfer, points (below zero: forgotten)", "bold")
+    console.say("backward transfer (below zero: forgotten)", "bold")
     console.table(
         ["task", "change", "95 % interval"],
-        [
-            [m.group or "all earlier tasks", f"{m.value:+.1f}", f"{m.low:+.1f} to {m.high:+.1f}"]
-            for m in found.measures
-        ],
+        [[m.group or "all earlier tasks", *text.measured(m)] for m in found.measures],
         (1, 2),
     )
 
@@ -54,7 +52,14 @@ def _plain(found: Any) -> dict[str, Any]:
         [float(value) for value in line[: place + 1]] for place, line in enumerate(found.scores)
     ]
     told = [
-        {"task": m.group, "points": m.value, "low": m.low, "high": m.high, "rows": m.n}
+        {
+            "task": m.group,
+            "change": m.value,
+            "low": m.low,
+            "high": m.high,
+            "unit": m.unit,
+            "rows": m.n,
+        }
         for m in found.measures
     ]
     return {

@@ -130,7 +130,10 @@ class Strategy(fine_tune.Strategy):
             halves = {
                 n: part if network.heads[n].classed else part / 2 for n, part in parts.items()
             }
-            return uncertain(halves, self.logs)
+            told = uncertain(halves, self.logs)
+            there = {n: bool(known(batches["train"].targets[n]).any()) for n in parts}
+            # a batch without a row of a target says nothing of its variance
+            return {n: told[n] if there[n] else part for n, part in parts.items()}
         if self.balance == "gradnorm":
             with torch.no_grad():
                 now = torch.stack([part.detach().float() for part in parts.values()])

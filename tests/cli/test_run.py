@@ -50,6 +50,11 @@ def test_augmentations_are_named_with_commas(call: Call, api: Api) -> None:
     assert bad.code == 2 and "operations came as 0; expected 1 or more" in bad.err
 
 
+def test_augmentations_may_be_named_again(call: Call, api: Api) -> None:
+    call("run", "photos", "--augment", "rotation", "--augment", "scaling,mixup")
+    assert asked(api).augmentation.augment == ("rotation", "scaling", "mixup")
+
+
 def test_options_become_a_plan(call: Call, api: Api) -> None:
     line = """
         run d.csv --source timm:x --strategy linear_probe --set l2=0.01 --set engine.batch=64

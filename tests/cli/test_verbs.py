@@ -210,7 +210,7 @@ def test_json_of_every_verb_is_one_document(verbs: tuple[str, ...], call: Call) 
 
 def test_a_sequence_is_a_triangle_and_its_differences(call: Call) -> None:
     said = call("sequence", "last")
-    for part in ("after older", "0.700", "all earlier tasks", "-30.0 to -10.0"):
+    for part in ("after older", "0.700", "all earlier tasks", "\u221230.0 to \u221210.0"):
         assert part in said.out
     assert "nan" not in said.out
 

@@ -245,6 +245,20 @@ def test_what_a_class_counts_under_uncertainty_by_hand() -> None:
         assert float(told[name].detach()) == pytest.approx(wanted, rel=1e-5)
 
 
+def test_a_batch_without_a_target_does_not_move_its_log_variance() -> None:
+    heads, rows = problem()
+    made, net = strategy(balance="uncertainty"), network(heads)
+    made.prepare(net, {"train": rows})
+    without = np.flatnonzero(~np.isfinite(rows.targets["also_1"]))[:4]
+    assert len(without)
+    with frozen(net, made.phases(net)[-1]):
+        told = made.loss(net, {"train": rows.batch(without, -1)}, 0.0)
+        torch.stack(list(told.values())).sum().backward()
+    assert float(told["also_1"].detach()) == 0.0
+    assert made.logs.grad is not None
+    assert made.logs.grad.ne(0).tolist() == [True, False, True]
+
+
 def test_rows_without_a_target_contribute_nothing_to_it() -> None:
     heads, rows = problem()
     net = network(heads)
