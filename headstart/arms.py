@@ -160,7 +160,8 @@ def _settle_further(
     labels, view = one.labels[places][there], alone(job, one)
     try:
         parts = folds(view, labels, job.groups[places][there], seed)
-    except DataError:
+    except DataError as error:
+        job.say(f"The head of the further target '{one.name}' starts from nothing: {error}")
         return
     head: Any = network.heads[one.head]
     head.settle(solution(head, features[there], labels, parts))

@@ -55,6 +55,7 @@ def asked(wanted: Augmentation, transform: Transform, kind: str) -> Asked:
         kind=kind,
         drawn=wanted.operations,
         magnitude=wanted.magnitude,
+        beside=tuple(BLENDS),
     )
     return Asked(policy, blends)
 

@@ -36,6 +36,11 @@ def measured(made: Job, transfer: Fitted, features: Features) -> dict[str, Any] 
     used = bool(transfer.settings.get(augmentation.ASKED))
     if (checks and NAME not in checks) or not (used or NAME in checks):
         return None
+    if (
+        made.plan.engine.profile != "exact"
+    ):  # varied rows are read exactly, and percents would count
+        why = "the features that are kept are of the profile fast; it takes exact ones"
+        return {"rows": {}, "of": 0, "missing": [("realism of augmentation", why)]}
     policies = _policies(made)
     if not isinstance(features, np.ndarray) or len(features) < LEAST:
         why = f"it takes whole rows, and at least {LEAST} of them"

@@ -139,7 +139,13 @@ def _reopened(folder: Path, record: Record) -> _Task:
             "task cannot be measured. Learn from files."
         )
     predictor = open_pack(folder / "pack", record.plan.source.offline)
-    made = jobs.open_job(record.carried_out, sealed=predictor.pack.transform, keep=False)
+    try:
+        made = jobs.open_job(record.carried_out, sealed=predictor.pack.transform, keep=False)
+    except DataError as error:
+        raise DataError(
+            f"The data of the run {record.id} ('{data}') cannot be opened: {error} A path without a root "
+            "counts from the folder in which the run was made; go there."
+        ) from error
     if made.dataset.digest != record.digests["data"]:
         raise DataError(
             f"{data} is not what the run {record.id} learned from. Put the old data back, or learn the "

@@ -80,6 +80,12 @@ def learned(dataset: ArrowDataset, rows: np.ndarray) -> tuple[Further, ...]:
             targets = file.learn(some)
         except DataError as error:
             raise DataError(f"The further target '{name}': {error}") from error
+        if len(targets.classes) > len(some) / 2:
+            raise DataError(
+                f"The further target '{name}' has {len(targets.classes)} classes in {len(some)} training "
+                "rows, so most have a single row. Expected several rows a class; leave it out of --also, or, "
+                f"if it is a number, say so: --also {name}=regress."
+            )
         made.append(Further(name, f"also_{number}", file, targets, encoded(targets, raw)))
     return tuple(made)
 

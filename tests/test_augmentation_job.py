@@ -161,6 +161,7 @@ def test_auto_strategy_tries_with_what_was_named(photos: Path, tmp_path: Path) -
 REFUSED = [
     ("image", "fine_tune", ["rotate"], {}, "Known: auto, rotation, scaling"),
     ("text", "fine_tune", ["rotation"], {}, "Unknown augmentation 'rotation' of text."),
+    ("series", "fine_tune", ["mixupp"], {}, "mixup"),
     ("text", "fine_tune", ["mixup"], {}, "choose mixup, which blends features"),
     ("text", "fine_tune", ["cutmix"], {}, "these inputs are no pictures; choose mixup,"),
     ("text", "auto", ["cutmix"], {}, "--augment cannot be had here: cutmix"),

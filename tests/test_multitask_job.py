@@ -13,7 +13,7 @@ import pytest
 import headstart as hs
 from headstart.cli import main
 from headstart.core import plugins
-from headstart.errors import PackError, PlanError
+from headstart.errors import DataError, PackError, PlanError
 from headstart.evidence import multitask
 from headstart.registry import packs
 
@@ -248,3 +248,11 @@ def test_values_that_no_training_row_has_are_told(tmp_path: Path) -> None:
     told = "10 of 30 test rows have a value of the further target 'kind' that no training row has"
     assert any(note.startswith(told) for note in run.record.notes)
     assert {m.n for m in finding.measures if m.group == "kind"} == {20}
+
+
+def test_a_further_target_of_names_is_refused(tmp_path: Path) -> None:
+    lines = ["a,label,id", *(f"{i % 7},{'up' if i % 2 else 'down'},n{i}" for i in range(60))]
+    (tmp_path / "rows.csv").write_text("\n".join(lines), "utf-8")
+    columns = {"target": "label", "also": ["id"]}
+    with pytest.raises(DataError, match=r"'id' has \d+ classes in \d+ training rows.*--also"):
+        hs.adapt(tmp_path / "rows.csv", columns=columns, output=str(tmp_path / "runs"), **QUICK)

@@ -175,6 +175,17 @@ def test_other_data_are_refused(chain: list[api.Run], home: Path, tmp_path: Path
         shutil.move(tmp_path / "kept", moved)
 
 
+def test_data_that_are_gone_are_named_with_the_run(
+    chain: list[api.Run], home: Path, tmp_path: Path
+):
+    shutil.move(home / "one", tmp_path / "one")
+    try:
+        with pytest.raises(DataError, match=rf"{chain[0].id}.*cannot be opened.*go there"):
+            hs.sequence(chain[-1].folder)
+    finally:
+        shutil.move(tmp_path / "one", home / "one")
+
+
 def test_a_run_that_is_gone_is_named(chain: list[api.Run], home: Path, tmp_path: Path):
     shutil.move(chain[0].folder, tmp_path / "kept")
     try:

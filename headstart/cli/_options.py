@@ -378,6 +378,14 @@ def _count(option: str, least: int) -> Callable[[int], int]:
     return check
 
 
+def _named(values: list[str]) -> list[str]:
+    """Names, each by itself. Raises PlanError where there is none."""
+    found = [name.strip() for name in ",".join(values).split(",") if name.strip()]
+    if not found:
+        raise PlanError("--augment came without a name; name one, such as auto, or leave it out.")
+    return found
+
+
 CHECKS: dict[str, Callable[[Any], Any]] = {
     "profile": lambda v: one_of("profile", v, PROFILES),
     "strategy": lambda v: one_of("strategy", v, ("auto", *plugins.names("strategy"))),
@@ -388,6 +396,6 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "per_class": _count("per-class", 0),
     "seeds": _count("seeds", 1),
     "levels": lambda v: [level.strip() for level in v.split(",")],
-    "augment": lambda v: [name.strip() for name in ",".join(v).split(",") if name.strip()],
+    "augment": _named,
     "leave_out": lambda v: [value.strip() for value in v.split(",") if value.strip()],
 }

@@ -36,11 +36,12 @@ def _joined(
     """The table with the columns of further targets: TARGET, for classes TARGET:confidence, and with `every`
     TARGET:p_CLASS."""
     for one in getattr(found, "further", ()):
-        columns = [*columns, one.name]
+        name = f"{one.name}:predicted" if one.name in (*columns, "notes") else one.name
+        columns = [*columns, name]
         cells = [[value(label)] for label in one.labels]
         if one.probabilities is not None:
-            columns += [f"{one.name}:confidence"]
-            columns += [f"{one.name}:p_{c}" for c in one.classes] if every else []
+            columns += [f"{name}:confidence"]
+            columns += [f"{name}:p_{c}" for c in one.classes] if every else []
             for row, shares in zip(cells, one.probabilities, strict=True):
                 known = [float(p) for p in shares]
                 told = str(row[0])

@@ -80,7 +80,13 @@ def read(asked: Sequence[str]) -> dict[str, float]:
 
 
 def policy(
-    asked: Mapping[str, float], known: Variations, *, kind: str, drawn: int, magnitude: float
+    asked: Mapping[str, float],
+    known: Variations,
+    *,
+    kind: str,
+    drawn: int,
+    magnitude: float,
+    beside: Sequence[str] = (),
 ) -> Policy:
     """The policy of some names and factors.
 
@@ -88,6 +94,7 @@ def policy(
         known: what these rows can be varied by.
         kind: of data, for a person.
         drawn: how many an automatic policy draws for a row.
+        beside: further names that a person may choose, for the list of what is known.
 
     Raises:
         PlanError: an unknown name, with those that are known; "auto" beside others, or where nothing may be
@@ -96,7 +103,9 @@ def policy(
     if AUTO not in asked:
         for name in asked:
             if name not in known:
-                raise PlanError(f"Unknown augmentation '{name}' of {kind}. {_known(name, known)}")
+                raise PlanError(
+                    f"Unknown augmentation '{name}' of {kind}. {_known(name, (*known, *beside))}"
+                )
         return Policy(tuple((name, size * magnitude) for name, size in asked.items()))
     others = [name for name in asked if name != AUTO]
     if others:
@@ -109,7 +118,7 @@ def policy(
     return Policy(tuple((name, asked[AUTO] * magnitude) for name in names), drawn)
 
 
-def _known(name: str, known: Variations) -> str:
+def _known(name: str, known: Sequence[str]) -> str:
     if not known:
         return "These rows offer none by name; leave --augment out."
     close = nearest(name, (AUTO, *known))

@@ -61,5 +61,5 @@ def _part(
 ) -> _paired.Spread:
     """The change of one task's score, in units of the score."""
     first, second = after[None], before[None]
-    unit = kind.step(first, second)
-    return _paired.difference(first, second, groups=ordinal(groups), unit=unit)
+    unit, most = kind.step(first, second), 1.0 if kind.points else math.inf
+    return _paired.difference(first, second, groups=ordinal(groups), unit=unit, most=most)

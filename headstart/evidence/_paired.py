@@ -39,6 +39,7 @@ class Spread:
         df: Satterthwaite's degrees of freedom.
         row_error: the part of the standard error that comes from rows, seeds held.
         size: rows, or groups where given.
+        most: largest value that is possible, above zero as below.
     """
 
     value: float
@@ -47,15 +48,17 @@ class Spread:
     df: float
     row_error: float
     size: int
+    most: float = math.inf
 
     def interval(self, level: float = LEVEL) -> tuple[float, float]:
         """Two-sided interval of the expected value."""
         half = quantile(self.df, level) * self.error
-        return self.centre - half, self.centre + half
+        return max(self.centre - half, -self.most), min(self.centre + half, self.most)
 
     def detectable(self, level: float = LEVEL, power: float = 0.8) -> float:
         """Smallest true difference that would have been seen with this power."""
-        return (quantile(self.df, level) + quantile(self.df, 2 * power - 1)) * self.error
+        seen = (quantile(self.df, level) + quantile(self.df, 2 * power - 1)) * self.error
+        return min(seen, self.most)
 
 
 @dataclass(frozen=True)
@@ -153,7 +156,12 @@ def mean(scores: np.ndarray, groups: np.ndarray | None = None) -> Spread:
 
 
 def difference(
-    first: np.ndarray, second: np.ndarray, *, groups: np.ndarray | None = None, unit: float = 1.0
+    first: np.ndarray,
+    second: np.ndarray,
+    *,
+    groups: np.ndarray | None = None,
+    unit: float = 1.0,
+    most: float = math.inf,
 ) -> Spread:
     """Expected difference first - second over the seeds of both and the shared rows.
 
@@ -161,8 +169,9 @@ def difference(
         first, second: (seeds, rows) scores; the numbers of seeds may differ, the rows are the same.
         groups: (rows,) group numbers from 0, or None.
         unit: what a differing row would look like where none is seen to differ, in units of the scores.
+        most: largest possible difference; 1 of shares.
     """
     paired = first.mean(axis=0) - second.mean(axis=0)
     rows, centre, size = _padded_part(paired, groups, unit)
     error, df = join(rows, [_seeds_part(first, groups), _seeds_part(second, groups)])
-    return Spread(float(paired.mean()), centre, error, df, math.sqrt(rows.variance), size)
+    return Spread(float(paired.mean()), centre, error, df, math.sqrt(rows.variance), size, most)

@@ -64,7 +64,7 @@ def _ability(told: Mapping[str, Any]) -> tuple[Measure, ...]:
         how = f"{told['metric']} on {told['what']}; Student's interval over seeds and rows"
         ends = (max(low, 0.0), min(high, 1.0))
         made.append(Measure(name, found.value, *ends, n, "share", "", how))
-    lost = _paired.difference(after, before)
+    lost = _paired.difference(after, before, most=1.0)
     low, high = lost.interval()
     how = "after - before on the same rows; interval over training seeds and rows"
     change = (100 * lost.value, 100 * low, 100 * high)

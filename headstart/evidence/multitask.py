@@ -12,6 +12,7 @@ targets without any difference about one in twenty is flagged all the same.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -73,7 +74,8 @@ def _gain(name: str, one: Case) -> tuple[Measure, _paired.Spread]:
     """Together - alone."""
     first, second = (scores(one, one.arms[role]) for role in ("transfer", "alone"))
     unit, factor = one.score.step(first, second), one.score.factor
-    spread = _paired.difference(first, second, groups=ordinal(one.groups), unit=unit)
+    most = 1.0 if one.score.points else math.inf
+    spread = _paired.difference(first, second, groups=ordinal(one.groups), unit=unit, most=most)
     low, high = spread.interval()
     how = (
         f"paired difference in {one.score.name}, together - alone, same settings and seeds; interval over "

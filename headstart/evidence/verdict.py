@@ -96,8 +96,8 @@ def baseline_role(case: Case) -> str | None:
 def _gain(case: Case, role: str) -> _paired.Spread:
     """Spread of the difference transfer - role, in units of the score."""
     first, second = scores(case, case.arms["transfer"]), scores(case, case.arms[role])
-    unit = case.score.step(first, second)
-    return _paired.difference(first, second, groups=ordinal(case.groups), unit=unit)
+    unit, most = case.score.step(first, second), 1.0 if case.score.points else math.inf
+    return _paired.difference(first, second, groups=ordinal(case.groups), unit=unit, most=most)
 
 
 def word(gain: _paired.Spread) -> str:

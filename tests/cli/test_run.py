@@ -53,6 +53,8 @@ def test_augmentations_are_named_with_commas(call: Call, api: Api) -> None:
 def test_augmentations_may_be_named_again(call: Call, api: Api) -> None:
     call("run", "photos", "--augment", "rotation", "--augment", "scaling,mixup")
     assert asked(api).augmentation.augment == ("rotation", "scaling", "mixup")
+    empty = call("run", "photos", "--augment", "")
+    assert empty.code == 2 and "--augment came without a name" in empty.err
 
 
 def test_options_become_a_plan(call: Call, api: Api) -> None:

@@ -123,3 +123,14 @@ def test_temperature_is_found_again() -> None:
     value, low, high = _temperature.fit(_temperature.scaled(honest, 2.5), truth)
     assert low < 0.4 < high
     assert value == pytest.approx(0.4, rel=0.1)
+
+
+def test_a_difference_of_shares_lies_within_all_and_nothing():
+    """Two groups allow hardly any statement; what is said is possible all the same."""
+    first, second = np.array([[1.0, 1, 1, 0, 0, 0]]), np.array([[0.0, 0, 0, 1, 1, 1]])
+    groups = np.array([0, 0, 0, 1, 1, 1])
+    wide = _paired.difference(first, second, groups=groups)
+    found = _paired.difference(first, second, groups=groups, most=1.0)
+    assert wide.interval()[1] > 1
+    assert found.interval() == (-1.0, 1.0)
+    assert found.detectable() == 1.0
