@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import torch
@@ -12,6 +13,8 @@ from headstart.errors import PlanError
 # number, on which arithmetic is many times slower; they count as zero.
 torch.set_flush_denormal(True)
 
+# While it launches, Fabric patches torch's classes, for all threads; trainings side by side take turns.
+_LAUNCHING = threading.Lock()
 PRECISIONS = ("32-true", "bf16-mixed")
 
 
@@ -64,5 +67,6 @@ def fabric(device: str = "auto", precision_name: str = "32-true") -> Any:
         machine = Fabric(
             accelerator=kind, devices=devices, precision=precision(precision_name, kind)
         )
-        machine.launch()
+        with _LAUNCHING:
+            machine.launch()
     return machine
