@@ -21,8 +21,9 @@ from headstart.core.network import Network
 from headstart.data import further
 from headstart.engine import guards, loop
 from headstart.engine.streams import Stream
-from headstart.errors import DataError, PackError
+from headstart.errors import DataError
 from headstart.job import Job
+from headstart.registry import packs
 from headstart.targets import Further, alone, encoded, known
 
 
@@ -146,10 +147,4 @@ def same(
     stream = arms.rows_stream(job, rows, augment=False)
     for one in job.further:
         wanted = outputs(transfer.networks[0], stream, one.head)
-        gap = np.abs(found[one.name] - wanted) / np.maximum(1.0, np.abs(wanted))
-        if not float(gap.max(initial=0.0)) <= tolerance:
-            raise PackError(
-                f"The reloaded pack predicts '{one.name}' differently: by {float(gap.max()):.2g}, where "
-                f"{tolerance:.2g} is allowed; nothing was saved. Run the plan again; should it persist, "
-                "please report it."
-            )
+        packs.same(found[one.name], wanted, tolerance, one.name)

@@ -111,7 +111,7 @@ class Job:
     costs: tuple[float, ...]
     outside: np.ndarray
     began: float
-    further: tuple[Further, ...] = ()
+    further: tuple[Further, ...] = field(init=False)
     cache: Path = field(init=False)
     seal: Seal = field(init=False)
     store: Store = field(init=False)
@@ -137,6 +137,7 @@ class Job:
         self.device = devices.resolve(self.plan.engine.device)
         self.train, self.groups = self.split.train, self.split.groups
         self.labels = self.targets.encode(self.dataset.targets(self.train))
+        self.further = learned(self.dataset, self.train)
         self.asked = augmentation.asked(self.plan.augmentation, self.transform, self.modality.name)
         self.set_aside = [*self.dataset.set_aside, *self.split.set_aside]
         self.trained = None if self.plan.engine.store == MEMORY else self.cache / "trained"
@@ -265,14 +266,17 @@ def make_transform(
     dataset: ArrowDataset,
     rows: np.ndarray,
     *,
+    sealed: Mapping[str, Any] | None = None,
     keep: bool = True,
 ) -> tuple[Transform, str]:
-    """The sealed preprocessing. What was fitted on the same data, seed and way of splitting stays as it
-    is until `--refit`, so that new rows do not move old ones; the second value says so.
+    """The preprocessing as it was `sealed`, or made for these rows; and what is to be said of it.
 
-    Where most of the rows that it was fitted on are gone, the data are others, and it is fitted anew.
+    What was fitted on the same data, seed and way of splitting stays as it is until `--refit`, so that new
+    rows do not move old ones. Where most of the rows that it was fitted on are gone, the data are others, and
+    it is fitted anew.
     """
-    samples = Lazy(dataset, rows)
+    if sealed is not None:
+        return modality.batch.restore(sealed), ""
     kept = _fitted(plan, loaded, dataset)
     if kept is not None and kept.is_file() and not plan.engine.refit:
         held = json.loads(kept.read_text("utf-8"))
@@ -283,7 +287,9 @@ def make_transform(
                 "Scaling constants and category lists are those that an earlier run on this data "
                 "fitted; --refit fits them anew."
             )
-    transform = modality.batch.make(loaded.source.preprocessing, dataset.fields, samples)
+    transform = modality.batch.make(
+        loaded.source.preprocessing, dataset.fields, Lazy(dataset, rows)
+    )
     if keep and kept is not None and getattr(transform, "fitted", False):
         some = [d.hex() for d in dataset.digests(rows[:KNOWN_ROWS])]
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -406,15 +412,26 @@ def open_job(
     targets = heads.learn(dataset.targets(split.train), **ordered(dataset))
     need = Need(outcome, len(split.train), len(targets.classes), plan.strategy.name)
     loaded = load(plan.source.uri, modality, need, offline=offline(plan.source))
-    if sealed is not None:
-        transform, kept = modality.batch.restore(sealed), ""
-    else:
-        transform, kept = make_transform(plan, modality, loaded, dataset, split.train, keep=keep)
+    transform, kept = make_transform(
+        plan, modality, loaded, dataset, split.train, sealed=sealed, keep=keep
+    )
     inputs = probe_inputs(transform, dataset, split.train)
     backbone = stage(modality, loaded, transform, inputs)
-    costs, further = stage_costs(backbone, inputs), learned(dataset, split.train)
-    made = (heads, targets, loaded, backbone, transform, costs, outside, began, further)
-    job = Job(plan, watcher, modality, dataset, split, *made)
+    job = Job(
+        plan=plan,
+        watcher=watcher,
+        modality=modality,
+        dataset=dataset,
+        split=split,
+        heads=heads,
+        targets=targets,
+        loaded=loaded,
+        backbone=backbone,
+        transform=transform,
+        costs=stage_costs(backbone, inputs),
+        outside=outside,
+        began=began,
+    )
     _tell(job, kept)
     return job
 

@@ -36,15 +36,9 @@ def measured(made: Job, transfer: Fitted, features: Features) -> dict[str, Any] 
     used = bool(transfer.settings.get(augmentation.ASKED))
     if (checks and NAME not in checks) or not (used or NAME in checks):
         return None
-    if (
-        made.plan.engine.profile != "exact"
-    ):  # varied rows are read exactly, and percents would count
-        why = "the features that are kept are of the profile fast; it takes exact ones"
+    if why := _unfit(made, features):
         return {"rows": {}, "of": 0, "missing": [("realism of augmentation", why)]}
     policies = _policies(made)
-    if not isinstance(features, np.ndarray) or len(features) < LEAST:
-        why = f"it takes whole rows, and at least {LEAST} of them"
-        return {"rows": {}, "of": 0, "missing": [("realism of augmentation", why)]}
     rng = seeds.generator(made.plan.seed, "realism")
     places = np.sort(rng.permutation(len(features))[:REFERENCE])
     near = features[places]
@@ -60,6 +54,15 @@ def measured(made: Job, transfer: Fitted, features: Features) -> dict[str, Any] 
             _warn(made, name, *rows[name])
     still = [(f"realism of '{n}'", "it changed no row") for n in policies if n not in rows]
     return {"rows": rows, "of": len(near), "missing": still}
+
+
+def _unfit(made: Job, features: Features) -> str:
+    """Why nothing can be measured, or ""."""
+    if made.plan.engine.profile != "exact":  # varied rows are read exactly; percents would count
+        return "the features that are kept are of the profile fast; it takes exact ones"
+    if not isinstance(features, np.ndarray) or len(features) < LEAST:
+        return f"it takes whole rows, and at least {LEAST} of them"
+    return ""
 
 
 def _policies(made: Job) -> Mapping[str, Policy | None]:

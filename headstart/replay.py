@@ -35,7 +35,7 @@ def replay(folder: Path, record: Record, watcher: Watcher | None = None) -> Mapp
         DataError: the data are not what they were, or were given in memory.
     """
     pack = packs.load(folder / "pack")
-    made, out = _opened(pack, record, watcher)
+    made, out = _featured(pack, record, watcher)
     same = {
         "data": True,
         "source": made.loaded.source.sha256 == record.digests["source"],
@@ -62,21 +62,41 @@ def replay(folder: Path, record: Record, watcher: Watcher | None = None) -> Mapp
     }
 
 
-def _opened(pack: PackParts, record: Record, watcher: Watcher | None) -> tuple[Job, Extraction]:
-    """The run's data and source, opened again, and the features of its training rows. Raises DataError."""
-    if not record.plan.task.data:
+def reopened(pack: PackParts, record: Record, instead: str, watcher: Watcher | None = None) -> Job:
+    """A run's data and source, opened again with what its pack keeps of the preprocessing.
+
+    Args:
+        instead: what to do where the data were arrays.
+
+    Raises:
+        DataError: the data were given in memory, are not there, or are not what they were.
+    """
+    data = record.plan.task.data
+    if not data:
         raise DataError(
-            f"The run {record.id} learned from arrays in memory, which were not kept. "
-            "Call headstart.adapt with the same arrays and plan."
+            f"The run {record.id} learned from arrays in memory, which were not kept. {instead}"
         )
     engine = dataclasses.replace(record.plan.engine, executor=executor_of(record))
     plan = dataclasses.replace(record.carried_out, engine=engine)
-    made = job.open_job(plan, None, watcher, sealed=pack.transform)
+    try:
+        made = job.open_job(plan, None, watcher, sealed=pack.transform)
+    except DataError as error:
+        raise DataError(
+            f"The data of the run {record.id} ('{data}') cannot be opened: {error} A path without a root "
+            "counts from the folder in which the run was made; go there."
+        ) from error
     if made.dataset.digest != record.digests["data"]:
         raise DataError(
-            f"The data at {record.plan.task.data} are not what the run {record.id} learned from "
-            "(their digest differs). Bring back the same files, or start a new run."
+            f"{data} is not what the run {record.id} learned from (its digest differs). Bring back the "
+            "same files, or start a new run."
         )
+    return made
+
+
+def _featured(pack: PackParts, record: Record, watcher: Watcher | None) -> tuple[Job, Extraction]:
+    """The run opened again, and the features of its training rows. Raises DataError."""
+    instead = "Call headstart.adapt with the same arrays and plan."
+    made = reopened(pack, record, instead, watcher)
     out = made.extract(made.train)
     job.drop_late(made, out)
     return made, out
@@ -98,7 +118,7 @@ def champion(
     if not name:
         raise PlanError(f"The run {record.id} was compared with no simple model; leave it out.")
     pack = packs.load(folder / "pack")
-    made, _ = _opened(pack, record, watcher)
+    made, _ = _featured(pack, record, watcher)
     if not baseline.refits(made):
         raise PlanError(
             f"The simple model of the outcome {made.outcome} is not fitted again for prediction. Expected a "

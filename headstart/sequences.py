@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from headstart import job as jobs
+from headstart import replay
 from headstart.core import digest
 from headstart.core.evidence import Measure
 from headstart.core.run import Record
 from headstart.errors import DataError, PlanError
 from headstart.evidence import _backward
+from headstart.job import Job
 from headstart.registry import document, runs
 from headstart.serving.predictor import Predictor, open_pack
 
@@ -62,7 +63,7 @@ class _Task:
     """One run of the chain, reopened."""
 
     name: str
-    job: jobs.Job
+    job: Job
     predictor: Predictor
     rows: np.ndarray
     targets: Any
@@ -132,28 +133,11 @@ def measured(folder: Path) -> Chain:
 
 def _reopened(folder: Path, record: Record) -> _Task:
     """A run's data, test rows and model."""
-    data = record.plan.task.data
-    if not data:
-        raise DataError(
-            f"The run {record.id} learned from arrays in memory, which were not kept, so what is left of its "
-            "task cannot be measured. Learn from files."
-        )
     predictor = open_pack(folder / "pack", record.plan.source.offline)
-    try:
-        made = jobs.open_job(record.carried_out, sealed=predictor.pack.transform, keep=False)
-    except DataError as error:
-        raise DataError(
-            f"The data of the run {record.id} ('{data}') cannot be opened: {error} A path without a root "
-            "counts from the folder in which the run was made; go there."
-        ) from error
-    if made.dataset.digest != record.digests["data"]:
-        raise DataError(
-            f"{data} is not what the run {record.id} learned from. Put the old data back, or learn the "
-            "sequence anew."
-        )
+    made = replay.reopened(predictor.pack, record, "Learn the sequence from files.")
     made.seal.open("a sequence of runs")
     rows = np.asarray(record.predictions["rows"], np.int64)
-    name = data.rstrip("/").rpartition("/")[2]
+    name = record.plan.task.data.rstrip("/").rpartition("/")[2]
     return _Task(name, made, predictor, rows, np.asarray(record.predictions["targets"]))
 
 

@@ -134,7 +134,7 @@ def save(
             part.mkdir(parents=True)
             _write(part, parts)
         loaded = load(part)
-        _same(np.asarray(predict_with(loaded)), parts.probe.outputs, tolerance)
+        same(np.asarray(predict_with(loaded)), parts.probe.outputs, tolerance)
         with files.storing(folder):
             _place(part, folder)
     finally:
@@ -303,12 +303,13 @@ def _parts(values: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> PackPart
     )
 
 
-def _same(found: np.ndarray, expected: np.ndarray, tolerance: float) -> None:
-    """Raises PackError unless the reloaded pack predicts what the run predicted."""
+def same(found: np.ndarray, expected: np.ndarray, tolerance: float, what: str = "") -> None:
+    """Raises PackError unless a reloaded pack predicts what the run predicted, of `what`."""
+    told = f" for '{what}'" if what else ""
     expected = np.asarray(expected, dtype=np.float64)
     if found.shape != expected.shape:
         raise PackError(
-            f"The reloaded pack gave outputs of shape {found.shape}, the run {expected.shape}; nothing "
+            f"The reloaded pack gave outputs{told} of shape {found.shape}, the run {expected.shape}; nothing "
             "was saved. Run the plan again; should it persist, please report it."
         )
     gap = np.abs(found - expected) / np.maximum(1.0, np.abs(expected))
@@ -316,8 +317,9 @@ def _same(found: np.ndarray, expected: np.ndarray, tolerance: float) -> None:
     worst = float(gap.max()) if gap.size else 0.0
     if not worst <= tolerance:  # NaN is a difference too, unless on both sides
         raise PackError(
-            f"The reloaded pack predicts differently: by {worst:.2g}, where {tolerance:.2g} is allowed; "
-            "nothing was saved. Pack with the executor and profile of the run, or run the plan again."
+            f"The reloaded pack predicts differently{told}: by {worst:.2g}, where {tolerance:.2g} is "
+            "allowed; nothing was saved. Pack with the executor and profile of the run, or run the plan "
+            "again."
         )
 
 

@@ -15,17 +15,8 @@ from headstart.heads import classify
 WIDTH = 6
 
 
-class Small(Backbone):
-    """Three stages over (N, 4): linear, batch norm, linear with dropout."""
-
-    width = WIDTH
-    stages = ("first", "norm", "last")
-
-    def __init__(self, dropout: float = 0.0) -> None:
-        super().__init__()
-        self.first = nn.Linear(4, WIDTH)
-        self.norm = nn.BatchNorm1d(WIDTH)
-        self.last = nn.Sequential(nn.Dropout(dropout), nn.Linear(WIDTH, WIDTH), nn.Tanh())
+class Chain(Backbone):
+    """(N, inputs) through its stages, each a module of that name, one after the other."""
 
     def run(self, state: Mapping[str, Tensor], start: int = 0, stop: int | None = None) -> State:
         value = state["x"]
@@ -38,6 +29,19 @@ class Small(Backbone):
 
     def stage_of(self, name: str) -> int:
         return self.stages.index(name.partition(".")[0])
+
+
+class Small(Chain):
+    """Three stages over (N, 4): linear, batch norm, linear with dropout."""
+
+    width = WIDTH
+    stages = ("first", "norm", "last")
+
+    def __init__(self, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.first = nn.Linear(4, WIDTH)
+        self.norm = nn.BatchNorm1d(WIDTH)
+        self.last = nn.Sequential(nn.Dropout(dropout), nn.Linear(WIDTH, WIDTH), nn.Tanh())
 
 
 def network(seed: int = 0, dropout: float = 0.0, classes: int = 3) -> Network:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from headstart.core.evidence import Arm, Case
-from headstart.core.network import Backbone, Network, State
+from headstart.core.network import Network
 from headstart.core.strategy import Batch
 from headstart.engine import loop
 from headstart.engine.checkpoint import Checkpoint
@@ -42,7 +42,7 @@ class Rows(Kept):
         return Batch({"x": torch.from_numpy(self.states[places])}, told, 0)
 
 
-class Wide(Backbone):
+class Wide(small.Chain):
     """(N, inputs) through a hidden layer to features."""
 
     stages = ("hidden", "features")
@@ -52,18 +52,6 @@ class Wide(Backbone):
         self.width = width
         self.hidden = nn.Sequential(nn.Linear(inputs, hidden), nn.Tanh())
         self.features = nn.Linear(hidden, width)
-
-    def run(self, state: Mapping[str, Tensor], start: int = 0, stop: int | None = None) -> State:
-        value = state["x"]
-        for name in self.stages[start:stop]:
-            value = self.get_submodule(name)(value)
-        return {"x": value}
-
-    def pool(self, state: Mapping[str, Tensor]) -> Tensor:
-        return state["x"]
-
-    def stage_of(self, name: str) -> int:
-        return self.stages.index(name.partition(".")[0])
 
 
 def network(heads: Mapping[str, Any], width: int = 8, seed: int = 0, inputs: int = 4) -> Network:

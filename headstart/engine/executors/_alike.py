@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -15,6 +15,8 @@ from headstart.errors import ContractError
 
 TOLERANCE = 1e-4
 """Largest difference from eager PyTorch, relative to the largest output."""
+Judge = Callable[[Tensor, Tensor], str]
+"""What eager PyTorch gives and what another executor gives -> how they differ, or ""."""
 
 
 def traced(trunk: nn.Module, example: Mapping[str, Tensor], runtime: str) -> Positional:
@@ -66,18 +68,30 @@ def differs(trunk: nn.Module, run: Runner, example: Mapping[str, Tensor]) -> str
         n: t[:, : t.shape[1] - 1] if len(axes_of(n, t, example)) > 1 and t.shape[1] > 2 else t
         for n, t in example.items()
     }
-    for inputs in (example, three, shorter):
-        with torch.inference_mode():
-            wanted = trunk(dict(inputs))
-        for name, got in run(inputs).items():
-            want = wanted[name]
-            if got.shape != want.shape or got.dtype != want.dtype:
-                return f"'{name}' is {got.dtype} {got.shape}, expected {want.dtype} {want.shape}"
-            gap = (got.double() - want.double()).abs().max().item() if got.numel() else 0.0
-            scale = max(want.double().abs().max().item(), 1e-6) if got.numel() else 1.0
-            if not gap <= TOLERANCE * scale:
-                return f"'{name}' differs by {gap / scale:.1e} of its largest value"
+    every = (unlike(trunk, run, inputs, _apart) for inputs in (example, three, shorter))
+    return next((problem for problem in every if problem), "")
+
+
+def unlike(trunk: nn.Module, run: Runner, inputs: Mapping[str, Tensor], judge: Judge) -> str:
+    """Which output differs from eager PyTorch's in type, shape or by the judge, and how; "" if none does."""
+    with torch.inference_mode():
+        wanted = trunk(dict(inputs))
+    for name, got in run(inputs).items():
+        want = wanted[name]
+        if got.shape != want.shape or got.dtype != want.dtype:
+            return f"'{name}' is {got.dtype} {got.shape}, expected {want.dtype} {want.shape}"
+        if problem := judge(want, got):
+            return f"'{name}' {problem}"
     return ""
+
+
+def _apart(want: Tensor, got: Tensor) -> str:
+    """By how much they differ, where that is more than `TOLERANCE`."""
+    if not got.numel():
+        return ""
+    gap = (got.double() - want.double()).abs().max().item()
+    scale = max(want.double().abs().max().item(), 1e-6)
+    return "" if gap <= TOLERANCE * scale else f"differs by {gap / scale:.1e} of its largest value"
 
 
 def of(trunk: nn.Module, example: Mapping[str, Tensor], runtime: str) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 
 from headstart.core import machine
 from headstart.core.executor import Runner
-from headstart.engine.executors import onnx
+from headstart.engine.executors import _alike, onnx
 from headstart.errors import ContractError
 
 PROFILES = ("fast",)
@@ -61,7 +60,7 @@ def prepare(trunk: nn.Module, example: Mapping[str, Tensor], device: str, cache:
         if not kept.exists():
             _quantize(graph, kept, example)
         run = onnx.session(kept, outputs)
-        problem = _unlike(trunk, run, example)
+        problem = _alike.unlike(trunk, run, example, _turned)
     except ContractError:
         raise
     except Exception as error:  # the quantizer raises of all kinds
@@ -124,19 +123,10 @@ class _Noise:
     def get_next(self) -> dict[str, np.ndarray] | None:
         return next(self.left, None)
 
-    def __iter__(self) -> Any:
-        return self.left
 
-
-def _unlike(trunk: nn.Module, run: Runner, example: Mapping[str, Tensor]) -> str:
-    """Which output of which row points elsewhere than eager PyTorch's, or ""."""
-    with torch.inference_mode():
-        wanted = trunk(dict(example))
-    for name, got in run(example).items():
-        want = wanted[name]
-        if got.shape != want.shape or got.dtype != want.dtype:
-            return f"'{name}' is {got.dtype} {got.shape}, expected {want.dtype} {want.shape}"
-        near = torch.cosine_similarity(got.flatten(1).double(), want.flatten(1).double(), dim=1)
-        if not bool((near >= ALIKE).all()):
-            return f"'{name}' has a cosine of {near.min().item():.2f} with that of eager PyTorch"
-    return ""
+def _turned(want: Tensor, got: Tensor) -> str:
+    """Whether a row points elsewhere than eager PyTorch's, by less than `ALIKE`."""
+    near = torch.cosine_similarity(got.flatten(1).double(), want.flatten(1).double(), dim=1)
+    if bool((near >= ALIKE).all()):
+        return ""
+    return f"has a cosine of {near.min().item():.2f} with that of eager PyTorch"
