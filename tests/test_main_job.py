@@ -20,6 +20,7 @@ KINDS = [
     ("table", "regress", "builtin:random-features"),
 ]
 QUICK: dict[str, Any] = {"seeds": 2, "twin_floor_tflop": 1e-5, "strategy": "linear_probe"}
+ALONE: dict[str, Any] = {**QUICK, "scratch": False, "learning_curve": False}
 
 
 def data(folder: Path, modality: str, outcome: str, rows: int = 72, seed: int = 0) -> Path:
@@ -91,16 +92,16 @@ def test_runs_are_listed_and_compared(run: api.Run) -> None:
 
 def test_more_rows_forward_only_the_new_ones(tmp_path: Path) -> None:
     folder = data(tmp_path, "image", "classify", rows=60, seed=5)
-    first = api.adapt(folder, output=str(tmp_path / "runs"), **QUICK)
+    first = api.adapt(folder, output=str(tmp_path / "runs"), **ALONE)
     data(tmp_path, "image", "classify", rows=66, seed=5)
-    second = api.adapt(folder, output=str(tmp_path / "runs"), **QUICK)
+    second = api.adapt(folder, output=str(tmp_path / "runs"), **ALONE)
     assert first.record.facts["forwards"] == 60
     assert second.record.facts["forwards"] == 6
 
 
 def test_fine_tuning_ships_the_changed_weights(tmp_path: Path) -> None:
-    settings = {"epochs": 2, "cut": -2, "augment": False}
-    quick = {**QUICK, "strategy": "fine_tune", "scratch": False, "checks": ["accuracy"]}
+    settings = {"epochs": 2, "cut": -2, "augment": False, "rate": 1e-3}
+    quick = {**ALONE, "strategy": "fine_tune", "checks": ["accuracy"]}
     folder = data(tmp_path, "image", "classify", rows=60)
     run = api.adapt(folder, settings=settings, output=str(tmp_path / "runs"), **quick)
     predicted = api.open_run(run.folder).predict(folder)
@@ -135,7 +136,7 @@ def test_a_class_called_script_stays_text(tmp_path: Path) -> None:
         word, label = ("apples", "<script>alert(1)</script>") if i % 2 else ("pears", "b&b")
         lines.append(f"number {i} is about {word} <img src=x onerror=alert(2)>,{label}")
     path.write_text("\n".join(lines) + "\n")
-    run = api.adapt(path, columns={"target": "label"}, output=str(tmp_path / "runs"), **QUICK)
+    run = api.adapt(path, columns={"target": "label"}, output=str(tmp_path / "runs"), **ALONE)
     page = run.report().read_text("utf-8")
     assert "<script" not in page and "<img src=x" not in page
     assert "&lt;script&gt;" in page
@@ -143,7 +144,7 @@ def test_a_class_called_script_stays_text(tmp_path: Path) -> None:
 
 def test_a_changed_data_set_is_not_replayed(tmp_path: Path) -> None:
     path = data(tmp_path, "table", "classify")
-    run = api.adapt(path, output=str(tmp_path / "runs"), **QUICK)
+    run = api.adapt(path, output=str(tmp_path / "runs"), **ALONE)
     last = path.read_text().splitlines()[-1]
     path.write_text(f"{path.read_text()}1{last}\n")
     with pytest.raises(DataError, match="digest"):
