@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart import adaptation, permission, select, sequences
+from headstart import adaptation, arms, augmentation, permission, select, sequences
 from headstart import job as jobs
 from headstart import replay as replaying
 from headstart.core import machine, plugins
@@ -242,7 +242,11 @@ def _shown(record: Record, given: Given | None) -> dict[int, Mapping[str, Any]]:
 
 
 def dry_run(plan: Plan, watcher: Watcher | None = None) -> Mapping[str, Any]:
-    """What a run would do: split, source, predicted time and disk. Nothing is trained, no run is written."""
+    """What a run would do: split, source, predicted time and disk. Nothing is trained, no run is written.
+
+    `twin_seconds` are for the comparison with the same network from scratch, at the usual speed of two
+    processor cores; it may take ten times as long as the model where that is more, and 0 means none is made.
+    """
     made = jobs.open_job(plan, watcher=watcher, keep=False)
     select.check(made)
     permission.check(made)
@@ -263,7 +267,9 @@ def dry_run(plan: Plan, watcher: Watcher | None = None) -> Mapping[str, Any]:
         "source": made.loaded.source.uri,
         "licence": made.loaded.source.licence,
         "strategy": plan.strategy.name,
-        "predicted_seconds": round(seconds, 1),
+        "augmentation": ", ".join(plan.augmentation.augment) or augmentation.USUAL,
+        "predicted_seconds": round(seconds, 3),
+        "twin_seconds": round(arms.twin_floor(plan) / select.FLOPS_A_SECOND, 1),
         "predicted_store_bytes": int(rows * made.backbone.width * 4),
         "notes": list(made.notes),
     }

@@ -22,6 +22,7 @@ from headstart.core import plugins
 from headstart.core.evidence import Arm
 from headstart.core.head import Head
 from headstart.core.network import Network
+from headstart.core.plan import Plan
 from headstart.core.problem import Solution
 from headstart.core.ragged import Ragged
 from headstart.core.strategy import Strategy
@@ -446,11 +447,15 @@ def fine_tuning(
     )
 
 
+def twin_floor(plan: Plan) -> float:
+    """Operations that the twin may use, however few the transfer used; 0 where there is no twin."""
+    return plan.evidence.twin_floor_tflop * 1e12 if plan.evidence.scratch else 0.0
+
+
 def twin(job: Job, transfer: Fitted) -> Fitted:
     """The same architecture from random weights: own rate, early stopping, its share of operations."""
     file: Any = plugins.load("strategy", TWIN)
-    floor = job.plan.evidence.twin_floor_tflop * 1e12
-    most = max(TWIN_FACTOR * transfer.flops, floor)
+    most = max(TWIN_FACTOR * transfer.flops, twin_floor(job.plan))
     candidates = [file.Strategy(file.Settings(rate=rate)) for rate in TWIN_RATES]
     stream = rows_stream(job, job.train, augment=True)
     recipe = Recipe(

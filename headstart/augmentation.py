@@ -17,6 +17,7 @@ from headstart.errors import PlanError
 # Names that blend rows, and the settings and alphas that they stand for: what the papers have for pictures.
 BLENDS = {"mixup": ("mixup_inputs", 0.2), "cutmix": ("cutmix", 1.0)}
 ASKED = "augment"
+USUAL = "what is usual for the source, where the strategy varies rows"
 
 
 @dataclass(frozen=True)

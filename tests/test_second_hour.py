@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import headstart as hs
-from headstart import api
+from headstart import api, select
 from headstart.core.plan import EvidenceChoice, Plan, StrategyChoice
 from headstart.core.task import Columns, Task
 from headstart.errors import DataError, PlanError
@@ -66,6 +66,20 @@ def test_groups_that_tell_the_classes_apart_are_refused_before_training(home: Pa
     with pytest.raises(DataError, match="single class is left to learn from"):
         hs.adapt(plan=asked)
     assert not list((home / "headstart-runs").glob("*/run.json"))
+
+
+def test_a_rehearsal_tells_the_augmentation_and_what_the_comparison_may_take(home: Path) -> None:
+    data = write(home / "rows.csv", ["a"] * 40, ["yes", "no"] * 20)
+    asked = plan(data)
+    evidence = dataclasses.replace(asked.evidence, scratch=True, twin_floor_tflop=0.5)
+    augment = dataclasses.replace(asked.augmentation, augment=("feature_noise:0.5",))
+    free = dataclasses.replace(asked, strategy=StrategyChoice(), augmentation=augment)
+    told = api.dry_run(dataclasses.replace(free, evidence=evidence))
+    assert told["augmentation"] == "feature_noise:0.5"
+    assert told["twin_seconds"] == pytest.approx(0.5e12 / select.FLOPS_A_SECOND)
+    evidence = dataclasses.replace(asked.evidence, scratch=False)
+    told = api.dry_run(dataclasses.replace(asked, evidence=evidence))
+    assert "usual" in told["augmentation"] and told["twin_seconds"] == 0
 
 
 def test_preprocessing_follows_the_data_and_replay_takes_that_of_the_run(home: Path) -> None:

@@ -200,6 +200,7 @@ LABELS = {
     "seconds_verdict": "Time to the verdict",
     "predicted_seconds": "Predicted time to compute features",
     "predicted_store_bytes": "Predicted size of the store",
+    "twin_seconds": "Time granted to the network from scratch",
     "train_rows": "Rows to learn from",
     "split_how": "Split",
     "rows_forwarded": "Rows computed anew",

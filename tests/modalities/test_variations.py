@@ -217,10 +217,32 @@ def test_corrupted_levels_are_one_of_the_levels() -> None:
     changed = set()
     for i in range(60):
         number, level = np.full(1, 7.0), np.array([1.0, 0.0, 0.0, 0.0, 0.0])  # three levels
-        tables.vary([(number, 0), (level, 3)], alone("corruption", 5.0), rng(i))
+        tables.vary([tables.Part(number), tables.Part(level, 3)], alone("corruption", 5.0), rng(i))
         assert level.sum() == 1.0 and level[3:].sum() == 0.0
         changed |= {("level", int(level.argmax())), ("number", number[0] == 7.0)}
     assert changed == {("level", k) for k in range(3)} | {("number", True), ("number", False)}
+
+
+def test_a_missing_number_is_not_made_a_value_but_by_one_drawn_anew() -> None:
+    for name in ("feature_noise", "feature_scaling"):
+        gone, there = np.array([0.0, 1.0]), np.array([0.5, 0.0])
+        parts = [tables.Part(gone, missing=True, flagged=True), tables.Part(there, flagged=True)]
+        tables.vary(parts, alone(name), rng())
+        assert gone.tolist() == [0.0, 1.0] and there[0] != 0.5 and there[1] == 0.0
+    gone = np.array([0.0, 1.0])
+    tables.vary([tables.Part(gone, missing=True, flagged=True)], alone("corruption", 9.0), rng())
+    assert gone[0] != 0.0 and gone[1] == 0.0
+
+
+def test_rows_of_a_table_are_varied_where_they_have_numbers() -> None:
+    column = {"name": "x", "center": 0.0, "scale": 1.0, "gaps": True}
+    batch = plugins.Modality("table").batch
+    transform = batch.restore({"columns": [column], "bandwidth": 1.0})
+    for varied in (transform, transform.varied(alone("feature_noise"))):
+        drawn = np.stack([varied({"x": None}, rng(i))["row"] for i in range(20)])
+        assert set(drawn[:, 0].tolist()) == {0.0}, "no noise on what is not there"
+        drawn = np.stack([varied({"x": 1.0}, rng(i))["row"] for i in range(20)])
+        assert len(set(drawn[:, 0].tolist())) == 20
 
 
 def test_marked_nodes_stay_and_edges_go_both_ways() -> None:

@@ -4,6 +4,7 @@ arXiv:2106.15147, with standard normal numbers in the place of other rows' value
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,7 +13,22 @@ from headstart.core.augment import Policy, Variation
 NOISE, SCALING, SHARE, MOST = 0.1, 0.1, 0.1, 0.9
 CLIP = 3.0
 
-Part = tuple[np.ndarray, int]
+
+class Part(NamedTuple):
+    """A column of an encoded row.
+
+    Attributes:
+        values: view of the row, the column's number in front.
+        levels: how many it has; 0: a number.
+        missing: whether the row has no value of it.
+        flagged: whether the last value tells that.
+    """
+
+    values: np.ndarray
+    levels: int = 0
+    missing: bool = False
+    flagged: bool = False
+
 
 VARIATIONS = {
     "feature_noise": Variation("noise of 0.1 of a column's spread on every number"),
@@ -23,30 +39,29 @@ VARIATIONS = {
 
 
 def vary(parts: Sequence[Part], policy: Policy, rng: np.random.Generator) -> None:
-    """Changes a row in place as the policy draws.
-
-    Args:
-        parts: of each column a view of the row, its number in front, and how many levels it has; 0: a number.
-    """
+    """Changes a row in place as the policy draws."""
     for name, size in policy.draw(rng):
         hit = rng.random(len(parts)) < min(SHARE * size, MOST)
         drawn = rng.standard_normal(len(parts))
-        for (part, levels), here, by in zip(parts, hit, drawn, strict=True):
-            _change(name, part, levels, bool(here), float(by), size)
+        for part, here, by in zip(parts, hit, drawn, strict=True):
+            _change(name, part, bool(here), float(by), size)
 
 
-def _change(name: str, part: np.ndarray, levels: int, here: bool, by: float, size: float) -> None:
-    number = levels == 0
-    if name == "feature_noise" and number:
-        part[0] += NOISE * size * by
-    elif name == "feature_scaling" and number:
-        part[0] *= 1.0 + SCALING * size * by
+def _change(name: str, part: Part, here: bool, by: float, size: float) -> None:
+    values, number = part.values, part.levels == 0
+    there = number and not part.missing
+    if name == "feature_noise" and there:
+        values[0] += NOISE * size * by
+    elif name == "feature_scaling" and there:
+        values[0] *= 1.0 + SCALING * size * by
     elif name == "column_dropout" and here:
-        part[:] = 0.0
+        values[:] = 0.0
     elif name == "corruption" and here and number:
-        part[0] = by / np.sqrt(1.0 + (by / CLIP) ** 2)
+        values[0] = by / np.sqrt(1.0 + (by / CLIP) ** 2)
+        if part.flagged:
+            values[-1] = 0.0
     elif name == "corruption" and here:
-        part[:levels] = 0.0
-        part[-2:] = 0.0
+        values[: part.levels] = 0.0
+        values[-2:] = 0.0
         # evenly over the levels, by the normal's own ranks
-        part[int(abs(by) * 1e6) % levels] = 1.0
+        values[int(abs(by) * 1e6) % part.levels] = 1.0

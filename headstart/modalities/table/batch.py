@@ -80,9 +80,11 @@ class Transform:
     def __call__(self, sample: Sample, rng: np.random.Generator | None = None) -> Arrays:
         """{"row": (D,) float32}; with `rng`, numbers jittered and columns left out."""
         row, found = np.zeros(self.width, np.float32), Counter[str]()
+        missing = np.zeros(len(self._columns), bool)
         for i, column in enumerate(self._columns):
             part = row[self._starts[i] : self._starts[i + 1]]
             value = _value(column, sample)
+            missing[i] = value is None
             if value is None and "since" not in column:  # its dates are counted already
                 found["missing"] += 1
             if "levels" not in column:
@@ -91,15 +93,20 @@ class Transform:
                 found[f"unseen level in '{column['name']}'"] += 1
         self.counts.note(sample, found)
         if rng is not None and self.policy is not None:
-            augment.vary(self._parts(row), self.policy, rng)
+            augment.vary(self._parts(row, missing), self.policy, rng)
         elif rng is not None:
-            self._augment(row, rng)
+            self._augment(row, missing, rng)
         return {"row": row}
 
-    def _parts(self, row: np.ndarray) -> list[augment.Part]:
-        """Views of a row's columns, and how many levels each has, 0 of a number."""
+    def _parts(self, row: np.ndarray, missing: np.ndarray) -> list[augment.Part]:
+        """The columns of a row."""
         return [
-            (row[self._starts[i] : self._starts[i + 1]], len(column.get("levels", ())))
+            augment.Part(
+                row[self._starts[i] : self._starts[i + 1]],
+                len(column.get("levels", ())),
+                bool(missing[i]),
+                bool(column.get("gaps")),
+            )
             for i, column in enumerate(self._columns)
         ]
 
@@ -125,13 +132,13 @@ class Transform:
         part[-2] = 1.0
         return value in self._rare[place]
 
-    def _augment(self, row: np.ndarray, rng: np.random.Generator) -> None:
+    def _augment(self, row: np.ndarray, missing: np.ndarray, rng: np.random.Generator) -> None:
         for i, column in enumerate(self._columns):
             part = row[self._starts[i] : self._starts[i + 1]]
             drop, noise = rng.random() < DROPOUT, rng.normal(0.0, NOISE)
             if drop and len(self._columns) > 1:
                 part[:] = 0.0
-            elif "levels" not in column:
+            elif "levels" not in column and not missing[i]:
                 part[0] += noise  # of a date the days alone
 
     def length(self, arrays: Arrays) -> int:
