@@ -23,7 +23,7 @@ from headstart.core import plan as plans
 from headstart.core.plan import Plan
 from headstart.core.run import Record, Watcher
 from headstart.core.task import Columns, TaskCard
-from headstart.errors import DataError, PlanError, nearest
+from headstart.errors import PlanError, nearest
 from headstart.features.store import LmdbStore
 from headstart.groups import neighbours
 from headstart.groups.doors import cluster as cluster
@@ -122,15 +122,12 @@ class Run:
             by: "cosine" or "euclidean".
 
         Raises:
-            DataError: the inputs cannot be read; or the run learned from arrays, which were not kept.
+            DataError: the inputs cannot be read; or what the run learned from was in memory, is gone or is
+                not what it was.
         """
-        if not self.record.plan.task.data:
-            raise DataError(
-                f"The run {self.id} learned from arrays in memory, which were not kept. Call "
-                "headstart.similar with these arrays instead."
-            )
         pack = packs.load(self.folder / "pack")
-        made = jobs.open_job(self.record.carried_out, sealed=pack.transform, keep=False)
+        instead = "Call headstart.similar with these arrays instead."
+        made = replaying.reopened(pack, self.record, instead)
         return neighbours.similar(learned(made), listed(inputs), k, by)
 
     def export(self, folder: str | os.PathLike[str], **asked: Any) -> Exported:

@@ -105,7 +105,7 @@ def refused(strategy: Strategy, found: Asked, transform: Transform, *, trains: b
     if strategy.common.blends and not strategy.blends:
         return (
             "it learns from what is known of each row alone, which a blend of two inputs is not; choose "
-            "mixup, which blends features, or leave mixup_inputs and cutmix out"
+            f"{common.OF_FEATURES}, or leave {common.WHOLE} and cutmix out"
         )
     return _unblended(strategy.common, transform)
 

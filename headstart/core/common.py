@@ -13,6 +13,8 @@ from headstart.errors import PlanError
 
 AVERAGES = ("", "ema", "swa")
 BLENDS = ("mixup_inputs", "cutmix")  # what blends the inputs of two rows
+WHOLE = "mixup_inputs (mixup of --augment)"
+OF_FEATURES = "mixup, which blends features (--set mixup=0.2)"
 OF_LOSS = ("label_smoothing", "balanced", "mixup", *BLENDS)  # what `Strategy.task` carries out
 
 
@@ -93,17 +95,15 @@ def unblended(common: Common, *, dense: Sequence[str], grid: Sequence[str]) -> s
         dense, grid: names of inputs that may be blended, as the transform names them.
     """
     if common.cutmix and not grid:
-        other = (
-            "mixup_inputs, which blends whole inputs" if dense else "mixup, which blends features"
-        )
+        other = f"{WHOLE}, which blends whole inputs" if dense else OF_FEATURES
         return (
             "cutmix puts a part of one picture into another, but these inputs are no pictures; choose "
             f"{other}, or leave it out"
         )
     if common.mixup_inputs and not dense:
         return (
-            "mixup_inputs blends inputs number by number, but half of one of these and half of another is "
-            "none at all; choose mixup, which blends features, or leave it out"
+            f"{WHOLE} blends inputs number by number, but half of one of these and half of another is "
+            f"none at all; choose {OF_FEATURES}, or leave it out"
         )
     return ""
 
