@@ -10,7 +10,8 @@ interval of a difference, in points of accuracy, is Student's over draws, widene
 paired differences over test rows, as those stay the same.
 --keep is a file of finished runs, with which a stopped table goes on. --quick holds out one fifth of the rows
 in place of five in turn, fine-tunes by the bold settings of "auto" alone, and gives the network from scratch
-one rate in place of three: a sixth of the time.
+one rate in place of three: a sixth of the time. --equal grants the network from scratch the operations of the
+fine-tuning that it is compared with, in place of the ten times that a verdict grants.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ class Kind:
         labels: a class; 0: all.
         twin: whether the network with random weights, frozen, is among the others.
         quick: whether trainings have one rate.
+        equal: whether the network from scratch has no more operations than the transfer.
     """
 
     source: str
@@ -64,6 +66,7 @@ class Kind:
     labels: tuple[int, ...] = (5, 10, 20, 100)
     twin: bool = False
     quick: bool = False
+    equal: bool = False
 
 
 KINDS = ("image", "table", "series", "audio", "graph", "text")
@@ -224,6 +227,8 @@ def runs(kind: Kind, labels: int) -> Iterator[tuple[str, dict[str, Any]]]:
         told = {"source": kind.source, "strategy": strategy, "scratch": trained}
         if kind.quick and strategy == "fine_tune":
             told["settings"] = asdict(BOLD)
+        if kind.equal and trained:
+            told["twin_floor_tflop"] = 1e-9
         yield strategy, {**plain, **told, "champion": place == 0}
     for other in kind.others:
         told = {"source": other, "strategy": "linear_probe", "scratch": False, "champion": False}
@@ -293,6 +298,7 @@ def collected(
             for arm, asked in runs(kind, labels):
                 told = "" if arm.startswith("random twin") else asked["source"].rpartition("/")[2]
                 key = f"{name} {labels} {seed} {arm} {told}" + " quick" * kind.quick
+                key += " equal" * ("twin_floor_tflop" in asked)
                 if key not in known:
                     known[key] = scored(data, columns, asked, seed)
                     keep(known, kept)
@@ -367,6 +373,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--equal", action="store_true")
     asked = parser.parse_args()
     kind = kinds()[asked.kind]
     if asked.source:
@@ -376,6 +383,8 @@ def main() -> None:
     if asked.quick:
         kind = replace(kind, quick=True)
         arms.FEW_ROWS, arms.TWIN_RATES = 0, (TWIN_RATE,)
+    if asked.equal:
+        kind, arms.TWIN_FACTOR = replace(kind, equal=True), 1.0
     os.environ["HEADSTART_TRACKING"] = "off"
     held = tempfile.TemporaryDirectory()
     if kind.twin:
