@@ -32,6 +32,7 @@ NEEDS = ("scratch", "champion")
 OUTCOMES = ("any",)
 
 _BASELINES = ("scratch", "champion")
+OTHER = " Try another source before this model is used; 'headstart sources' lists them."
 
 
 def check(case: Case) -> Finding:
@@ -267,6 +268,8 @@ def _sentence(case: Case, role: str, gain: _paired.Spread) -> Exhibit:
     if single:
         named = " and ".join(f"'{name}'" for name in single)
         sentence += f" The luck of training is not covered for {named}, trained once."
+    if told == "harmed" and role == "scratch":
+        sentence += OTHER
     better = _better(case)
     sentence += _above(case, better, role)
     if case.facts.get("pretrained") is False:

@@ -23,6 +23,16 @@ def test_a_planted_gain_is_found_with_its_sign() -> None:
     assert word(cases.classify(accuracies={"transfer": 0.6, "champion": 0.9})) == "harmed"
 
 
+def test_where_the_network_from_scratch_wins_another_source_is_the_next_step() -> None:
+    def sentence(**accuracies: float) -> str:
+        (exhibit,) = verdict.check(cases.classify(accuracies=accuracies)).exhibits
+        return str(exhibit.data["sentence"])
+
+    assert "headstart sources" in sentence(transfer=0.6, scratch=0.9)
+    assert "headstart sources" not in sentence(transfer=0.6, champion=0.9), "--champion is told"
+    assert "headstart sources" not in sentence(transfer=0.9, scratch=0.6)
+
+
 def test_a_clean_case_gives_no_evidence_and_says_what_could_be_seen() -> None:
     found = verdict.check(cases.classify(accuracies={"transfer": 0.8, "scratch": 0.8}))
     (exhibit,) = found.exhibits
