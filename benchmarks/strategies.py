@@ -148,7 +148,7 @@ def run(
     return {
         "right": right.astype(int).tolist(),
         "kept": measures.get("source ability kept"),
-        "alpha": record.facts["strategy_settings"].get("alpha"),
+        "alpha": record.facts["strategy_settings"].get("retained_way"),
         "seconds": record.facts["seconds_model"],
         "parameters": record.facts.get("trained_parameters"),
         "mb": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024,

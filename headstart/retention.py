@@ -119,14 +119,16 @@ class Memory:
                 "Choose fine_tune or lora."
             )
         first = self.first(features)
-        alpha = _largest(self.known, first, made.networks, least * float(self.before.mean()))
+        before = float(self.before.mean())
+        alpha, kept = _largest(self.known, first, made.networks, least * before)
         for network in made.networks:  # `made.predict` reads them
             network.load_state_dict(between(first, network, alpha).state_dict())
         job.say(
-            f"{alpha:.0%} of the way from the source's weights to the adapted ones keeps {least:.0%} of what "
-            f"the source could do ({self.known.what})."
+            f"The model is {alpha:.0%} of the way from the source's weights to the adapted ones: there it "
+            f"keeps {kept / max(before, 1e-9):.1%} of what the source could do ({self.known.what}), and "
+            f"{least:.0%} was asked for."
         )
-        return dataclasses.replace(made, settings={**made.settings, "alpha": alpha})
+        return dataclasses.replace(made, settings={**made.settings, "retained_way": alpha})
 
     def measured(
         self, transfer: Fitted, features: Features, rows: np.ndarray, targets: Any
@@ -240,14 +242,21 @@ def plain(network: Network, source: Backbone) -> bool:
     return list(network.backbone.state_dict()) == list(source.state_dict())
 
 
-def _largest(known: Ability, first: Network, networks: Sequence[Network], least: float) -> float:
-    """The largest alpha at which the mean ability over networks is no less."""
-    for step in range(STEPS, 0, -1):
+def _largest(
+    known: Ability, first: Network, networks: Sequence[Network], least: float
+) -> tuple[float, float]:
+    """The largest alpha at which the mean ability over networks is no less than `least`, and that ability; 0
+    and the source's own, `least` or more, where there is none."""
+    kept = 0.0
+    for step in range(STEPS, -1, -1):
         alpha = step / STEPS
-        kept = [known.rows(between(first, n, alpha).backbone.state_dict()).mean() for n in networks]
-        if np.mean(kept) >= least:
-            return alpha
-    return 0.0
+        every = [
+            known.rows(between(first, n, alpha).backbone.state_dict()).mean() for n in networks
+        ]
+        kept = float(np.mean(every))
+        if kept >= least:
+            return alpha, kept
+    return 0.0, kept
 
 
 def _curve(

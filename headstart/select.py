@@ -62,6 +62,7 @@ def named(job: Job, name: str, settings: Any) -> Strategy:
     why = strategy.refuse(network) or _not_settled(network.heads[job.outcome], name)
     why = why or _not_several(job, strategy) or _not_augmented(job, strategy)
     why = why or _not_composed(strategy, network) or _one_rate(strategy, settings)
+    why = why or _not_retained(job, strategy)
     why = why or strategy.unfit({job.outcome: job.labels})
     if why:
         raise PlanError(f"The strategy '{name}' cannot be used here: {why}")
@@ -69,6 +70,16 @@ def named(job: Job, name: str, settings: Any) -> Strategy:
     if strategy.lacks(network, known):
         raise PlanError(_without(strategy, name))
     return strategy
+
+
+def _not_retained(job: Job, strategy: Strategy) -> str:
+    """Why a required retention cannot be kept to, or ""."""
+    if not job.plan.evidence.retain or strategy.merges or solved(job, strategy):
+        return ""
+    return (
+        "retain moves weights back towards the source's, but this strategy leaves modules of its own on the "
+        "network, which the source has not; leave it out, or choose fine_tune or lora"
+    )
 
 
 def _not_several(job: Job, strategy: Strategy) -> str:

@@ -107,9 +107,11 @@ def test_a_required_share_is_kept_and_the_pack_predicts_so(home: Path, tuned: ap
     told = {m.name: m.value for m in forgetting(run).measures}
     free = {m.name: m.value for m in forgetting(tuned).measures}
     assert free["source ability kept"] < 0.97 <= told["source ability kept"] < 1
-    alpha = run.record.facts["strategy_settings"]["alpha"]
+    alpha = run.record.facts["strategy_settings"]["retained_way"]
     assert 0 < alpha < 1
-    assert any("97%" in note and f"{alpha:.0%}" in note for note in run.record.notes)
+    kept = f"keeps {100 * told['source ability kept']:.1f}%"
+    (note,) = [note for note in run.record.notes if "97% was asked for" in note]
+    assert kept in note and f"is {alpha:.0%} of the way" in note
     sealed = run.predict(str(home / "photos"))
     assert len(sealed.labels) == 30
     assert run.replay()["bitwise"]
@@ -126,6 +128,8 @@ def test_data_that_the_source_knows_can_be_named(home: Path) -> None:
 def test_what_cannot_be_kept_to_is_refused(home: Path) -> None:
     with pytest.raises(PlanError, match="above 0 and at most 1"):
         adapted(home, retain=1.5)
+    with pytest.raises(PlanError, match=r"adapter.*retain moves weights back.*choose fine_tune"):
+        adapted(home, retain=0.9, strategy="adapter", settings={})
     with pytest.raises(DataError, match="The data to be remembered"):
         adapted(home, remember=home / "nowhere")
     rows = {"a": list(range(20)), "b": [k % 3 for k in range(20)]}

@@ -26,7 +26,10 @@ def refuse(strategy: Strategy, network: Network) -> str:
     """Why the strategy cannot work in a loop that is not ours, or ""."""
     extra = [name for name in strategy.streams if name != "train"]
     if extra:
-        return f"it learns from another stream beside the training rows ({extra[0]})"
+        return (
+            f"it reads '{extra[0]}' rows beside the training rows, which a Trainer does not give it; use "
+            "l2_sp or fine_tune, or headstart.adapt"
+        )
     if not strategy.merges:
         return (
             "it puts modules of its own beside the source's, which another module's forward pass does not go "

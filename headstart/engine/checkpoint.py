@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import torch
 from headstart.core import faults
 from headstart.errors import StorageError
 
-NAME = "checkpoint.pt"
+ABANDONED = 3600.0  # seconds after which a half-written file is nobody's
 
 
 class Checkpoint:
@@ -55,5 +57,9 @@ class Checkpoint:
             ) from error
 
     def drop(self) -> None:
-        """Removes it: the training is done."""
+        """Removes it, as the training is done, and what processes killed in the middle of writing have left."""
         self.path.unlink(missing_ok=True)
+        for left in self.path.parent.glob("*.tmp"):
+            with contextlib.suppress(FileNotFoundError):  # another process sweeps too
+                if time.time() - left.stat().st_mtime > ABANDONED:
+                    left.unlink()

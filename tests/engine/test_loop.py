@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 
 from headstart.core.network import Network
 from headstart.core.strategy import Phase
-from headstart.engine import loop
+from headstart.engine import checkpoint, loop
 from headstart.engine.checkpoint import Checkpoint
 from headstart.engine.loop import Training, train
 from headstart.engine.streams import Part
@@ -137,7 +138,7 @@ def test_a_solved_phase_is_handed_to_the_solver() -> None:
 
 KILLED = """
 from pathlib import Path
-from headstart.engine import loop
+from headstart.engine import checkpoint, loop
 loop.SAVE_SECONDS = 0.0
 import torch
 from tests.engine import small
@@ -170,3 +171,15 @@ def test_killed_anywhere_it_resumes_to_equal_weights(tmp_path: Path, fault: str)
     resumed = torch.load(tmp_path / "done.pt", weights_only=True)
     for name, tensor in weights(undisturbed).items():
         assert torch.equal(tensor, resumed[name]), name
+
+
+def test_half_written_checkpoints_of_the_dead_are_swept_when_a_training_ends(
+    tmp_path: Path,
+) -> None:
+    left, young = tmp_path / "abc.31580.tmp", tmp_path / "abc.31581.tmp"
+    for place in (left, young):
+        place.write_bytes(b"half")
+    old = time.time() - 2 * checkpoint.ABANDONED
+    os.utime(left, (old, old))
+    Checkpoint(tmp_path, "key" * 12).drop()
+    assert not left.exists() and young.exists(), "another process may be writing"
