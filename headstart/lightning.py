@@ -362,7 +362,8 @@ def _ours(settings: Mapping[str, Any], strategy: str, file: Any) -> None:
     if found:
         raise PlanError(
             f"'{found[0]}' goes with any strategy in headstart.adapt, but the Trainer's loop is not ours: "
-            f"leave it out, and use what Lightning has for it. Known here, of {strategy}: {', '.join(sorted(own))}."
+            f"leave it out, and use what Lightning has for it. Known here, of {strategy}: "
+            f"{', '.join(sorted(own))}."
         )
 
 

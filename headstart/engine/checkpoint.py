@@ -57,7 +57,7 @@ class Checkpoint:
             ) from error
 
     def drop(self) -> None:
-        """Removes it, as the training is done, and what processes killed in the middle of writing have left."""
+        """Removes it, as the training is done, and what processes killed while they wrote have left."""
         self.path.unlink(missing_ok=True)
         for left in self.path.parent.glob("*.tmp"):
             with contextlib.suppress(FileNotFoundError):  # another process sweeps too
