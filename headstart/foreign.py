@@ -50,7 +50,7 @@ class Foreign:
         self._copies: list[tuple[nn.Module, nn.Module, str]] = []
         net, self.head = _part(module, backbone, "backbone"), _part(module, head, "head")
         library = _library(net, backbone)
-        if self.head is net or any(part is net for part in self.head.modules()):
+        if any(part is net for part in self.head.modules()):
             raise PlanError(
                 f"The head came as '{head}', which holds the whole backbone '{backbone}'. Expected the name "
                 "of the last layer alone, beside the backbone or inside it (such as 'head', 'model.fc')."

@@ -20,7 +20,7 @@ from torch import nn
 
 from headstart import arms
 from headstart.core import plugins
-from headstart.core.common import Common
+from headstart.core.common import beside
 from headstart.core.plan import build
 from headstart.core.strategy import Phase
 from headstart.data import splits
@@ -115,7 +115,7 @@ class StrategyCallback(_Base):  # type: ignore[misc]
         self.read, self.solve_seconds = read, solve_seconds
         file: Any = plugins.load("strategy", strategy)
         self._file = file
-        _ours(dict(settings or {}), strategy, file)
+        _ours(settings or {}, strategy, file)
         self.settings = build(file.Settings, dict(settings or {}), f"{strategy}.")
         self.notes: list[str] = []
         self._foreign: Foreign | None = None
@@ -356,14 +356,14 @@ def _solve(head: nn.Linear, features: np.ndarray, targets: np.ndarray) -> str:
 
 def _ours(settings: Mapping[str, Any], strategy: str, file: Any) -> None:
     """Refuses settings that headstart's own loop alone carries out. Raises PlanError."""
-    own = {field.name for field in dataclasses.fields(file.Settings)}
-    shared = {field.name for field in dataclasses.fields(Common)} - own
+    shared = beside(file.Settings)
     found = [name for name in settings if name in shared]
     if found:
+        own = sorted(field.name for field in dataclasses.fields(file.Settings))
         raise PlanError(
             f"'{found[0]}' goes with any strategy in headstart.adapt, but the Trainer's loop is not ours: "
             f"leave it out, and use what Lightning has for it. Known here, of {strategy}: "
-            f"{', '.join(sorted(own))}."
+            f"{', '.join(own)}."
         )
 
 

@@ -101,7 +101,7 @@ class Memory:
 
     def transfer(self, features: Features, seconds: float) -> tuple[Fitted, str]:
         """The trained transfer, which keeps the share of the source's ability that the plan requires, and its
-        strategy's name. Raises PlanError where its network has other weights than the source's."""
+        strategy's name. What adds weights of its own `select` has refused."""
         made, strategy = select.transfer(self.job, features, seconds)
         return self._held(made, features), strategy
 
@@ -113,14 +113,9 @@ class Memory:
         if made.networks[0].backbone is job.backbone:
             job.say("The source's weights are untouched, so it keeps all that it could do.")
             return made
-        if not plain(made.networks[0], job.backbone):
-            raise PlanError(
-                "retain moves weights back towards the source's, but this strategy adds weights of its own. "
-                "Choose fine_tune or lora."
-            )
         first = self.first(features)
         before = float(self.before.mean())
-        alpha, kept = _largest(self.known, first, made.networks, least * before)
+        alpha, kept = _largest(self.known, first, made.networks, before, least)
         for network in made.networks:  # `made.predict` reads them
             network.load_state_dict(between(first, network, alpha).state_dict())
         job.say(
@@ -243,20 +238,18 @@ def plain(network: Network, source: Backbone) -> bool:
 
 
 def _largest(
-    known: Ability, first: Network, networks: Sequence[Network], least: float
+    known: Ability, first: Network, networks: Sequence[Network], before: float, share: float
 ) -> tuple[float, float]:
-    """The largest alpha at which the mean ability over networks is no less than `least`, and that ability; 0
-    and the source's own, `least` or more, where there is none."""
-    kept = 0.0
-    for step in range(STEPS, -1, -1):
+    """The largest alpha at which the mean ability over networks is at least that share of the source's own,
+    and that ability; 0 and the source's own where there is none."""
+    for step in range(STEPS, 0, -1):
         alpha = step / STEPS
         every = [
             known.rows(between(first, n, alpha).backbone.state_dict()).mean() for n in networks
         ]
-        kept = float(np.mean(every))
-        if kept >= least:
-            return alpha, kept
-    return 0.0, kept
+        if np.mean(every) >= share * before:
+            return alpha, float(np.mean(every))
+    return 0.0, before
 
 
 def _curve(

@@ -43,6 +43,10 @@ RATES = (1.0, 0.3, 3.0)  # as far apart as the twin's, the likeliest first
 # cheaper to keep, so a tie is its own; a whole standard error was tried and passed over a strategy that was
 # three points better on the digits' test rows, in one draw of four.
 LEAD = 0.5
+LEFT = (
+    "but this strategy leaves modules of its own on the network, which the source has not; leave it out, or "
+    "choose fine_tune or lora"
+)
 UNUSED = (
     "No augmentation was used, although some was asked for: no strategy that trains step by step was better "
     "than the probe, which trains nothing so. Name one to have it, as --strategy fine_tune."
@@ -76,10 +80,7 @@ def _not_retained(job: Job, strategy: Strategy) -> str:
     """Why a required retention cannot be kept to, or ""."""
     if not job.plan.evidence.retain or strategy.merges or solved(job, strategy):
         return ""
-    return (
-        "retain moves weights back towards the source's, but this strategy leaves modules of its own on the "
-        "network, which the source has not; leave it out, or choose fine_tune or lora"
-    )
+    return f"retain moves weights back towards the source's, {LEFT}"
 
 
 def _not_several(job: Job, strategy: Strategy) -> str:
@@ -106,7 +107,7 @@ def _without(strategy: Strategy, name: str) -> str:
 def built(name: str, file: Any, settings: Mapping[str, Any]) -> Strategy:
     """The strategy of a file with its own settings and those that go with any. Raises PlanError."""
     own = {field.name for field in dataclasses.fields(file.Settings)}
-    shared = {field.name for field in dataclasses.fields(Common)} - own
+    shared = common.beside(file.Settings)
     for key in settings:
         if key in own | shared:
             continue
@@ -146,10 +147,7 @@ def _not_composed(strategy: Strategy, network: Network) -> str:
     if not strategy.composes and apart:
         return f"it has a loss of its own, which {apart[0]} does not go with; leave it out"
     if strategy.common.wise < 1 and not strategy.merges:
-        return (
-            "wise goes back towards the source's weights, but this strategy leaves modules of its own on the "
-            "network, which the source has not; leave it out, or choose fine_tune or lora"
-        )
+        return f"wise goes back towards the source's weights, {LEFT}"
     if strategy.common.find_rate and (
         len(strategy.streams) > 1 or strategy.optional or strategy.asks or strategy.several
     ):

@@ -88,6 +88,11 @@ class Common:
         )
 
 
+def beside(own: type) -> frozenset[str]:
+    """Names of the settings that go with any strategy, but for those that its own settings have too."""
+    return frozenset(f.name for f in fields(Common)) - {f.name for f in fields(own)}
+
+
 def unblended(common: Common, *, dense: Sequence[str], grid: Sequence[str]) -> str:
     """Why inputs cannot be blended as these settings ask for, or "".
 

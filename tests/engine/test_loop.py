@@ -138,7 +138,7 @@ def test_a_solved_phase_is_handed_to_the_solver() -> None:
 
 KILLED = """
 from pathlib import Path
-from headstart.engine import checkpoint, loop
+from headstart.engine import loop
 loop.SAVE_SECONDS = 0.0
 import torch
 from tests.engine import small
