@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -33,6 +33,7 @@ from headstart.engine.solve import solve
 from headstart.engine.streams import Kept, Rows, Stream
 from headstart.errors import DataError
 from headstart.job import Job
+from headstart.lengths import lengthened
 from headstart.targets import Further, alone
 from headstart.trainings import Ask, Beside, Recipe, carry_out
 from headstart.tuned import Held, outside, plain, weighed
@@ -413,6 +414,11 @@ def _streams(job: Job, beside: Beside) -> Callable[[Strategy], Stream]:
     return stream
 
 
+def _long(job: Job, strategy: Strategy, given: Collection[str] = ()) -> Strategy:
+    """With epochs enough for the job's rows."""
+    return lengthened(strategy, len(job.train), job.plan.engine.batch, given)
+
+
 def fine_tuning(
     job: Job,
     features: Features,
@@ -422,6 +428,8 @@ def fine_tuning(
 ) -> Recipe:
     """The source's weights trained on by a strategy; `beside` is what it reads besides."""
     beside = beside or Beside()
+    given = job.plan.strategy.settings
+    candidates = [_long(job, candidate, given) for candidate in candidates]
 
     def base(seed: int) -> Network:
         dropout = max(getattr(c.settings, "dropout", 0.0) for c in candidates)
@@ -456,7 +464,8 @@ def twin(job: Job, transfer: Fitted) -> Fitted:
     """The same architecture from random weights: own rate, early stopping, its share of operations."""
     file: Any = plugins.load("strategy", TWIN)
     most = max(TWIN_FACTOR * transfer.flops, twin_floor(job.plan))
-    candidates = [file.Strategy(file.Settings(rate=rate)) for rate in TWIN_RATES]
+    rates = [file.Strategy(file.Settings(rate=rate)) for rate in TWIN_RATES]
+    candidates = [_long(job, candidate) for candidate in rates]
     stream = rows_stream(job, job.train, augment=True)
     recipe = Recipe(
         "from scratch",

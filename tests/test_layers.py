@@ -34,6 +34,7 @@ LAYERS = {
     3: (
         *(
             "select",
+            "lengths",
             "soup",
             "tuned",
             "rates",
