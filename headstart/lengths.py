@@ -12,7 +12,7 @@ from collections.abc import Collection
 
 from headstart.core.strategy import Strategy
 
-STEPS = 120
+STEPS = 200
 """Least steps that a training which ends by patience may take, where nobody named its epochs."""
 
 
