@@ -19,7 +19,6 @@ import math
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +131,7 @@ def main() -> None:
         found: dict[str, Any] = known[key]
         return found
 
-    bold = {"strategy": "fine_tune", "settings": asdict(sources.BOLD)}
+    bold = {"strategy": "fine_tune", "settings": sources.BOLD}
     for name in asked.sets or kinds():
         file, source, columns = kinds()[name]
         with tempfile.TemporaryDirectory() as folder:

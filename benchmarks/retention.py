@@ -16,7 +16,6 @@ import argparse
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ PLAIN = "fine_tune"
 
 def ways(least: float) -> dict[str, dict[str, Any]]:
     """Name -> how `headstart.adapt` is asked. One rate, so that all ways move alike far."""
-    bold = asdict(sources.BOLD)
+    bold = sources.BOLD
     return {
         PLAIN: {"strategy": "fine_tune", "settings": bold},
         "wise 0.5": {"strategy": "fine_tune", "settings": {**bold, "wise": 0.5}},

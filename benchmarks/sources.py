@@ -41,7 +41,12 @@ from headstart.core import plugins
 from headstart.strategies import fine_tune
 
 Z = 1.959964
-BOLD, TWIN_RATE = fine_tune.AUTO[-1], 3e-3
+BOLD = {
+    name: value
+    for name, value in asdict(fine_tune.AUTO[-1]).items()
+    if name not in ("epochs", "patience")  # named, they would not grow where rows are few
+}
+TWIN_RATE = 3e-3
 
 
 @dataclass(frozen=True)
@@ -226,7 +231,7 @@ def runs(kind: Kind, labels: int) -> Iterator[tuple[str, dict[str, Any]]]:
         trained = strategy not in ("linear_probe", "in_context")
         told = {"source": kind.source, "strategy": strategy, "scratch": trained}
         if kind.quick and strategy == "fine_tune":
-            told["settings"] = asdict(BOLD)
+            told["settings"] = BOLD
         if kind.equal and trained:
             told["twin_floor_tflop"] = 1e-9
         yield strategy, {**plain, **told, "champion": place == 0}

@@ -16,16 +16,16 @@ STEPS = 200
 """Least steps that a training which ends by patience may take, where nobody named its epochs."""
 
 
-def lengthened(
-    strategy: Strategy, rows: int, batch: int, given: Collection[str] = ()
-) -> Strategy:
+def lengthened(strategy: Strategy, rows: int, batch: int, given: Collection[str] = ()) -> Strategy:
     """The strategy with so many epochs that they are at least `STEPS` steps, and patience to match.
 
     Args:
         given: settings that were named; they stay as they are.
     """
     settings = strategy.settings
-    patience = getattr(settings, "patience", 0)  # contrastive has none, and its few passes are meant
+    patience = getattr(
+        settings, "patience", 0
+    )  # contrastive has none, and its few passes are meant
     if not patience or {"epochs", "patience"} & set(given):
         return strategy
     factor = STEPS / (settings.epochs * math.ceil(rows / batch))

@@ -31,6 +31,7 @@ from headstart.core.strategy import Strategy
 from headstart.engine import temperature
 from headstart.errors import PlanError, nearest
 from headstart.job import Job
+from headstart.lengths import lengthened
 from headstart.options import ROOMS
 from headstart.targets import several
 
@@ -308,6 +309,7 @@ def _affordable(job: Job) -> list[tuple[str, Strategy]]:
         file: Any = plugins.load("strategy", name)
         for settings in getattr(file, "AUTO", ()):
             strategy = augmentation.given(file.Strategy(settings), job.asked, {})
+            strategy = lengthened(strategy, len(job.train), job.plan.engine.batch)
             network = job.network(job.backbone)
             why = strategy.refuse(network) or common.refuse(strategy.common, network)
             if settings_fit(job, settings) and not why:
