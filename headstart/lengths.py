@@ -1,7 +1,7 @@
 """How long a strategy may train on few rows.
 
-A pass over them is a step or two, and trainings on few rows fail for lack of steps more than of rows: Mosbach,
-Andriushchenko and Klakow 2021, arXiv:2006.04884; Zhang et al. 2021, arXiv:2006.05987.
+A pass over them is a step or two, and trainings on few rows fail for lack of steps more than of rows:
+Mosbach, Andriushchenko and Klakow 2021, arXiv:2006.04884; Zhang et al. 2021, arXiv:2006.05987.
 """
 
 from __future__ import annotations
