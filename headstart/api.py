@@ -251,6 +251,7 @@ def dry_run(plan: Plan, watcher: Watcher | None = None) -> Mapping[str, Any]:
     Memory(made).check()
     rows = len(made.train) + made.seal.count
     seconds = rows * made.flops / select.FLOPS_A_SECOND
+    twin = arms.twin_floor(plan) if select.trainable(made) else 0.0
     return {
         "data": made.plan.task.data,
         "modality": made.modality.name,
@@ -266,7 +267,7 @@ def dry_run(plan: Plan, watcher: Watcher | None = None) -> Mapping[str, Any]:
         "strategy": plan.strategy.name,
         "augmentation": ", ".join(plan.augmentation.augment) or augmentation.USUAL,
         "predicted_seconds": round(seconds, 3),
-        "twin_seconds": round(arms.twin_floor(plan) / select.FLOPS_A_SECOND, 1),
+        "twin_seconds": round(twin / select.FLOPS_A_SECOND, 1),
         "predicted_store_bytes": int(rows * made.backbone.width * 4),
         "notes": list(made.notes),
     }

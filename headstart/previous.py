@@ -113,6 +113,11 @@ def _opened(job: Job, place: str) -> Remembered:
         other = jobs.open_job(plan)
     except UserError as error:
         raise type(error)(f"The data to be remembered ({place}) cannot be used: {error}") from error
+    if other.dataset.digest == job.dataset.digest:
+        job.say(
+            f"The data to be remembered ({place}) are the data of this task itself; name those that the "
+            "source learned before."
+        )
     made = other.extract(other.train)
     jobs.drop_late(other, made)
     network, features = other.network(other.backbone), made.features

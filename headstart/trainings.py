@@ -23,6 +23,10 @@ from headstart.engine.streams import Part, Stream
 from headstart.job import Job
 
 BESIDE = 256 << 20  # bytes of weights that all trainings side by side may have together
+TAKEN_UP = (
+    "Trainings with these settings that an earlier run finished or began are taken up: the time and energy "
+    "told are of this run alone."
+)
 VERSION = 4  # of the training itself; finished trainings of another version are not reused
 
 
@@ -142,6 +146,8 @@ class _Work:
         self.told = None
         if job.trained:
             self.told = trained.load(job.trained, self.key, self.network, ask.strategy.rebuild)
+        if self.told is not None:
+            job.say(TAKEN_UP)
 
     def result(self) -> Trained:
         if self.told is None:
@@ -171,6 +177,9 @@ class _Work:
         )
         judged = len(ask.held) > 0 and ask.strategy.chooses
         held = Part(stream, ask.held, plain=True) if judged else None
+        checkpoint = Checkpoint(job.trained / "checkpoints", self.key) if job.trained else None
+        if checkpoint is not None and checkpoint.path.exists():
+            job.say(TAKEN_UP)
         told = loop.train(
             self.network,
             copy.deepcopy(ask.strategy),
@@ -178,7 +187,7 @@ class _Work:
             training=settings,
             validation=held,
             solve=partial(settle, self.recipe, stream, ask.places),
-            checkpoint=Checkpoint(job.trained / "checkpoints", self.key) if job.trained else None,
+            checkpoint=checkpoint,
             watcher=watcher,
         )
         if ask.strategy.common.wise < 1:

@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 
 from headstart.core import plugins
+from headstart.core.run import Record
+from headstart.registry import document
+from headstart.trainings import TAKEN_UP
 from tests import forks
 
 POINTS = (
@@ -64,12 +67,15 @@ def finish(asked: list[str], home: Path) -> None:
     assert done.code == 0, done.output
 
 
+def record(output: Path) -> Record:
+    """Of the newest finished run."""
+    finished = sorted(p.parent for p in output.glob("*/run.json"))
+    return document.read(finished[-1])
+
+
 def outputs(output: Path) -> np.ndarray:
     """Predictions of the newest finished run."""
-    from headstart.registry import document
-
-    finished = sorted(p.parent for p in output.glob("*/run.json"))
-    return np.asarray(document.read(finished[-1]).predictions["outputs"])
+    return np.asarray(record(output).predictions["outputs"])
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +97,9 @@ def test_killed_at_a_point(
     assert not list((tmp_path / "runs").glob("*/run.json"))
     finish(asked, tmp_path)
     np.testing.assert_allclose(outputs(tmp_path / "runs"), expected, atol=1e-5)
+    if point.startswith("store") or point == "checkpoint.after_rename":
+        told = TAKEN_UP in record(tmp_path / "runs").notes
+        assert told == point.startswith("checkpoint")
 
 
 def test_a_full_disk_loses_nothing(undisturbed: tuple[Path, np.ndarray], tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from headstart.errors import DataError, PlanError
 from headstart.job import open_job
 from headstart.registry import packs
 from headstart.serving.predictor import Predictor
+from headstart.trainings import TAKEN_UP
 
 QUICK: dict[str, Any] = {"seeds": 1, "scratch": False, "champion": False, "learning_curve": False}
 BOLD = {"epochs": 3, "rate": 3e-3, "cut": -1, "augment": False, "patience": 0}
@@ -101,6 +102,9 @@ def test_a_repeated_run_says_the_same_and_other_earlier_data_train_anew(
     assert again.record.digests["predictions"] == rehearsed.record.digests["predictions"]
     other = adapted(home, "replay", source="builtin:formula", remember=home / "photos")
     assert other.record.digests["predictions"] != rehearsed.record.digests["predictions"]
+    (told,) = [n for n in other.record.notes if "the data of this task itself" in n]
+    assert told not in rehearsed.record.notes
+    assert TAKEN_UP in again.record.notes
 
 
 def test_the_ledger_counts_what_is_rehearsed(rehearsed: api.Run, home: Path) -> None:

@@ -12,7 +12,8 @@ import pytest
 
 import headstart as hs
 from headstart import api, select
-from headstart.core.plan import EvidenceChoice, Plan, StrategyChoice
+from headstart.core import plugins
+from headstart.core.plan import EvidenceChoice, Plan, SourceChoice, StrategyChoice
 from headstart.core.task import Columns, Task
 from headstart.errors import DataError, PlanError
 
@@ -74,12 +75,17 @@ def test_a_rehearsal_tells_the_augmentation_and_what_the_comparison_may_take(hom
     evidence = dataclasses.replace(asked.evidence, scratch=True, twin_floor_tflop=0.5)
     augment = dataclasses.replace(asked.augmentation, augment=("feature_noise:0.5",))
     free = dataclasses.replace(asked, strategy=StrategyChoice(), augmentation=augment)
-    told = api.dry_run(dataclasses.replace(free, evidence=evidence))
+    free = dataclasses.replace(free, evidence=evidence)
+    told = api.dry_run(free)
     assert told["augmentation"] == "feature_noise:0.5"
+    assert told["twin_seconds"] == 0  # the default source of tables is not trained
+    waves = plugins.Modality("series").tiny.write(home / "waves", "classify", 30, 0)
+    trained = dataclasses.replace(asked, task=Task(data=str(waves)), evidence=evidence)
+    told = api.dry_run(dataclasses.replace(trained, source=SourceChoice("builtin:curves")))
+    assert "usual" in told["augmentation"]
     assert told["twin_seconds"] == pytest.approx(0.5e12 / select.FLOPS_A_SECOND)
     evidence = dataclasses.replace(asked.evidence, scratch=False)
-    told = api.dry_run(dataclasses.replace(asked, evidence=evidence))
-    assert "usual" in told["augmentation"] and told["twin_seconds"] == 0
+    assert api.dry_run(dataclasses.replace(trained, evidence=evidence))["twin_seconds"] == 0
 
 
 def test_preprocessing_follows_the_data_and_replay_takes_that_of_the_run(home: Path) -> None:
