@@ -59,6 +59,7 @@ def adapt(plan: Plan, given: Given | None = None, watcher: Watcher | None = None
     permission.check(made)
     memory = Memory(made)
     memory.check()
+    runs.ready(plan)
     features, seconds = _features(made)
     transfer, strategy = memory.transfer(features, seconds)
     _inform(made, transfer, features)

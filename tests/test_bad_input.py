@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from headstart import adaptation
 from headstart.cli import main
 from headstart.core import plugins
 
@@ -111,6 +112,14 @@ def test_exit_2_and_a_way_out(
     assert said in " ".join(error.split()), error
     assert "Traceback" not in error
     assert not list((tmp_path / "headstart-runs").glob("*/*"))
+
+
+def test_an_output_that_cannot_be_written_is_told_before_the_work(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adaptation, "_features", lambda made: pytest.fail("it began"))
+    assert main(["run", *readonly(tmp_path)]) == 2
+    assert "runs could not be written" in " ".join(capfd.readouterr().err.split())
 
 
 def test_a_pickle_is_refused_with_the_safe_way(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from headstart.core.plan import Plan
 from headstart.core.run import Record
@@ -46,6 +47,15 @@ class Scan:
 def place(output: str | Path = "") -> Path:
     """The folder of runs: `output`, or "./headstart-runs"."""
     return Path(output or OUTPUT)
+
+
+def ready(plan: Plan) -> None:
+    """Raises StorageError where the plan's folder of runs cannot be written, before anything is trained."""
+    parent = place(plan.output)
+    with files.storing(parent):
+        parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=parent):
+            pass
 
 
 def start(plan: Plan, output: str | Path = "", *, now: datetime | None = None) -> Path:

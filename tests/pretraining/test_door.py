@@ -92,6 +92,8 @@ def test_a_table_of_series_becomes_a_source_that_is_used_at_once(waves: Path) ->
     run = headstart.adapt(
         str(waves),
         source=one.uri,
+        strategy="fine_tune",
+        settings={"epochs": 2, "rate": 1e-3},
         output="runs",
         seeds=1,
         scratch=False,

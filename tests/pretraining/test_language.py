@@ -140,6 +140,8 @@ def test_a_run_uses_it() -> None:
         labels,
         modality="text",
         source=learned.uri,
+        strategy="fine_tune",
+        settings={"epochs": 2, "rate": 1e-3},
         output="runs",
         seeds=1,
         scratch=False,
