@@ -17,26 +17,22 @@ STEPS = 200
 
 
 def lengthened(strategy: Strategy, rows: int, batch: int, given: Collection[str] = ()) -> Strategy:
-    """The strategy with so many epochs that they are at least `STEPS` steps, and patience to match.
+    """The strategy with so many epochs that they are at least `STEPS` steps.
+
+    Its patience grows as they do, to no more than a quarter of them.
 
     Args:
         given: settings that were named; they stay as they are.
     """
     settings = strategy.settings
-    patience = getattr(
-        settings, "patience", 0
-    )  # contrastive has none, and its few passes are meant
+    patience = getattr(settings, "patience", 0)  # contrastive has none: its few passes are meant
     if not patience or {"epochs", "patience"} & set(given):
         return strategy
     factor = STEPS / (settings.epochs * math.ceil(rows / batch))
     if factor <= 1:
         return strategy
-    made: Strategy = type(strategy)(
-        dataclasses.replace(
-            settings,
-            epochs=math.ceil(settings.epochs * factor),
-            patience=math.ceil(patience * factor),
-        )
-    )
+    epochs = math.ceil(settings.epochs * factor)
+    longer = max(patience, min(math.ceil(patience * factor), epochs // 4))
+    made: Strategy = type(strategy)(dataclasses.replace(settings, epochs=epochs, patience=longer))
     made.common = strategy.common
     return made
