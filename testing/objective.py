@@ -43,7 +43,7 @@ KNOWN: dict[tuple[str, str], str] = {}
 
 KIND, WORDS = "image", "text"
 TEXTS = 900
-ROWS, SIDE, BATCH, EPOCHS = 400, 24, 50, 10
+ROWS, SIDE, BATCH, EPOCHS = 400, 24, 50, 5
 RATE = 3e-3  # for eighty steps
 SHORT, STEPS = 3, 2  # epochs, and steps in each, of trainings that are compared to the bit
 FEWEST = 4.0  # directions that features have at least
