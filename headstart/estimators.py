@@ -13,7 +13,14 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from headstart import adaptation, job, select
 from headstart.core import plugins
-from headstart.core.plan import Engine, EvidenceChoice, Plan, SourceChoice, StrategyChoice
+from headstart.core.plan import (
+    Augmentation,
+    Engine,
+    EvidenceChoice,
+    Plan,
+    SourceChoice,
+    StrategyChoice,
+)
 from headstart.core.task import Task
 from headstart.data import opening
 from headstart.errors import UserError
@@ -45,6 +52,7 @@ class _Transfer(BaseEstimator):
         profile: str = "exact",
         random_state: int = 0,
         modality: str = "auto",
+        augment: str | Sequence[str] = (),
     ) -> None:
         self.source = source
         self.strategy = strategy
@@ -52,8 +60,10 @@ class _Transfer(BaseEstimator):
         self.profile = profile
         self.random_state = random_state
         self.modality = modality
+        self.augment = augment
 
     def _plan(self) -> Plan:
+        asked = self.augment.split(",") if isinstance(self.augment, str) else self.augment
         return Plan(
             task=Task(
                 outcome=self._outcome,
@@ -66,6 +76,7 @@ class _Transfer(BaseEstimator):
             strategy=StrategyChoice(self.strategy, dict(self.settings or {})),
             engine=Engine(store=MEMORY, profile=self.profile),
             evidence=_ALONE,
+            augmentation=Augmentation(augment=tuple(asked)),
             seed=int(self.random_state or 0),
         )
 
@@ -152,6 +163,7 @@ class TransferClassifier(ClassifierMixin, _Transfer):
         profile: "exact" or "fast".
         random_state: seed of folds, order and dropout.
         modality: the kind of data, where it is not to be guessed; needed for arrays that are one sample each.
+        augment: how a trained strategy varies the rows ("rotation,mixup", "auto"); (): as is usual.
 
     Attributes:
         classes_: class labels, sorted.

@@ -71,3 +71,18 @@ def test_pictures_are_read_as_files(tmp_path) -> None:
     assert model.source_ == "builtin:formula"
     assert model.predict_proba(paths).shape == (36, 3)
     assert (model.predict(paths) == labels).mean() > 0.9
+
+
+def test_augmentation_is_asked_for_by_name(tmp_path) -> None:
+    folder = tiny.write(tmp_path, "classify", 18, 0)
+    paths = sorted(str(p) for p in folder.rglob("*.png"))
+    labels = [p.split("/")[-2] for p in paths]
+    few = {"epochs": 2, "rate": 1e-3, "cut": -1, "head_first": False}
+    asked = {"strategy": "fine_tune", "settings": few}
+    plain, turned = (
+        TransferClassifier(**asked, augment=names).fit(paths, labels).predict_proba(paths)
+        for names in (["flip"], "rotation,flip")
+    )
+    assert np.abs(plain - turned).max() > 1e-4
+    with pytest.raises(ValueError, match="rotatoin"):
+        TransferClassifier(**asked, augment="rotatoin").fit(paths, labels)

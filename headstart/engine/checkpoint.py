@@ -15,6 +15,7 @@ from headstart.core import faults
 from headstart.errors import StorageError
 
 ABANDONED = 3600.0  # seconds after which a half-written file is nobody's
+FORGOTTEN = 30 * 86400.0  # seconds after which nobody goes on from a whole one
 
 
 class Checkpoint:
@@ -57,9 +58,10 @@ class Checkpoint:
             ) from error
 
     def drop(self) -> None:
-        """Removes it, as the training is done, and what processes killed while they wrote have left."""
+        """Removes it, as the training is done, and what others that never ended have left long ago."""
         self.path.unlink(missing_ok=True)
-        for left in self.path.parent.glob("*.tmp"):
-            with contextlib.suppress(FileNotFoundError):  # another process sweeps too
-                if time.time() - left.stat().st_mtime > ABANDONED:
-                    left.unlink()
+        for kind, age in (("*.tmp", ABANDONED), ("*.pt", FORGOTTEN)):
+            for left in self.path.parent.glob(kind):
+                with contextlib.suppress(FileNotFoundError):  # another process sweeps too
+                    if time.time() - left.stat().st_mtime > age:
+                        left.unlink()

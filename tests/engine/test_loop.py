@@ -173,13 +173,16 @@ def test_killed_anywhere_it_resumes_to_equal_weights(tmp_path: Path, fault: str)
         assert torch.equal(tensor, resumed[name]), name
 
 
-def test_half_written_checkpoints_of_the_dead_are_swept_when_a_training_ends(
-    tmp_path: Path,
+@pytest.mark.parametrize(
+    ("ending", "age"), [("31580.tmp", checkpoint.ABANDONED), ("pt", checkpoint.FORGOTTEN)]
+)
+def test_what_trainings_that_never_ended_left_is_swept_when_another_ends(
+    ending: str, age: float, tmp_path: Path
 ) -> None:
-    left, young = tmp_path / "abc.31580.tmp", tmp_path / "abc.31581.tmp"
-    for place in (left, young):
+    left, young = tmp_path / f"abc.{ending}", tmp_path / f"abd.{ending}"
+    for place, seconds in ((left, 2 * age), (young, age / 2)):
         place.write_bytes(b"half")
-    old = time.time() - 2 * checkpoint.ABANDONED
-    os.utime(left, (old, old))
+        then = time.time() - seconds
+        os.utime(place, (then, then))
     Checkpoint(tmp_path, "key" * 12).drop()
     assert not left.exists() and young.exists(), "another process may be writing"
