@@ -313,7 +313,9 @@ def _baselines(made: Job, transfer: Fitted) -> dict[str, Fitted]:
     """The from-scratch twin where one is possible, and the champion."""
     found: dict[str, Fitted] = {}
     asked = made.plan.evidence
-    if asked.scratch and select.trainable(made):
+    if made.plan.strategy.name == arms.TWIN:
+        made.say("This is the network from scratch itself, so no other one is trained beside it.")
+    elif asked.scratch and select.trainable(made):
         found["scratch"] = arms.twin(alone(made), transfer)
     elif asked.scratch and made.loaded.rebuild is not None:
         made.say("This source is not trained on a task, so there is no from-scratch twin.")
@@ -381,6 +383,7 @@ def _count(
         openings=made.seal.openings(),
         train_rows=len(made.train),
         pretrained=made.loaded.rebuild is not None,
+        transferred=made.plan.strategy.name != arms.TWIN,
         transform_counts=dict(made.transform.counts),
         split_how=made.split.how,
         not_measured=[*NOT_MEASURED, *([] if made.plan.task.out_of_scope else [UNKNOWN])],

@@ -251,7 +251,8 @@ def dry_run(plan: Plan, watcher: Watcher | None = None) -> Mapping[str, Any]:
     Memory(made).check()
     rows = len(made.train) + made.seal.count
     seconds = rows * made.flops / select.FLOPS_A_SECOND
-    twin = arms.twin_floor(plan) if select.trainable(made) else 0.0
+    compared = plan.strategy.name != arms.TWIN and select.trainable(made)
+    twin = arms.twin_floor(plan) if compared else 0.0
     return {
         "data": made.plan.task.data,
         "modality": made.modality.name,

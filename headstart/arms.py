@@ -464,16 +464,24 @@ def twin(job: Job, transfer: Fitted) -> Fitted:
     """The same architecture from random weights: own rate, early stopping, its share of operations."""
     file: Any = plugins.load("strategy", TWIN)
     most = max(TWIN_FACTOR * transfer.flops, twin_floor(job.plan))
-    rates = [file.Strategy(file.Settings(rate=rate)) for rate in TWIN_RATES]
-    candidates = [_long(job, candidate) for candidate in rates]
-    stream = rows_stream(job, job.train, augment=True)
-    recipe = Recipe(
-        "from scratch",
-        lambda seed: job.network(job.fresh(seed), candidates[0].settings.dropout),
-        candidates,
-        lambda strategy: stream,
-        None,
-        most,
+    candidates = [file.Strategy(file.Settings(rate=rate)) for rate in TWIN_RATES]
+    recipe = dataclasses.replace(
+        from_scratch(job, candidates),
+        name="from scratch",
+        most_flops=most,
         mute=(guards.OVERFITTING,),
     )
     return finish(job, recipe, tune(job, recipe))
+
+
+def from_scratch(job: Job, candidates: Sequence[Strategy], given: Collection[str] = ()) -> Recipe:
+    """The source's architecture trained from random weights."""
+    candidates = [_long(job, candidate, given) for candidate in candidates]
+    dropout = candidates[0].settings.dropout
+    return Recipe(
+        "transfer",
+        lambda seed: job.network(job.fresh(seed), dropout),
+        candidates,
+        _streams(job, Beside()),
+        None,
+    )

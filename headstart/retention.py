@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from headstart import arms, previous, select
-from headstart.arms import Features, Fitted
+from headstart.arms import TWIN, Features, Fitted
 from headstart.core.generator import ABSENT
 from headstart.core.network import Backbone, Network
 from headstart.engine import streams
@@ -36,6 +36,7 @@ DRAWN = 512  # samples that a generator draws
 BATCH = 64
 COMPARED = 64  # training rows on which representations are compared
 ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)  # of the curve
+WHAT = "what the source could do, before and after"
 STEPS = 20  # a required retention is met to one part in so many
 Tensors = Mapping[str, Tensor]
 
@@ -141,12 +142,14 @@ class Memory:
         job = self.job
         if transfer.networks[0].backbone is job.backbone:
             return {"frozen": True}
-        known, missing = self.known, "what the source could do, before and after"
+        if job.plan.strategy.name == TWIN:
+            return {"missing": [(WHAT, "nothing of the source is left in a network from scratch")]}
+        known = self.known
         found: dict[str, Any] = {"drift": drift(job, transfer.networks)}
         if isinstance(known, str):
-            return {**found, "missing": [(missing, known)]}
+            return {**found, "missing": [(WHAT, known)]}
         if not plain(transfer.networks[0], job.backbone):
-            return {**found, "missing": [(missing, "the strategy adds weights of its own")]}
+            return {**found, "missing": [(WHAT, "the strategy adds weights of its own")]}
         every = [network.backbone.state_dict() for network in transfer.networks]
         found.update(what=known.what, metric=known.metric)
         found["before"] = self.before[None]

@@ -13,12 +13,12 @@ from headstart import augmentation, previous, rates, teaching
 from headstart.arms import (
     FEW_FOLDS,
     FEW_ROWS,
-    TWIN,
     Features,
     Fitted,
     Tuned,
     fine_tuning,
     finish,
+    from_scratch,
     probe,
     tune,
 )
@@ -56,18 +56,13 @@ UNUSED = (
 
 def named(job: Job, name: str, settings: Any) -> Strategy:
     """The strategy of that name with its settings. Raises PlanError."""
-    if name == TWIN:
-        raise PlanError(
-            f"The strategy '{name}' moves no knowledge: it trains the twin that every run is compared "
-            "with. Expected one that starts from the source, such as fine_tune or linear_probe."
-        )
     file: Any = plugins.load("strategy", name)
     strategy = augmentation.given(built(name, file, settings), job.asked, settings)
     network = job.network(job.backbone)
     why = strategy.refuse(network) or _not_settled(network.heads[job.outcome], name)
     why = why or _not_several(job, strategy) or _not_augmented(job, strategy)
     why = why or _not_composed(strategy, network) or _one_rate(strategy, settings)
-    why = why or _not_retained(job, strategy)
+    why = why or _not_retained(job, strategy) or _not_fresh(job, strategy)
     why = why or strategy.unfit({job.outcome: job.labels})
     if why:
         raise PlanError(f"The strategy '{name}' cannot be used here: {why}")
@@ -82,6 +77,23 @@ def _not_retained(job: Job, strategy: Strategy) -> str:
     if not job.plan.evidence.retain or strategy.merges or solved(job, strategy):
         return ""
     return f"retain moves weights back towards the source's, {LEFT}"
+
+
+def _not_fresh(job: Job, strategy: Strategy) -> str:
+    """Why the source's architecture cannot be trained from random weights, or ""."""
+    if not strategy.from_random:
+        return ""
+    if not trainable(job):
+        return f"there are no random weights of {job.loaded.source.uri} to begin with; choose linear_probe"
+    asked = {
+        "retain": bool(job.plan.evidence.retain),
+        "wise": strategy.common.wise < 1,
+        "find_rate": strategy.common.find_rate,
+    }
+    name = next((name for name, there in asked.items() if there), "")
+    return f"it begins with random weights, and {name} goes by the source's; leave it out" * bool(
+        name
+    )
 
 
 def _not_several(job: Job, strategy: Strategy) -> str:
@@ -249,7 +261,11 @@ def _trained(job: Job, features: Features, strategy: Strategy, given: Any) -> Fi
     if found is not None:
         strategy = _at(strategy, found.rate or strategy.settings.rate)
     reads = teaching.beside if strategy.asks else previous.beside
-    recipe = fine_tuning(job, features, variants(strategy, given), beside=reads(job, strategy))
+    tried = variants(strategy, given)
+    if strategy.from_random:
+        recipe = from_scratch(job, tried, given)
+    else:
+        recipe = fine_tuning(job, features, tried, beside=reads(job, strategy))
     made = finish(job, recipe, tune(job, recipe))
     if found is None:
         return made

@@ -15,7 +15,7 @@ from headstart import api, select
 from headstart.core import plugins
 from headstart.core.plan import EvidenceChoice, Plan, SourceChoice, StrategyChoice
 from headstart.core.task import Columns, Task
-from headstart.errors import DataError, PlanError
+from headstart.errors import DataError
 
 
 @pytest.fixture(autouse=True)
@@ -103,9 +103,3 @@ def test_preprocessing_follows_the_data_and_replay_takes_that_of_the_run(home: P
     (kept,) = (home / "cache").glob("fitted/*.json")
     kept.write_text(json.dumps({"state": {}, "rows": ["0"]}))  # of data that are no longer there
     assert second.replay()["equal"]
-
-
-def test_the_twin_is_no_strategy(home: Path) -> None:
-    data = write(home / "rows.csv", ["a"] * 80, ["yes", "no"] * 40)
-    with pytest.raises(PlanError, match="moves no knowledge"):
-        hs.adapt(plan=plan(data, strategy=StrategyChoice("from_scratch")))

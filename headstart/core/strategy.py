@@ -79,6 +79,7 @@ class Strategy(nn.Module):
     `chooses` is whether rate and epochs are chosen on held-out rows; where not, it has all its epochs at
     one rate, and a single held-out part tells how good it is.
     `several` says that it learns several heads at once, and no fewer.
+    `from_random` says that it begins with random weights: nothing of the source is left in the network.
     `own_rate` is a factor on the phase's rate for the strategy's own parameters.
     `common` are settings that go with any strategy; one whose `loss` does not go by `task`, which carries
     them out, says so by `composes`; one that needs to know a row's own target or what was said of it alone,
@@ -91,6 +92,7 @@ class Strategy(nn.Module):
     forwards: int = 1
     backwards: int = 1
     several: bool = False
+    from_random: bool = False
     own_rate: float = 1.0
     common: Common = Common()
     composes: bool = True

@@ -32,7 +32,10 @@ NEEDS = ("scratch", "champion")
 OUTCOMES = ("any",)
 
 _BASELINES = ("scratch", "champion")
-OTHER = " Try another source before this model is used; 'headstart sources' lists them."
+OTHER = (
+    " Try another source before this model is used ('headstart sources' lists them), or take the network "
+    "that did better: --strategy from_scratch."
+)
 
 
 def check(case: Case) -> Finding:
@@ -250,16 +253,17 @@ def _sentence(case: Case, role: str, gain: _paired.Spread) -> Exhibit:
     factor, told, arm = case.score.factor, word(gain), case.arms[role]
     low, high = (factor * x for x in gain.interval())
     digits, unit = (1, " points") if case.score.points else (3, f" in {case.score.name}")
-    what = case.score.words
     seen = (
-        f"on {_rows(case)} its {what} differs from that of '{arm.name}' by "
+        f"on {_rows(case)} its {case.score.words} differs from that of '{arm.name}' by "
         f"{factor * gain.value:+.{digits}f}{unit} (95 % interval {low:+.{digits}f} to {high:+.{digits}f})"
     )
+    moved = case.facts.get("transferred") is not False
+    what = "the transfer" if moved else "training from scratch"
     sentence = {
-        "helped": f"The transfer helped: {seen}.",
-        "harmed": f"The transfer harmed: {seen}.",
+        "helped": f"{what.capitalize()} helped: {seen}.",
+        "harmed": f"{what.capitalize()} harmed: {seen}.",
         "no evidence": (
-            f"There is no evidence that the transfer helped or harmed: {seen}. A difference smaller than "
+            f"There is no evidence that {what} helped or harmed: {seen}. A difference smaller than "
             f"about {factor * gain.detectable():.{digits}f}{unit} could not have been seen with these rows"
             f"{' and seeds' if case.arms['transfer'].chance or arm.chance else ''}."
         ),
@@ -274,6 +278,8 @@ def _sentence(case: Case, role: str, gain: _paired.Spread) -> Exhibit:
     sentence += _above(case, better, role)
     if case.facts.get("pretrained") is False:
         sentence += " Nothing in this source is pretrained: what was compared are its features."
+    if not moved:
+        sentence += " Nothing was transferred: this network began with random weights."
     if arm.note:
         sentence += f" This holds within this budget: '{arm.name}' {arm.note.rstrip('.')}."
     data = {

@@ -37,6 +37,7 @@ class Strategy(Base):
     """One phase over everything, batch-norm statistics included."""
 
     settings: Settings
+    from_random = True
 
     def refuse(self, network: Network) -> str:
         """A network that gives no gradients cannot be trained from random weights either."""

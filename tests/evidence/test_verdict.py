@@ -28,7 +28,8 @@ def test_where_the_network_from_scratch_wins_another_source_is_the_next_step() -
         (exhibit,) = verdict.check(cases.classify(accuracies=accuracies)).exhibits
         return str(exhibit.data["sentence"])
 
-    assert "headstart sources" in sentence(transfer=0.6, scratch=0.9)
+    told = sentence(transfer=0.6, scratch=0.9)
+    assert "headstart sources" in told and "--strategy from_scratch" in told
     assert "headstart sources" not in sentence(transfer=0.6, champion=0.9), "--champion is told"
     assert "headstart sources" not in sentence(transfer=0.9, scratch=0.6)
 
