@@ -55,11 +55,11 @@ def adapt(plan: Plan, given: Given | None = None, watcher: Watcher | None = None
         UserError: data, source or plan are wrong; nothing was written.
     """
     made = job.open_job(plan, given, watcher)
+    runs.ready(plan)
     select.check(made)
     permission.check(made)
     memory = Memory(made)
     memory.check()
-    runs.ready(plan)
     features, seconds = _features(made)
     transfer, strategy = memory.transfer(features, seconds)
     _inform(made, transfer, features)
@@ -313,7 +313,7 @@ def _baselines(made: Job, transfer: Fitted) -> dict[str, Fitted]:
     """The from-scratch twin where one is possible, and the champion."""
     found: dict[str, Fitted] = {}
     asked = made.plan.evidence
-    if made.plan.strategy.name == arms.TWIN:
+    if select.anew(made):
         made.say("This is the network from scratch itself, so no other one is trained beside it.")
     elif asked.scratch and select.trainable(made):
         found["scratch"] = arms.twin(alone(made), transfer)
@@ -383,7 +383,7 @@ def _count(
         openings=made.seal.openings(),
         train_rows=len(made.train),
         pretrained=made.loaded.rebuild is not None,
-        transferred=made.plan.strategy.name != arms.TWIN,
+        transferred=not select.anew(made),
         transform_counts=dict(made.transform.counts),
         split_how=made.split.how,
         not_measured=[*NOT_MEASURED, *([] if made.plan.task.out_of_scope else [UNKNOWN])],

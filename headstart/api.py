@@ -251,7 +251,7 @@ def dry_run(plan: Plan, watcher: Watcher | None = None) -> Mapping[str, Any]:
     Memory(made).check()
     rows = len(made.train) + made.seal.count
     seconds = rows * made.flops / select.FLOPS_A_SECOND
-    compared = plan.strategy.name != arms.TWIN and select.trainable(made)
+    compared = select.trainable(made) and not select.anew(made)
     twin = arms.twin_floor(plan) if compared else 0.0
     return {
         "data": made.plan.task.data,

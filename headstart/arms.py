@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -414,11 +414,6 @@ def _streams(job: Job, beside: Beside) -> Callable[[Strategy], Stream]:
     return stream
 
 
-def _long(job: Job, strategy: Strategy, given: Collection[str] = ()) -> Strategy:
-    """With epochs enough for the job's rows."""
-    return lengthened(strategy, len(job.train), job.plan.engine.batch, given)
-
-
 def fine_tuning(
     job: Job,
     features: Features,
@@ -428,8 +423,6 @@ def fine_tuning(
 ) -> Recipe:
     """The source's weights trained on by a strategy; `beside` is what it reads besides."""
     beside = beside or Beside()
-    given = job.plan.strategy.settings
-    candidates = [_long(job, candidate, given) for candidate in candidates]
 
     def base(seed: int) -> Network:
         dropout = max(getattr(c.settings, "dropout", 0.0) for c in candidates)
@@ -464,24 +457,22 @@ def twin(job: Job, transfer: Fitted) -> Fitted:
     """The same architecture from random weights: own rate, early stopping, its share of operations."""
     file: Any = plugins.load("strategy", TWIN)
     most = max(TWIN_FACTOR * transfer.flops, twin_floor(job.plan))
-    candidates = [file.Strategy(file.Settings(rate=rate)) for rate in TWIN_RATES]
-    recipe = dataclasses.replace(
-        from_scratch(job, candidates),
-        name="from scratch",
-        most_flops=most,
-        mute=(guards.OVERFITTING,),
-    )
+    rates = [file.Strategy(file.Settings(rate=rate)) for rate in TWIN_RATES]
+    batch = job.plan.engine.batch
+    candidates = [lengthened(one, len(job.train), batch) for one in rates]
+    mute = (guards.OVERFITTING,)
+    recipe = from_scratch(job, candidates)
+    recipe = dataclasses.replace(recipe, folds=1, most_flops=most, mute=mute)
     return finish(job, recipe, tune(job, recipe))
 
 
-def from_scratch(job: Job, candidates: Sequence[Strategy], given: Collection[str] = ()) -> Recipe:
-    """The source's architecture trained from random weights."""
-    candidates = [_long(job, candidate, given) for candidate in candidates]
-    dropout = candidates[0].settings.dropout
-    return Recipe(
-        "transfer",
-        lambda seed: job.network(job.fresh(seed), dropout),
-        candidates,
-        _streams(job, Beside()),
-        None,
-    )
+def from_scratch(job: Job, candidates: Sequence[Strategy]) -> Recipe:
+    """The source's architecture trained from random weights; the source's own head stays as it is."""
+
+    def base(seed: int) -> Network:
+        backbone = job.fresh(seed)
+        backbone.source_head = copy.deepcopy(job.backbone.source_head)
+        return job.network(backbone, max(getattr(c.settings, "dropout", 0.0) for c in candidates))
+
+    few = FEW_FOLDS if len(job.train) <= FEW_ROWS else 1
+    return Recipe("from scratch", base, candidates, _streams(job, Beside()), None, folds=few)

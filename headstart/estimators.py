@@ -52,7 +52,7 @@ class _Transfer(BaseEstimator):
         profile: str = "exact",
         random_state: int = 0,
         modality: str = "auto",
-        augment: str | Sequence[str] = (),
+        augment: str | Sequence[str] | None = (),
     ) -> None:
         self.source = source
         self.strategy = strategy
@@ -63,7 +63,8 @@ class _Transfer(BaseEstimator):
         self.augment = augment
 
     def _plan(self) -> Plan:
-        asked = self.augment.split(",") if isinstance(self.augment, str) else self.augment
+        given = [self.augment] if isinstance(self.augment, str) else self.augment or ()
+        asked = [name for names in given for name in names.split(",") if name]
         return Plan(
             task=Task(
                 outcome=self._outcome,

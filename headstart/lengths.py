@@ -16,23 +16,31 @@ STEPS = 200
 """Least steps that a training which ends by patience may take, where nobody named its epochs."""
 
 
-def lengthened(strategy: Strategy, rows: int, batch: int, given: Collection[str] = ()) -> Strategy:
-    """The strategy with so many epochs that they are at least `STEPS` steps.
+def lengthened(
+    strategy: Strategy,
+    rows: int,
+    batch: int,
+    given: Collection[str] = (),
+    most: float = math.inf,
+) -> Strategy:
+    """The strategy with so many epochs that, over all rows, they are at least `STEPS` steps.
 
     Its patience grows as they do, to no more than a quarter of them.
 
     Args:
         given: settings that were named; they stay as they are.
+        most: epochs that may be spent, where they are more than its own.
     """
     settings = strategy.settings
     patience = getattr(settings, "patience", 0)  # contrastive has none: its few passes are meant
     if not patience or {"epochs", "patience"} & set(given):
         return strategy
-    factor = STEPS / (settings.epochs * math.ceil(rows / batch))
-    if factor <= 1:
+    whole = getattr(strategy, "whole", False)  # then the rest of a pass is no step
+    passes = STEPS / max(1, rows // batch if whole else math.ceil(rows / batch))
+    epochs = int(min(math.ceil(passes), most))
+    if epochs <= settings.epochs:
         return strategy
-    epochs = math.ceil(settings.epochs * factor)
-    longer = max(patience, min(math.ceil(patience * factor), epochs // 4))
+    longer = max(patience, min(math.ceil(patience * epochs / settings.epochs), epochs // 4))
     made: Strategy = type(strategy)(dataclasses.replace(settings, epochs=epochs, patience=longer))
     made.common = strategy.common
     return made

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from headstart import arms, previous, select
-from headstart.arms import TWIN, Features, Fitted
+from headstart.arms import Features, Fitted
 from headstart.core.generator import ABSENT
 from headstart.core.network import Backbone, Network
 from headstart.engine import streams
@@ -142,7 +142,7 @@ class Memory:
         job = self.job
         if transfer.networks[0].backbone is job.backbone:
             return {"frozen": True}
-        if job.plan.strategy.name == TWIN:
+        if select.anew(job):
             return {"missing": [(WHAT, "nothing of the source is left in a network from scratch")]}
         known = self.known
         found: dict[str, Any] = {"drift": drift(job, transfer.networks)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -84,16 +84,26 @@ def _not_fresh(job: Job, strategy: Strategy) -> str:
     if not strategy.from_random:
         return ""
     if not trainable(job):
-        return f"there are no random weights of {job.loaded.source.uri} to begin with; choose linear_probe"
+        return (
+            "nothing of this source is trained, so there is no network to train anew; choose linear_probe, "
+            "or a source that can be trained (headstart sources)"
+        )
     asked = {
+        "remember": bool(job.plan.evidence.remember),
         "retain": bool(job.plan.evidence.retain),
         "wise": strategy.common.wise < 1,
         "find_rate": strategy.common.find_rate,
     }
-    name = next((name for name, there in asked.items() if there), "")
-    return f"it begins with random weights, and {name} goes by the source's; leave it out" * bool(
-        name
-    )
+    for name, there in asked.items():
+        if there:
+            return f"it begins with random weights, and {name} goes by the source's; leave it out"
+    return ""
+
+
+def anew(job: Job) -> bool:
+    """Whether the model begins with random weights, so that nothing is transferred."""
+    name = job.plan.strategy.name
+    return name != "auto" and bool(plugins.load("strategy", name).Strategy.from_random)
 
 
 def _not_several(job: Job, strategy: Strategy) -> str:
@@ -261,9 +271,9 @@ def _trained(job: Job, features: Features, strategy: Strategy, given: Any) -> Fi
     if found is not None:
         strategy = _at(strategy, found.rate or strategy.settings.rate)
     reads = teaching.beside if strategy.asks else previous.beside
-    tried = variants(strategy, given)
+    tried = variants(long(job, strategy, given), given)
     if strategy.from_random:
-        recipe = from_scratch(job, tried, given)
+        recipe = from_scratch(job, tried)
     else:
         recipe = fine_tuning(job, features, tried, beside=reads(job, strategy))
     made = finish(job, recipe, tune(job, recipe))
@@ -319,13 +329,12 @@ def _affordable(job: Job) -> list[tuple[str, Strategy]]:
     were drawn from a seed have nothing to hand down, so they are not trained on."""
     if not trainable(job):
         return []
-    left = job.plan.seconds * FLOPS_A_SECOND if job.plan.seconds else FREE_FLOPS
+    free = left = job.plan.seconds * FLOPS_A_SECOND if job.plan.seconds else FREE_FLOPS
     found = []
     for name in plugins.names("strategy"):
         file: Any = plugins.load("strategy", name)
         for settings in getattr(file, "AUTO", ()):
             strategy = augmentation.given(file.Strategy(settings), job.asked, {})
-            strategy = lengthened(strategy, len(job.train), job.plan.engine.batch)
             network = job.network(job.backbone)
             why = strategy.refuse(network) or common.refuse(strategy.common, network)
             if settings_fit(job, settings) and not why:
@@ -333,7 +342,17 @@ def _affordable(job: Job) -> list[tuple[str, Strategy]]:
                 if 0 < cost <= left:
                     left -= cost
                     found.append((name, strategy))
-    return found
+    spare = (
+        free / (free - left) if found else 1.0
+    )  # what all leave over goes into more epochs of each
+    return [(name, long(job, one, most=one.settings.epochs * spare)) for name, one in found]
+
+
+def long(
+    job: Job, strategy: Strategy, given: Collection[str] = (), most: float = math.inf
+) -> Strategy:
+    """With epochs enough for the job's rows, unless `given` names them."""
+    return lengthened(strategy, len(job.train), job.plan.engine.batch, given, most)
 
 
 def settings_fit(job: Job, settings: Any) -> bool:

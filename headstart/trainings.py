@@ -24,8 +24,8 @@ from headstart.job import Job
 
 BESIDE = 256 << 20  # bytes of weights that all trainings side by side may have together
 TAKEN_UP = (
-    "Trainings with these settings that an earlier run finished or began are taken up: the time and energy "
-    "told are of this run alone."
+    "Some trainings were done, or begun, by an earlier run with the same settings and are taken up: the time "
+    "and energy told are those of this run alone."
 )
 VERSION = 4  # of the training itself; finished trainings of another version are not reused
 
@@ -178,8 +178,6 @@ class _Work:
         judged = len(ask.held) > 0 and ask.strategy.chooses
         held = Part(stream, ask.held, plain=True) if judged else None
         checkpoint = Checkpoint(job.trained / "checkpoints", self.key) if job.trained else None
-        if checkpoint is not None and checkpoint.path.exists():
-            job.say(TAKEN_UP)
         told = loop.train(
             self.network,
             copy.deepcopy(ask.strategy),
@@ -190,6 +188,8 @@ class _Work:
             checkpoint=checkpoint,
             watcher=watcher,
         )
+        if told.resumed:
+            job.say(TAKEN_UP)
         if ask.strategy.common.wise < 1:
             self._back(ask.strategy.common.wise)
             if held is not None:

@@ -81,8 +81,9 @@ def test_augmentation_is_asked_for_by_name(tmp_path) -> None:
     asked = {"strategy": "fine_tune", "settings": few}
     plain, turned = (
         TransferClassifier(**asked, augment=names).fit(paths, labels).predict_proba(paths)
-        for names in (["flip"], "rotation,flip")
+        for names in (["flip"], ["rotation,flip"])
     )
     assert np.abs(plain - turned).max() > 1e-4
+    assert TransferClassifier(augment=None).fit(paths, labels).source_ == "builtin:formula"
     with pytest.raises(ValueError, match="rotatoin"):
         TransferClassifier(**asked, augment="rotatoin").fit(paths, labels)

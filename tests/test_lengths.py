@@ -6,8 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from headstart import job, select
+from headstart.core import plugins
+from headstart.core.plan import Plan, SourceChoice
+from headstart.core.task import Task
 from headstart.lengths import STEPS, lengthened
-from headstart.strategies import contrastive, fine_tune, from_scratch, l2_sp
+from headstart.strategies import bss, contrastive, fine_tune, from_scratch, l2_sp
 
 
 def epochs_of(strategy: object) -> tuple[int, int]:
@@ -34,6 +38,31 @@ def test_least_steps(plain, rows, batch):
     assert least <= epochs * a_pass < least + a_pass
     share = max(waited, min(waited / before * epochs, epochs / 4))
     assert patience == pytest.approx(share, abs=1)
+
+
+def test_what_may_be_spent_bounds_them():
+    plain = fine_tune.Strategy(fine_tune.Settings())
+    own, _ = epochs_of(plain)
+    assert epochs_of(lengthened(plain, 10, 32, most=50)) == (50, 10)
+    assert lengthened(plain, 10, 32, most=own - 1) is plain
+
+
+def test_steps_of_whole_batches_are_counted_as_they_are():
+    """The rest of a pass is no step of a strategy that compares the rows of a batch."""
+    epochs, _ = epochs_of(lengthened(bss.Strategy(bss.Settings()), 45, 32))
+    assert epochs * (45 // 32) >= STEPS
+
+
+def test_auto_leaves_no_candidate_out_for_its_steps(tmp_path, monkeypatch):
+    """Each is lengthened by what all leave of the budget, and together they keep to it."""
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
+    photos = plugins.Modality("image").tiny.write(tmp_path / "photos", "classify", 30, 0)
+    made = job.open_job(Plan(task=Task(data=str(photos)), source=SourceChoice("builtin:formula")))
+    found = [one for _, one in select._affordable(made)]
+    assert [one.settings.cut for one in found] == [settings.cut for settings in fine_tune.AUTO]
+    for one, settings in zip(found, fine_tune.AUTO, strict=True):
+        assert one.settings.epochs > settings.epochs
+    assert sum(select._cost(made, one) for one in found) <= select.FREE_FLOPS
 
 
 def test_many_rows_stay():

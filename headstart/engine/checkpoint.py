@@ -62,6 +62,6 @@ class Checkpoint:
         self.path.unlink(missing_ok=True)
         for kind, age in (("*.tmp", ABANDONED), ("*.pt", FORGOTTEN)):
             for left in self.path.parent.glob(kind):
-                with contextlib.suppress(FileNotFoundError):  # another process sweeps too
+                with contextlib.suppress(OSError):  # another process sweeps too, or it is another's
                     if time.time() - left.stat().st_mtime > age:
                         left.unlink()

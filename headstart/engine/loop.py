@@ -181,6 +181,7 @@ class Worker:
         self.optimizer.load_state_dict(held["optimizer"])
         for name, value in held["done"].items():
             setattr(done, name, value)
+        done.resumed = True
         return int(held["phase"]), held
 
     def _tensors(self) -> dict[str, Tensor]:

@@ -63,6 +63,7 @@ class Trained:
         notes: sentences for a person.
         held: validation loss of the weights that were handed back, where they are those of no epoch.
         parameters: how many of the network some phase trains.
+        resumed: whether it went on from a checkpoint.
     """
 
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -73,6 +74,7 @@ class Trained:
     notes: list[str] = field(default_factory=list)
     held: float | None = None
     parameters: int = 0
+    resumed: bool = False
 
     @property
     def lowest(self) -> float:

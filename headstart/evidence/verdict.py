@@ -33,7 +33,7 @@ OUTCOMES = ("any",)
 
 _BASELINES = ("scratch", "champion")
 OTHER = (
-    " Try another source before this model is used ('headstart sources' lists them), or take the network "
+    " Try another source before this model is used ('headstart sources' lists them), or train the network "
     "that did better: --strategy from_scratch."
 )
 
@@ -248,6 +248,16 @@ def _rows(case: Case) -> str:
     return f"{rows} test rows" + (f" in {groups} groups" if groups < rows else "")
 
 
+def _told(case: Case, told: str, seen: str) -> str:
+    """The verdict's word with what was seen, also of a network that nothing was transferred to."""
+    what, better, worse = "the transfer", "helped", "harmed"
+    if case.facts.get("transferred") is False:
+        what, better, worse = "training from scratch", "did better", "did worse"
+    if told == "no evidence":
+        return f"There is no evidence that {what} {better} or {worse}: {seen}."
+    return f"{what.capitalize()} {better if told == 'helped' else worse}: {seen}."
+
+
 def _sentence(case: Case, role: str, gain: _paired.Spread) -> Exhibit:
     """The verdict in words for somebody who knows the subject and not the statistics."""
     factor, told, arm = case.score.factor, word(gain), case.arms[role]
@@ -257,17 +267,13 @@ def _sentence(case: Case, role: str, gain: _paired.Spread) -> Exhibit:
         f"on {_rows(case)} its {case.score.words} differs from that of '{arm.name}' by "
         f"{factor * gain.value:+.{digits}f}{unit} (95 % interval {low:+.{digits}f} to {high:+.{digits}f})"
     )
-    moved = case.facts.get("transferred") is not False
-    what = "the transfer" if moved else "training from scratch"
-    sentence = {
-        "helped": f"{what.capitalize()} helped: {seen}.",
-        "harmed": f"{what.capitalize()} harmed: {seen}.",
-        "no evidence": (
-            f"There is no evidence that {what} helped or harmed: {seen}. A difference smaller than "
-            f"about {factor * gain.detectable():.{digits}f}{unit} could not have been seen with these rows"
-            f"{' and seeds' if case.arms['transfer'].chance or arm.chance else ''}."
-        ),
-    }[told]
+    sentence = _told(case, told, seen)
+    if told == "no evidence":
+        seeds = " and seeds" if case.arms["transfer"].chance or arm.chance else ""
+        sentence += (
+            f" A difference smaller than about {factor * gain.detectable():.{digits}f}{unit} could not have "
+            f"been seen with these rows{seeds}."
+        )
     single = [a.name for a in (case.arms["transfer"], arm) if a.chance and len(a.outputs) == 1]
     if single:
         named = " and ".join(f"'{name}'" for name in single)
@@ -278,7 +284,7 @@ def _sentence(case: Case, role: str, gain: _paired.Spread) -> Exhibit:
     sentence += _above(case, better, role)
     if case.facts.get("pretrained") is False:
         sentence += " Nothing in this source is pretrained: what was compared are its features."
-    if not moved:
+    if case.facts.get("transferred") is False:
         sentence += " Nothing was transferred: this network began with random weights."
     if arm.note:
         sentence += f" This holds within this budget: '{arm.name}' {arm.note.rstrip('.')}."

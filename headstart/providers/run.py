@@ -60,11 +60,9 @@ def open(
     facts = {"licence": source.licence, "trained_on": source.trained_on}
     facts["data_licence"] = source.data_licence
     if earlier.changed:
-        task = record.plan.task
-        what = task.data.rstrip("/").rpartition("/")[2] or "arrays in memory"
         facts = {
             "licence": "own",
-            "trained_on": f"{what}, in the run {record.id}; before that: {source.trained_on}",
+            "trained_on": _learned(record, source.trained_on),
             "data_licence": _data_licence(record),
         }
     module = base.module.eval()
@@ -80,3 +78,12 @@ def open(
         **facts,
     )
     return dataclasses.replace(base, source=made, module=module, checked=(*base.checked, *CHECKED))
+
+
+def _learned(record: Any, before: str) -> str:
+    """What a run's network learned from: its data, and what came before unless it began with nothing."""
+    what = record.plan.task.data.rstrip("/").rpartition("/")[2] or "arrays in memory"
+    moved = record.facts.get("transferred") is not False
+    return f"{what}, in the run {record.id}" + (
+        f"; before that: {before}" if moved else ", from random weights"
+    )

@@ -5,6 +5,7 @@ The folders are the truth; a tracking server mirrors them.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -52,10 +53,14 @@ def place(output: str | Path = "") -> Path:
 def ready(plan: Plan) -> None:
     """Raises StorageError where the plan's folder of runs cannot be written, before anything is trained."""
     parent = place(plan.output)
+    there = parent.exists()
     with files.storing(parent):
         parent.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=parent):
             pass
+    if not there:
+        with contextlib.suppress(OSError):  # another run has begun there
+            parent.rmdir()
 
 
 def start(plan: Plan, output: str | Path = "", *, now: datetime | None = None) -> Path:

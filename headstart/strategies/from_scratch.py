@@ -1,4 +1,4 @@
-"""Training the same network from random weights: the twin that transfer is compared with.
+"""Training the same network from random weights: what a transfer is compared with, or the model itself.
 
 He, Girshick and Dollar 2019, arXiv:1811.08883: a fair twin gets its own rate and enough time.
 """
