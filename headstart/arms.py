@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -414,6 +415,23 @@ def _streams(job: Job, beside: Beside) -> Callable[[Strategy], Stream]:
     return stream
 
 
+def long(
+    job: Job, strategy: Strategy, given: Collection[str] = (), most: float = math.inf
+) -> Strategy:
+    """With epochs enough for the job's rows, unless `given` names them."""
+    return lengthened(strategy, len(job.train), job.plan.engine.batch, given, most)
+
+
+def _dropout(candidates: Sequence[Strategy]) -> float:
+    return max(getattr(one.settings, "dropout", 0.0) for one in candidates)
+
+
+def _folds(job: Job, candidates: Sequence[Strategy]) -> int:
+    """How many are held out in turn while choosing: several where rows are few."""
+    chooses = any(one.chooses for one in candidates)
+    return FEW_FOLDS if chooses and len(job.train) <= FEW_ROWS else 1
+
+
 def fine_tuning(
     job: Job,
     features: Features,
@@ -425,16 +443,13 @@ def fine_tuning(
     beside = beside or Beside()
 
     def base(seed: int) -> Network:
-        dropout = max(getattr(c.settings, "dropout", 0.0) for c in candidates)
-        return job.network(copy.deepcopy(job.backbone), dropout)
+        return job.network(copy.deepcopy(job.backbone), _dropout(candidates))
 
     def settle(network: Network, places: np.ndarray, anew: np.ndarray | None) -> None:
         read = features[places] if anew is None else anew
         solve_head(job, network, read, places, job.plan.seed)
 
     before = job.flops * len(job.train) + beside.flops
-    chooses = any(candidate.chooses for candidate in candidates)
-    few = FEW_FOLDS if chooses and len(job.train) <= FEW_ROWS else 1
     return Recipe(
         "transfer",
         base,
@@ -442,7 +457,7 @@ def fine_tuning(
         _streams(job, beside),
         settle,
         before=before,
-        folds=few,
+        folds=_folds(job, candidates),
         promising=promising,
         beside=beside,
     )
@@ -458,11 +473,12 @@ def twin(job: Job, transfer: Fitted) -> Fitted:
     file: Any = plugins.load("strategy", TWIN)
     most = max(TWIN_FACTOR * transfer.flops, twin_floor(job.plan))
     rates = [file.Strategy(file.Settings(rate=rate)) for rate in TWIN_RATES]
-    batch = job.plan.engine.batch
-    candidates = [lengthened(one, len(job.train), batch) for one in rates]
-    mute = (guards.OVERFITTING,)
-    recipe = from_scratch(job, candidates)
-    recipe = dataclasses.replace(recipe, folds=1, most_flops=most, mute=mute)
+    recipe = dataclasses.replace(
+        from_scratch(job, [long(job, one) for one in rates]),
+        folds=1,
+        most_flops=most,
+        mute=(guards.OVERFITTING,),
+    )
     return finish(job, recipe, tune(job, recipe))
 
 
@@ -472,7 +488,7 @@ def from_scratch(job: Job, candidates: Sequence[Strategy]) -> Recipe:
     def base(seed: int) -> Network:
         backbone = job.fresh(seed)
         backbone.source_head = copy.deepcopy(job.backbone.source_head)
-        return job.network(backbone, max(getattr(c.settings, "dropout", 0.0) for c in candidates))
+        return job.network(backbone, _dropout(candidates))
 
-    few = FEW_FOLDS if len(job.train) <= FEW_ROWS else 1
-    return Recipe("from scratch", base, candidates, _streams(job, Beside()), None, folds=few)
+    stream, folds = _streams(job, Beside()), _folds(job, candidates)
+    return Recipe("from scratch", base, candidates, stream, None, folds=folds)

@@ -77,7 +77,7 @@ def given(strategy: Strategy, found: Asked, settings: Mapping[str, Any]) -> Stra
     own = strategy.settings
     if hasattr(own, ASKED) and ASKED not in settings:
         used = bool(found.policy.steps)  # where only blends are named, single rows stay as they are
-        changed: Strategy = type(strategy)(dataclasses.replace(own, augment=used))
+        changed = strategy.altered(augment=used)
     else:
         changed = strategy
     added = {name: alpha for name, alpha in found.common.items() if name not in settings}

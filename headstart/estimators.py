@@ -25,6 +25,7 @@ from headstart.core.task import Task
 from headstart.data import opening
 from headstart.errors import UserError
 from headstart.job import MEMORY, Given
+from headstart.options import listed
 from headstart.serving.predictor import Predictor
 
 _ALONE = EvidenceChoice(seeds=1, scratch=False, champion=False, learning_curve=False)
@@ -64,7 +65,6 @@ class _Transfer(BaseEstimator):
 
     def _plan(self) -> Plan:
         given = [self.augment] if isinstance(self.augment, str) else self.augment or ()
-        asked = [name for names in given for name in names.split(",") if name]
         return Plan(
             task=Task(
                 outcome=self._outcome,
@@ -77,7 +77,7 @@ class _Transfer(BaseEstimator):
             strategy=StrategyChoice(self.strategy, dict(self.settings or {})),
             engine=Engine(store=MEMORY, profile=self.profile),
             evidence=_ALONE,
-            augmentation=Augmentation(augment=tuple(asked)),
+            augmentation=Augmentation(augment=tuple(listed(",".join(given)))),
             seed=int(self.random_state or 0),
         )
 

@@ -61,7 +61,7 @@ def _single(job: Job, features: Features, one: Further | None) -> Single:
     )
     strategy = select.built(choice.name, plugins.load("strategy", choice.name), choice.settings)
     own = features if one is None else features[one.there]
-    strategy = select.long(view, strategy, choice.settings)
+    strategy = arms.long(view, strategy, choice.settings)
     recipe = arms.fine_tuning(view, own, select.variants(strategy, choice.settings))
     recipe = replace(recipe, name=f"'{name}' ({view.outcome}) alone", mute=(guards.OVERFITTING,))
     try:

@@ -6,7 +6,6 @@ Mosbach, Andriushchenko and Klakow 2021, arXiv:2006.04884; Zhang et al. 2021, ar
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Collection
 
@@ -41,6 +40,4 @@ def lengthened(
     if epochs <= settings.epochs:
         return strategy
     longer = max(patience, min(math.ceil(patience * epochs / settings.epochs), epochs // 4))
-    made: Strategy = type(strategy)(dataclasses.replace(settings, epochs=epochs, patience=longer))
-    made.common = strategy.common
-    return made
+    return strategy.altered(epochs=epochs, patience=longer)

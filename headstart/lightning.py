@@ -153,7 +153,7 @@ class StrategyCallback(_Base):  # type: ignore[misc]
     def _refused(self) -> str:
         """Why the strategy cannot work here, or ""."""
         work = self.work
-        if self.name == "from_scratch":
+        if work.strategy.from_random:
             return "it wants random weights, and the module has its own; train without the callback"
         why = attached.refuse(work.strategy, work.network)
         if why:

@@ -29,6 +29,11 @@ ROOMS = {
 }
 
 
+def listed(given: str) -> list[str]:
+    """Of a list with commas."""
+    return [name.strip() for name in given.split(",") if name.strip()]
+
+
 def place(values: dict[str, Any], options: Mapping[str, Any]) -> None:
     """Puts flat options where they belong in a plan. Raises PlanError for an unknown one."""
     for name, value in options.items():
@@ -37,5 +42,5 @@ def place(values: dict[str, Any], options: Mapping[str, Any]) -> None:
             known = [n for names in ROOMS.values() for n in names]
             raise PlanError(f"Unknown option '{name}'. {nearest(name, known)}")
         if name == "augment" and isinstance(value, str):
-            value = [part.strip() for part in value.split(",") if part.strip()]
+            value = listed(value)
         values.setdefault(room, {})[name] = os.fspath(value) if isinstance(value, Path) else value

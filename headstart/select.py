@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from headstart.arms import (
     fine_tuning,
     finish,
     from_scratch,
+    long,
     probe,
     tune,
 )
@@ -31,7 +32,6 @@ from headstart.core.strategy import Strategy
 from headstart.engine import temperature
 from headstart.errors import PlanError, nearest
 from headstart.job import Job
-from headstart.lengths import lengthened
 from headstart.options import ROOMS
 from headstart.targets import several
 
@@ -269,7 +269,7 @@ def _trained(job: Job, features: Features, strategy: Strategy, given: Any) -> Fi
     """The named strategy at the best of its rates, or a soup of them."""
     found = rates.look(job, features, strategy) if strategy.common.find_rate else None
     if found is not None:
-        strategy = _at(strategy, found.rate or strategy.settings.rate)
+        strategy = strategy.altered(rate=found.rate or strategy.settings.rate)
     reads = teaching.beside if strategy.asks else previous.beside
     tried = variants(long(job, strategy, given), given)
     if strategy.from_random:
@@ -281,13 +281,6 @@ def _trained(job: Job, features: Features, strategy: Strategy, given: Any) -> Fi
         return made
     settings = {**made.settings, "rate_found": found.rate}
     return dataclasses.replace(made, settings=settings, flops=made.flops + found.flops)
-
-
-def _at(strategy: Strategy, rate: float) -> Strategy:
-    """The same at another rate."""
-    made: Strategy = type(strategy)(dataclasses.replace(strategy.settings, rate=rate))
-    made.common = strategy.common
-    return made
 
 
 def _probed(
@@ -321,7 +314,7 @@ def variants(strategy: Strategy, given: Any) -> Sequence[Strategy]:
     settings = strategy.settings
     if "rate" in given or not hasattr(settings, "rate") or not strategy.chooses:
         return [strategy]
-    return [_at(strategy, settings.rate * factor) for factor in RATES]
+    return [strategy.altered(rate=settings.rate * factor) for factor in RATES]
 
 
 def _affordable(job: Job) -> list[tuple[str, Strategy]]:
@@ -342,17 +335,9 @@ def _affordable(job: Job) -> list[tuple[str, Strategy]]:
                 if 0 < cost <= left:
                     left -= cost
                     found.append((name, strategy))
-    spare = (
-        free / (free - left) if found else 1.0
-    )  # what all leave over goes into more epochs of each
+    # what all of them leave of the budget goes into more epochs of each
+    spare = free / (free - left) if found else 1.0
     return [(name, long(job, one, most=one.settings.epochs * spare)) for name, one in found]
-
-
-def long(
-    job: Job, strategy: Strategy, given: Collection[str] = (), most: float = math.inf
-) -> Strategy:
-    """With epochs enough for the job's rows, unless `given` names them."""
-    return lengthened(strategy, len(job.train), job.plan.engine.batch, given, most)
 
 
 def settings_fit(job: Job, settings: Any) -> bool:

@@ -177,7 +177,6 @@ class _Work:
         )
         judged = len(ask.held) > 0 and ask.strategy.chooses
         held = Part(stream, ask.held, plain=True) if judged else None
-        checkpoint = Checkpoint(job.trained / "checkpoints", self.key) if job.trained else None
         told = loop.train(
             self.network,
             copy.deepcopy(ask.strategy),
@@ -185,7 +184,7 @@ class _Work:
             training=settings,
             validation=held,
             solve=partial(settle, self.recipe, stream, ask.places),
-            checkpoint=checkpoint,
+            checkpoint=Checkpoint(job.trained / "checkpoints", self.key) if job.trained else None,
             watcher=watcher,
         )
         if told.resumed:

@@ -13,6 +13,7 @@ from headstart.core import plan as plans
 from headstart.core import plugins
 from headstart.core.plan import Plan
 from headstart.errors import PlanError, nearest
+from headstart.options import listed
 
 PROFILES = ("exact", "fast")
 SECTIONS = ("task", "source", "strategy", "engine", "evidence", "augmentation")
@@ -380,7 +381,7 @@ def _count(option: str, least: int) -> Callable[[int], int]:
 
 def _named(values: list[str]) -> list[str]:
     """Names, each by itself. Raises PlanError where there is none."""
-    found = [name.strip() for name in ",".join(values).split(",") if name.strip()]
+    found = listed(",".join(values))
     if not found:
         raise PlanError("--augment came without a name; name one, such as auto, or leave it out.")
     return found

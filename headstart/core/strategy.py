@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 from torch import Tensor, nn
@@ -102,6 +102,12 @@ class Strategy(nn.Module):
     def __init__(self, settings: Any) -> None:
         super().__init__()
         self.settings = settings
+
+    def altered(self, **changes: Any) -> Self:
+        """The same, untrained, with other settings of its own."""
+        made = type(self)(replace(self.settings, **changes))
+        made.common = self.common
+        return made
 
     @property
     def merges(self) -> bool:
