@@ -27,7 +27,7 @@ TAKEN_UP = (
     "Some trainings were done, or begun, by an earlier run with the same settings and are taken up: the time "
     "and energy told are those of this run alone."
 )
-VERSION = 4  # of the training itself; finished trainings of another version are not reused
+VERSION = 5  # of the training itself; finished trainings of another version are not reused
 
 
 @dataclass(frozen=True)

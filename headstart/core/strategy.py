@@ -80,6 +80,7 @@ class Strategy(nn.Module):
     one rate, and a single held-out part tells how good it is.
     `several` says that it learns several heads at once, and no fewer.
     `from_random` says that it begins with random weights: nothing of the source is left in the network.
+    `running` says that batch norms store running means over all steps; else each epoch begins them anew.
     `own_rate` is a factor on the phase's rate for the strategy's own parameters.
     `common` are settings that go with any strategy; one whose `loss` does not go by `task`, which carries
     them out, says so by `composes`; one that needs to know a row's own target or what was said of it alone,
@@ -93,6 +94,7 @@ class Strategy(nn.Module):
     backwards: int = 1
     several: bool = False
     from_random: bool = False
+    running: bool = False
     own_rate: float = 1.0
     common: Common = Common()
     composes: bool = True

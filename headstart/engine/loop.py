@@ -25,7 +25,7 @@ from headstart.core.network import Network
 from headstart.core.run import Step, Watcher
 from headstart.core.strategy import Batch, Phase, Strategy
 from headstart.engine import device as devices
-from headstart.engine import guards, mixing, optimized, reading
+from headstart.engine import guards, mixing, norms, optimized, reading
 from headstart.engine import seed as seeds
 from headstart.engine.averages import Average
 from headstart.engine.checkpoint import Checkpoint
@@ -371,6 +371,7 @@ class Worker:
         with (
             seeds.seeded(seed, phase.name, epoch),
             seeds.own(self.network, seed, phase.name, epoch),
+            norms.restarted(self.network, self.strategy.running) as stored,
         ):
             places = [
                 {n: cycled(order, step, size) for n, order in orders.items()}
@@ -380,6 +381,7 @@ class Worker:
             for step, batches in enumerate(read):
                 self.training.alive()
                 self._rates(phase, (epoch * steps + step) / max(1, epochs * steps))
+                stored.before_step(len(places[step][first]))
                 try:
                     parts = self.step(phase, batches, (epoch + step / steps) / epochs)
                 except guards.Diverged:

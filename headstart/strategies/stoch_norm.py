@@ -52,6 +52,7 @@ class Strategy(fine_tune.Strategy):
 
     settings: Settings
     whole = True
+    running = True  # stored statistics of the one batch at hand would be that batch's
 
     def refuse(self, network: Network) -> str:
         """It takes batch norm in what trains."""
