@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from headstart import augmentation, previous, rates, teaching
 from headstart.arms import (
@@ -44,6 +45,9 @@ RATES = (1.0, 0.3, 3.0)  # as far apart as the twin's, the likeliest first
 # cheaper to keep, so a tie is its own; a whole standard error was tried and passed over a strategy that was
 # three points better on the digits' test rows, in one draw of four.
 LEAD = 0.5
+# Share of the entropy of the classes that the probe may leave on held-out rows for no other strategy to be
+# tried: none could gain more than that.
+SETTLED = 0.01
 LEFT = (
     "but this strategy leaves modules of its own on the network, which the source has not; leave it out, or "
     "choose fine_tune or lora"
@@ -238,12 +242,13 @@ def transfer(job: Job, features: Features, seconds: float) -> tuple[Fitted, str]
     settled = str(first.networks[0].heads[job.outcome].settled_by)
     best: tuple[str, Any, Tuned] | None = None
     spent, most = 0.0, 0.0
+    candidates = [] if _settled(job, first) else _affordable(job)
 
     def promising(places: np.ndarray, said: np.ndarray) -> bool:
         """Given up early only when more than a standard error behind."""
         return sum(_gain(job, places, said, first)) > 0
 
-    for name, strategy in _affordable(job):
+    for name, strategy in candidates:
         recipe = fine_tuning(job, features, [strategy], promising)
         tuned = tune(job, recipe)
         spent += tuned.flops
@@ -263,6 +268,21 @@ def transfer(job: Job, features: Features, seconds: float) -> tuple[Fitted, str]
     name, recipe, tuned = best
     made = finish(job, recipe, tuned)
     return dataclasses.replace(made, flops=made.flops + spent - tuned.flops), name
+
+
+def _settled(job: Job, first: Fitted) -> bool:
+    """Whether the probe leaves next to nothing of its classes unsaid; it is told."""
+    if not trainable(job) or not first.networks[0].heads[job.outcome].one_class:
+        return False
+    places, said = first.held_out
+    left = float(_losses(job, said, job.labels[places]).mean())
+    if left >= SETTLED * float(stats.entropy(np.bincount(job.labels))):
+        return False
+    job.say(
+        f"The probe's loss on {len(places)} held-out training rows is {left:.3f}: next to nothing is left to "
+        "gain, so nothing that trains step by step was tried. Name it to have it, as --strategy fine_tune."
+    )
+    return True
 
 
 def _trained(job: Job, features: Features, strategy: Strategy, given: Any) -> Fitted:
