@@ -371,7 +371,7 @@ class Worker:
         with (
             seeds.seeded(seed, phase.name, epoch),
             seeds.own(self.network, seed, phase.name, epoch),
-            norms.restarted(self.network, self.strategy.running) as stored,
+            norms.restarted(self.network, self.strategy.running),
         ):
             places = [
                 {n: cycled(order, step, size) for n, order in orders.items()}
@@ -381,7 +381,6 @@ class Worker:
             for step, batches in enumerate(read):
                 self.training.alive()
                 self._rates(phase, (epoch * steps + step) / max(1, epochs * steps))
-                stored.before_step(len(places[step][first]))
                 try:
                     parts = self.step(phase, batches, (epoch + step / steps) / epochs)
                 except guards.Diverged:

@@ -4,7 +4,8 @@ A running mean that keeps 0.9 of itself is made of ten steps and of what the sou
 step or two a pass, those are other weights than the ones that are judged, and a training that ends early
 says a constant for all rows. So each epoch begins its mean anew; once it is of ten batches or more it runs as
 the layer's own does. Wu and Johnson 2021, arXiv:2105.07576, tell of the lag and compute statistics anew after
-training; a mean over the epoch costs nothing and did as well (five sets of series and graphs).
+training. A mean over the epoch costs nothing and did as well where both were tried (ItalyPowerDemand, 5
+labels a class, 5 draws: accuracy .839 either way, .705 with the running mean).
 """
 
 from __future__ import annotations
@@ -16,43 +17,36 @@ from typing import Any
 from torch import nn
 
 
-class Restarted:
-    """What batch norms in training mode have stored, as the mean over an epoch so far, rows counting alike.
+class Counted:
+    """Sets a batch norm's momentum before each pass in training mode, so that what is stored is the mean over
+    all rows so far, but holds no less of the newest than the layer's own share."""
 
-    A layer whose momentum is None stores the mean over all batches ever, and keeps doing so.
-    """
+    def __init__(self, own: float) -> None:
+        self.own, self.rows = own, 0
 
-    def __init__(self, network: nn.Module, running: bool) -> None:
-        found: list[Any] = [
-            module
-            for module in network.modules()
-            if getattr(module, "running_mean", None) is not None and module.training
-        ]
-        own = [(module, module.momentum) for module in found if module.momentum is not None]
-        self.own = [] if running else own
-        self.rows = 0
-
-    def before_step(self, rows: int) -> None:
-        """A batch of so many rows is next."""
-        self.rows += rows
-        for module, momentum in self.own:
-            module.momentum = max(momentum, rows / self.rows)
-
-    def end(self) -> None:
-        """The layers have their own momentum again."""
-        for module, momentum in self.own:
-            module.momentum = momentum
+    def __call__(self, module: Any, inputs: tuple[Any, ...]) -> None:
+        if module.training:
+            self.rows += len(inputs[0])
+            module.momentum = max(self.own, len(inputs[0]) / self.rows)
 
 
 @contextmanager
-def restarted(network: nn.Module, running: bool = False) -> Iterator[Restarted]:
-    """For one epoch; `before_step` is told of each batch.
+def restarted(network: nn.Module, running: bool = False) -> Iterator[None]:
+    """For one epoch. A layer whose momentum is None stores the mean over all batches ever, and goes on so.
 
     Args:
-        running: the layers go on with their own running means instead.
+        running: all layers go on with their own running means instead.
     """
-    made = Restarted(network, running)
+    found: list[Any] = [
+        module
+        for module in network.modules()
+        if getattr(module, "running_mean", None) is not None and module.momentum is not None
+    ]
+    own = [] if running else [(module, module.momentum) for module in found]
+    handles = [m.register_forward_pre_hook(Counted(momentum)) for m, momentum in own]
     try:
-        yield made
+        yield
     finally:
-        made.end()
+        for handle, (module, momentum) in zip(handles, own, strict=True):
+            handle.remove()
+            module.momentum = momentum
