@@ -14,7 +14,7 @@ import numpy as np
 from headstart import catalogue, loading
 from headstart.core import licence, plugins
 from headstart.core.network import Backbone
-from headstart.core.source import Loaded
+from headstart.core.source import Loaded, Source
 from headstart.core.task import Task
 from headstart.data import opening
 from headstart.errors import DamagedError, MissingExtra, OfflineError, PlanError, SourceError
@@ -123,7 +123,7 @@ class Sources:
             facts: licence, data_licence, trained_on, paper, revision, as far as its document does not say.
 
         Raises:
-            PlanError: the name is taken, or a fact is none of these.
+            PlanError: the name is taken, or a fact is none of these, or its document says otherwise.
             SourceError: the source cannot be opened, or no installed kind of data reads it.
         """
         strange = sorted(set(facts) - set(catalogue.FACTS))
@@ -142,6 +142,7 @@ class Sources:
                 f"No installed kind of data reads {uri}. {found.why} Name one with --modality."
             )
         told = {k: v for k, v in facts.items() if v}
+        _agreed(uri, found.loaded.source, told)
         entry = catalogue.entry(found.loaded, name, whole, found.modality, told)
         catalogue.write([*catalogue.added(), entry])
         return entry
@@ -149,6 +150,17 @@ class Sources:
     def remove(self, name: str) -> Mapping[str, Any]:
         """Takes a source off the list; its files stay. Raises PlanError for an unknown name."""
         return catalogue.remove(name)
+
+
+def _agreed(uri: str, source: Source, told: Mapping[str, str]) -> None:
+    """Raises PlanError where the source's own document states another fact than a person."""
+    for name, value in told.items():
+        stated = licence.said(getattr(source, name))
+        if stated not in (UNKNOWN, value):
+            raise PlanError(
+                f"{name} came as '{value}', but the document of {uri} says '{stated}'. Leave it out, or mend "
+                "the document where it is wrong."
+            )
 
 
 def _listed(uri: str, modality: str) -> Mapping[str, Any]:

@@ -35,7 +35,7 @@ def lengthened(
     if not patience or {"epochs", "patience"} & set(given):
         return strategy
     whole = getattr(strategy, "whole", False)  # then the rest of a pass is no step
-    passes = STEPS / max(1, rows // batch if whole else math.ceil(rows / batch))
+    passes = STEPS / max(1, rows // batch if whole else math.ceil((rows - 1) / batch))
     epochs = int(min(math.ceil(passes), most))
     if epochs <= settings.epochs:
         return strategy

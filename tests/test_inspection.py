@@ -125,6 +125,14 @@ def test_what_was_added_is_listed_used_and_pinned(
         job.load("mine", modality, offline=True)
 
 
+def test_what_a_document_states_is_not_stated_otherwise() -> None:
+    stated = hs.sources.show("builtin:formula", KIND)["licence"]
+    with pytest.raises(PlanError, match=f"licence came as 'MIT', but the document .* '{stated}'"):
+        hs.sources.add("builtin:formula?input_size=32", "mine", KIND, licence="MIT")
+    hs.sources.add("builtin:formula?input_size=32", "mine", KIND, licence=stated)
+    assert hs.sources.show("mine")["licence"] == stated
+
+
 def test_nothing_is_read_twice(mine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     hs.sources.add(mine, "mine", KIND)
     read: list[str] = []

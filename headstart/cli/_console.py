@@ -35,6 +35,11 @@ SIGNS = {
     "harmed": "\N{BLACK DOWN-POINTING TRIANGLE}",
     "no evidence": "\N{BLACK DIAMOND}",
 }
+ASKED = {
+    "commercial": "be used commercially",
+    "share": "be shared",
+    "modify": "be changed",
+}
 TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # direction of text
 NARROW = 62
 ENDLESS = 20_000  # characters of a line that nobody wraps
@@ -229,3 +234,12 @@ def facts(pairs: Sequence[tuple[str, Any]]) -> None:
             said = Text(head + " " * (wide - cell_len(head)), style="dim")
             said.append(one, style="default").rstrip()
             console.print(said, soft_wrap=True)
+
+
+def may(answer: Mapping[str, Any]) -> tuple[str, str]:
+    """A use of `core.licence` as a question, and whether it is granted, with the reason where it is not."""
+    said = {"conditions": "yes, with conditions", "unsettled": "not settled"}
+    given = str(answer["answer"])
+    why = answer["why"] if given not in ("yes", "conditions") else ""
+    words = [said.get(given, given), why, *answer["conditions"]]
+    return f"{ASKED[answer['use']]}?", "; ".join(w for w in words if w)

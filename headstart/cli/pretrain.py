@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ from headstart.cli import _console as console
 from headstart.cli import _face as api
 from headstart.cli import _options as o
 from headstart.cli._progress import watcher
-from headstart.core import plugins
+from headstart.core import licence, plugins
 from headstart.errors import PlanError
 from headstart.report import text
 
@@ -43,9 +44,9 @@ Architecture = Annotated[
 ]
 From = Annotated[str, _text("--from", "URI", "A source to go on from, instead of a new network.")]
 Output = Annotated[str, _text("--output", "FOLDER", "Folder of the new source.")]
-Epochs = Annotated[int, _text("--epochs", "N", "Passes over the samples.")]
+Epochs = Annotated[int | None, _text("--epochs", "N", "Passes over the samples.")]
 Batch = Annotated[int, _text("--batch", "N", "Samples a step.")]
-Rate = Annotated[float, _text("--rate", "R", "Learning rate.")]
+Rate = Annotated[float | None, _text("--rate", "R", "Learning rate.")]
 Samples = Annotated[
     int, typer.Option("--samples", metavar="N", help="That a generator draws for an epoch.")
 ]
@@ -71,9 +72,9 @@ def verb(
     architecture: Architecture = "",
     from_: From = "",
     output: Output = "",
-    epochs: Epochs = 0,
+    epochs: Epochs = None,
     batch: Batch = 0,
-    rate: Rate = 0.0,
+    rate: Rate = None,
     settings: o.Set = None,
     samples: Samples = 4096,
     seed: o.Seed = None,
@@ -179,6 +180,14 @@ def _recall(told: Any) -> list[tuple[str, str]]:
     ]
 
 
+def _allowed(facts: Any) -> list[tuple[str, str]]:
+    """What the licences of the weights, their data and their parents forbid or leave open; nothing where they
+    allow all."""
+    answers = licence.answers(licence.of_source(facts, changed=False))
+    less = [answer for answer in answers if answer.answer not in ("yes", "conditions")]
+    return [console.may(dataclasses.asdict(answer)) for answer in less]
+
+
 def _show(made: Any, *, quiet: bool) -> None:
     """The curve, what it cost, and what to do next."""
     facts = made.document
@@ -197,6 +206,7 @@ def _show(made: Any, *, quiet: bool) -> None:
                 ("samples seen", f"{facts['samples_seen']:,}"),
                 ("time", text.duration(facts["seconds"])),
                 ("licence", facts["licence"]),
+                *_allowed(facts),
                 ("card", str(made.folder / "README.md")),
             ]
         )

@@ -14,11 +14,6 @@ from headstart.core import plugins
 
 SHOWN = (20, "Find and tidy")
 COLUMNS = ("uri", "modality", "licence", "trained_on")
-ASKED = {
-    "commercial": "be used commercially",
-    "share": "be shared",
-    "modify": "be changed",
-}
 app = typer.Typer(pretty_exceptions_enable=False)
 Modality = Annotated[
     str,
@@ -92,7 +87,7 @@ def show(uri: Uri, modality: Modality = "", offline: Offline = False, json: Json
     ]
     console.facts(told)
     console.say("\nMay a model that carries these weights")
-    console.facts([_answer(answer) for answer in found["answers"]])
+    console.facts([console.may(answer) for answer in found["answers"]])
 
 
 def _listed(found: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -132,14 +127,6 @@ def _plain(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(map(_plain, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _answer(answer: Mapping[str, Any]) -> tuple[str, str]:
-    said = {"conditions": "yes, with conditions", "unsettled": "not settled"}
-    given = str(answer["answer"])
-    why = answer["why"] if given not in ("yes", "conditions") else ""
-    words = [said.get(given, given), why, *answer["conditions"]]
-    return f"{ASKED[answer['use']]}?", "; ".join(w for w in words if w)
 
 
 @app.command("verify")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -21,9 +21,11 @@ class Generator(Protocol):
 
     Attributes:
         groups: classes of each label.
+        bounds: setting -> the least and the largest number that it may be.
     """
 
     groups: tuple[int, ...]
+    bounds: ClassVar[Mapping[str, tuple[float, float]]]
 
     def draw(
         self, count: int, rng: torch.Generator, hardness: float = 1.0

@@ -80,6 +80,14 @@ def read(path: Path, found: Found) -> Iterator[pa.RecordBatch]:
         yield pa.RecordBatch.from_arrays(columns, schema=found.schema)
 
 
+def lines(path: Path) -> tuple[list[str], tuple[str, ...]]:
+    """The lines of a plain text that are not blank, and notes. Raises DataError."""
+    encoding, notes = _encoding(path)
+    with _text(path, encoding) as handle:
+        read = handle.read().decode("utf-8").splitlines()
+    return [line for line in read if line.strip()], notes
+
+
 def _encoding(path: Path) -> tuple[str, tuple[str, ...]]:
     """ "utf-8", "utf-16" or "mixed" (lines that are no UTF-8 are read as cp1252), with a note."""
     with path.open("rb") as handle:

@@ -396,8 +396,10 @@ class Worker:
         """Steps of an epoch, and rows seen in it."""
         every = len(self.streams[phase.streams[0]])
         size = min(self.training.batch, every)
-        steps = every // size if phase.whole else math.ceil(every / size)
-        return steps, min(every, steps * size)
+        left = every % size
+        if phase.whole and left > 1:
+            return every // size, every - left
+        return every // size + (left > 1), every
 
     def _ahead(
         self, places: Sequence[Mapping[str, np.ndarray]], epoch: int

@@ -339,8 +339,12 @@ def ordered(stream: Stream, rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def cycled(order: np.ndarray, step: int, size: int) -> np.ndarray:
-    """Places of one step; an order shorter than the training stream is cycled."""
+    """Places of one step; an order shorter than the training stream is cycled. A last row by itself, of which
+    a batch norm could not tell a spread, belongs to the step before, or is cycled like the others."""
     begin = step * size
-    if begin + size <= len(order) or begin < len(order):
+    left = len(order) - begin
+    if left == size + 1 and size > 1:
+        return order[begin:]
+    if left > 1 or left == size:
         return order[begin : begin + size]
     return order.take(np.arange(begin, begin + size), mode="wrap")

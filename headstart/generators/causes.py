@@ -31,6 +31,8 @@ class Causes:
     may serve as context; the first two rows differ in class.
     """
 
+    bounds = {"rows": (8, 4096), "columns": (2, 100)}
+
     def __init__(self, rows: int = 128, columns: int = 10):
         self.rows, self.columns = rows, columns
         self.groups = (CLASSES,)

@@ -26,6 +26,8 @@ class Curves:
     Labels: the curve.
     """
 
+    bounds = {"steps": (16, 65_536), "classes": (2, 100_000)}
+
     def __init__(self, steps: int = 256, classes: int = 400, seed: int = 0):
         self.steps, self.groups = steps, (classes,)
         rng = torch.Generator().manual_seed(seed)

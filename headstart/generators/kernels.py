@@ -40,6 +40,8 @@ class Kernels:
     kernels, or none, has no period.
     """
 
+    bounds = {"steps": (16, 65_536), "composed": (0, 1)}
+
     def __init__(self, steps: int = 256, composed: float = 0.5):
         self.steps, self.composed = steps, composed
         self.groups = (2,) * len(BANK) + (PERIODS, len(TRENDS), len(SHAPES), len(EVENTS))

@@ -30,6 +30,8 @@ class Motifs:
     which nodes got their kinds: at random, by their degree, or from a neighbour.
     """
 
+    bounds = {"most": (8, 512), "kinds": (1, 64)}
+
     def __init__(self, most: int = 32, kinds: int = 8):
         self.most, self.kinds = most, kinds
         self.groups = (len(FAMILIES), *[len(STEPS) + 1] * len(MOTIFS), len(RULES))

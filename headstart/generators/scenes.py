@@ -47,6 +47,8 @@ class Counts:
 class Scenes:
     """Draws batches of labelled pictures of `size` pixels; classes are fixed by `seed`."""
 
+    bounds = {"size": (8, 1024)}
+
     def __init__(self, seed: int = 0, size: int = 48, counts: Counts | None = None):
         self.size = size
         self.counts = counts = counts or Counts()

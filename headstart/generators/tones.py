@@ -44,6 +44,8 @@ class Tones:
     (of vowels), `COLOURS` (of noises), `ENVELOPES` (of all but clicks), `ROOMS`; `ABSENT` elsewhere.
     """
 
+    bounds = {"rate": (2000, 192_000), "samples": (256, 2_000_000), "timbres": (1, 1000)}
+
     def __init__(self, rate: int = 8000, samples: int = 8000, timbres: int = 8, seed: int = 0):
         self.rate, self.samples, self.timbres = rate, samples, timbres
         rng = torch.Generator().manual_seed(seed)

@@ -31,6 +31,8 @@ class Words:
     Labels: the word.
     """
 
+    bounds = {"rate": (2000, 192_000), "samples": (256, 2_000_000), "classes": (2, 100_000)}
+
     def __init__(self, rate: int = 8000, samples: int = 8000, classes: int = 400, seed: int = 0):
         self.rate, self.samples, self.groups = rate, samples, (classes,)
         rng = torch.Generator().manual_seed(seed)

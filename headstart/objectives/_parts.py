@@ -5,13 +5,16 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor, nn
 
 from headstart.core.network import Backbone, Network
+from headstart.errors import PlanError
 
+ABOVE_ZERO = ("epochs", "rate", "temperature", "sharp", "hidden", "out", "groups", "most")
+SHARES = ("momentum", "share", "smoothing")
 WARM = 10  # steps in which a teacher follows more closely
 
 
@@ -28,6 +31,16 @@ class Common:
     epochs: int = 100
     rate: float = 1e-3
     weight_decay: float = 0.01
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value, name = getattr(self, field.name), field.name
+            if name in ABOVE_ZERO and not value > 0:
+                raise PlanError(f"{name} came as {value}; expected more than 0.")
+            if name in SHARES and not 0 <= value <= 1:
+                raise PlanError(f"{name} came as {value}; expected a share, from 0 to 1.")
+            if not value >= 0:
+                raise PlanError(f"{name} came as {value}; expected 0 or more.")
 
 
 def perceptron(width: int, hidden: int, out: int, layers: int = 2) -> nn.Sequential:

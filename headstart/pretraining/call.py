@@ -26,8 +26,8 @@ def pretrain(
     architecture: str = "",
     from_: str = "",
     output: str | Path = "",
-    epochs: int = 0,
-    rate: float = 0.0,
+    epochs: int | None = None,
+    rate: float | None = None,
     batch: int = 0,
     seed: int = 0,
     licence: str = UNKNOWN,
@@ -47,7 +47,8 @@ def pretrain(
         architecture: of a new network ("resnet18?input_size=64"); "": the modality's own.
         from_: URI of a source to go on from, instead of a new network.
         output: folder of the source; "": below headstart-sources/.
-        epochs, rate, batch: 0: the objective's own; the batch follows from the number of samples.
+        epochs, rate: None: the objective's own.
+        batch: 0: it follows from the number of samples.
         licence: of the new source; "unknown" unless it is stated.
         settings: of the objective.
         columns: which columns play which part (target, inputs ...).
@@ -87,10 +88,8 @@ def asked(data: Any, labels: Any = None, **options: Any) -> tuple[Ask, Given | N
     """The request, and what was handed over in memory. Raises PlanError."""
     settings = dict(options.pop("settings", {}))
     for name in ("epochs", "rate"):
-        value = options.pop(name, 0)
-        if value < 0:
-            raise PlanError(f"{name} came as {value}; expected more than 0.")
-        settings |= {name: value} if value else {}
+        value = options.pop(name, None)
+        settings |= {name: value} if value is not None else {}
     options["labels"] = tuple(options.pop("labels_in", ()))
     said = {"column": options.pop("caption", ""), "source": options.pop("caption_source", AUTO)}
     options["captions"] = said

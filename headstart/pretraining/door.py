@@ -37,7 +37,7 @@ from headstart.pretraining.surprise import Surprise
 from headstart.select import FLOPS_A_SECOND
 from headstart.version import __version__
 
-VERSION = 1  # of the training itself; checkpoints of another version are not used
+VERSION = 2  # of the training itself; checkpoints of another version are not used
 FEWEST = 8
 STEPS = 4  # an epoch has at least as many where the batch is chosen
 FOLDER = "headstart-sources"
@@ -350,7 +350,8 @@ def _guard(ready: Ready, network: Network) -> guard.Guard:
 def _facts(ready: Ready, told: Trained, epochs: int) -> dict[str, Any]:
     """What the document holds: how to read the weights, and where they come from."""
     ask, found = ready.ask, ready.samples
-    seen = epochs * (found.length // ready.batch) * ready.batch
+    left = found.length % ready.batch
+    seen = epochs * (found.length - (left if left > 1 else 0))
     cores = torch.get_num_threads()
     watts = ledger.WATTS_PER_CORE
     above = list(ready.origin.parents)

@@ -20,7 +20,7 @@ from headstart.core.generator import ABSENT
 from headstart.core.modality import Arrays, Transform
 from headstart.core.objective import CAPTIONS, TWINS
 from headstart.core.task import Columns, Task
-from headstart.data import hub, opening
+from headstart.data import delimited, hub, opening
 from headstart.data.arrays import column_names
 from headstart.data.dataset import ArrowDataset
 from headstart.engine import seed as seeds
@@ -205,10 +205,13 @@ def of(ask: Ask, given: Given | None) -> Samples:
     """The samples that were asked for. Raises DataError, PlanError."""
     if ask.generator:
         return _generated(ask)
+    plain = _plain_text(ask) if given is None else None
+    if plain is not None:
+        given, ask = plain[0], dataclasses.replace(ask, modality="text")
     dataset, columns = _opened(ask, given)
     columns = [n for n in columns if n != ask.captions.column or n == ask.columns.target]
     every = np.arange(len(dataset))
-    labels, classes, notes = {}, {}, list(dataset.notes)
+    labels, classes, notes = {}, {}, [*(plain[1] if plain else ()), *dataset.notes]
     for name in columns:
         numbers, count = _encoded(dataset.metadata(every)[name])
         if 2 <= count <= MANY:
@@ -231,6 +234,18 @@ def of(ask: Ask, given: Given | None) -> Samples:
         notes=notes,
         apart=(*ask.columns.sensitive, *ask.labels, *dataset.columns.values()),
     )
+
+
+def _plain_text(ask: Ask) -> tuple[Given, list[str]] | None:
+    """The lines of a .txt file as texts, with notes; None for all else, and for tables cut by tabs."""
+    path = Path(ask.data)
+    if path.suffix.lower() != ".txt" or not path.is_file() or ask.modality not in ("auto", "text"):
+        return None
+    read, notes = delimited.lines(path)
+    if not read or "\t" in read[0]:
+        return None
+    told = f"{path.name} is read as {len(read):,} texts, one a line. Call it .csv if it is a table."
+    return Given(read, ()), [told, *notes]
 
 
 def _opened(ask: Ask, given: Given | None) -> tuple[ArrowDataset, list[str]]:

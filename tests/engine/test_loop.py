@@ -13,7 +13,7 @@ import torch
 
 from headstart.core.network import Network
 from headstart.core.strategy import Phase
-from headstart.engine import checkpoint, loop
+from headstart.engine import checkpoint, loop, streams
 from headstart.engine.checkpoint import Checkpoint
 from headstart.engine.loop import Training, train
 from headstart.engine.streams import Part
@@ -186,3 +186,36 @@ def test_what_trainings_that_never_ended_left_is_swept_when_another_ends(
         os.utime(place, (then, then))
     Checkpoint(tmp_path, "key" * 12).drop()
     assert not left.exists() and young.exists(), "another process may be writing"
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("rows", [16, 17, 18, 33, 47])
+def test_no_step_has_a_single_row(rows: int, whole: bool) -> None:
+    """Batch norms know no spread of it; all rows are seen, but for the rest of whole batches."""
+    size = 16
+    steps = rows // size + (rows % size > 1 and not whole)
+    order = np.random.default_rng(0).permutation(rows)
+    batches = [streams.cycled(order, step, size) for step in range(steps)]
+    seen = np.concatenate(batches)
+    assert min(len(batch) for batch in batches) > 1
+    assert (
+        len(seen) == len(set(seen)) == (rows - rows % size if whole and rows % size > 1 else rows)
+    )
+
+
+def test_a_rest_of_one_row_trains() -> None:
+    inputs, labels = small.problem()
+    done = train(
+        small.network(),
+        from_scratch.Strategy(from_scratch.Settings(epochs=2, patience=0)),
+        {"train": Part(small.Numbers(inputs, labels), np.arange(33))},
+        training=Training(seed=3, batch=16, costs=(1.0, 1.0, 1.0)),
+    )
+    assert done.flops == 2 * 33 * 9.0 and math.isfinite(done.history[-1]["loss"])
+
+
+@pytest.mark.parametrize("rows", [1, 33])
+def test_other_streams_are_cycled_without_single_rows(rows: int) -> None:
+    order = np.arange(rows)
+    sizes = [len(streams.cycled(order, step, 16)) for step in range(5)]
+    assert min(sizes) >= 16

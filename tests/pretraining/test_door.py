@@ -295,6 +295,15 @@ def test_nothing_is_written_by_a_rehearsal(waves: Path) -> None:
         ({"settings": {"temperatur": 1}}, "temperatur"),
         ({"architecture": "encoder", "from_": "builtin:series-encoder"}, "both given"),
         ({"epochs": -1}, "epochs came as -1"),
+        ({"epochs": 0}, "epochs came as 0; expected more than 0"),
+        ({"rate": 0.0}, "rate came as 0"),
+        ({"objective": "simclr", "settings": {"temperature": -1}}, "temperature came as -1"),
+        (
+            {"objective": "byol", "settings": {"momentum": 3}},
+            "momentum came as 3",
+        ),
+        ({"objective": "byol", "settings": {"hidden": 0}}, "hidden came as 0"),
+        ({"objective": "vicreg", "settings": {"variance": -1}}, "variance came as -1"),
         ({"architecture": "", "from_": "builtin:random-convolutions"}, "no features of places"),
     ],
 )
@@ -319,6 +328,9 @@ def test_an_unknown_generator_and_one_of_other_data_are_refused() -> None:
         headstart.pretrain("generator:ink")
     with pytest.raises(PlanError, match="no setting 'sise'"):
         headstart.pretrain("generator:scenes?sise=32")
+    for setting in ("scenes?size=0", "scenes?size=9999999", "kernels?steps=2", "motifs?most=x"):
+        with pytest.raises(PlanError, match=r"came as \w+\. Expected a number from"):
+            headstart.pretrain(f"generator:{setting}")
     for drawn in ("scenes?size=32", "causes"):
         with pytest.raises(PlanError, match="reader of text data does not take it"):
             headstart.pretrain(f"generator:{drawn}", modality="text")

@@ -316,3 +316,16 @@ def test_perplexity_of_a_network_that_knows_nothing_is_about_the_number_of_token
 
     found = measured(Network(ready.backbone, {}))
     assert math.isclose(found, ready.backbone.vocabulary.size, rel_tol=0.2)
+
+
+def test_a_plain_text_is_read_line_by_line_and_a_table_by_its_header(tmp_path: Path) -> None:
+    """A first line, commas and a stray quote are text there."""
+    lines = ['The kettle, "so they said, was hot', *texts(30), ""]
+    (tmp_path / "plain.txt").write_text("\n".join(lines), "utf-8")
+    ready = door.prepare(*call.asked(str(tmp_path / "plain.txt"), architecture=BERT))
+    assert ready.samples.modality.name == "text" and ready.samples.count == 31
+    assert any("read as 31 texts, one a line" in note for note in ready.samples.notes)
+    rows = ["text\tlabel", *(f"{line}\tplain" for line in texts(30))]
+    (tmp_path / "table.txt").write_text("\n".join(rows), "utf-8")
+    ready = door.prepare(*call.asked(str(tmp_path / "table.txt"), architecture=BERT))
+    assert ready.samples.count == 30 and ready.samples.fields[0].name == "text"
