@@ -46,7 +46,7 @@ RATES = (1.0, 0.3, 3.0)  # as far apart as the twin's, the likeliest first
 # three points better on the digits' test rows, in one draw of four.
 LEAD = 0.5
 # Share of the entropy of the classes that the probe may leave on held-out rows for no other strategy to be
-# tried: none could gain more than that.
+# tried: on rows like them none could gain more than that.
 SETTLED = 0.01
 LEFT = (
     "but this strategy leaves modules of its own on the network, which the source has not; leave it out, or "
@@ -280,7 +280,8 @@ def _settled(job: Job, first: Fitted) -> bool:
         return False
     job.say(
         f"The probe's loss on {len(places)} held-out training rows is {left:.3f}: next to nothing is left to "
-        "gain, so nothing that trains step by step was tried. Name it to have it, as --strategy fine_tune."
+        "gain on such rows, so nothing that trains step by step was tried. Name it to have it, as --strategy "
+        "fine_tune."
     )
     return True
 
