@@ -45,12 +45,12 @@ class Settings(Common):
     out: int = 128
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if not 1 / MOST <= self.temperature <= 1:
             raise PlanError(
                 f"The temperature came as {self.temperature}. Expected a number from {1 / MOST:g} to 1, such "
                 "as 0.07."
             )
+        super().__post_init__()
 
 
 class Objective(Base):
