@@ -66,6 +66,8 @@ def gather(root: Path, readers: Mapping[str, Read], modality: str = "auto") -> L
     there are any. Raises DataError where there is no such file."""
     parts, _ = _parts(root)
     found = [(folder, file) for _, folder in parts for file in walk(folder)]
+    if not found:
+        raise DataError(f"{root} holds no files. Expected files of one kind in it or below it.")
     modality = _modality(root, [f for _, f in found], readers, modality)
     suffixes = readers[modality].SUFFIXES
     used = [(folder, file) for folder, file in found if file.suffix.lower() in suffixes]

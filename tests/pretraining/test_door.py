@@ -16,7 +16,7 @@ from headstart import job
 from headstart.core import digest, plugins
 from headstart.core.plan import SourceChoice
 from headstart.engine.streams import Drawn, Views
-from headstart.errors import PlanError, StorageError
+from headstart.errors import DataError, PlanError, StorageError
 from headstart.modalities.audio import decode
 from headstart.pretraining import call, document, door
 
@@ -311,6 +311,12 @@ def test_what_cannot_work_is_refused(waves: Path, asked: dict[str, Any], said: s
     with pytest.raises(PlanError, match=said):
         made(waves, **asked)
     assert not Path("out").exists()
+
+
+def test_an_empty_folder_asks_for_files_and_for_no_classes(tmp_path: Path) -> None:
+    (tmp_path / "empty" / "below").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"empty holds no files\. Expected files of one kind"):
+        made(tmp_path / "empty")
 
 
 def test_the_objectives_that_fit_are_named(photos: Path) -> None:
