@@ -21,7 +21,7 @@ class Generator(Protocol):
 
     Attributes:
         groups: classes of each label.
-        bounds: setting -> the least and the largest number that it may be.
+        bounds: setting -> the least and the largest number that it may be; may be left out.
     """
 
     groups: tuple[int, ...]
