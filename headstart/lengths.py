@@ -10,6 +10,7 @@ import math
 from collections.abc import Collection
 
 from headstart.core.strategy import Strategy
+from headstart.engine.streams import counted
 
 STEPS = 200
 """Least steps that a training which ends by patience may take, where nobody named its epochs."""
@@ -35,7 +36,7 @@ def lengthened(
     if not patience or {"epochs", "patience"} & set(given):
         return strategy
     whole = getattr(strategy, "whole", False)  # then the rest of a pass is no step
-    passes = STEPS / max(1, rows // batch if whole else math.ceil((rows - 1) / batch))
+    passes = STEPS / max(1, counted(rows, batch, whole)[0])
     epochs = int(min(math.ceil(passes), most))
     if epochs <= settings.epochs:
         return strategy

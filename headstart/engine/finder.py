@@ -6,7 +6,6 @@ Smith 2017, "Cyclical learning rates for training neural networks", arXiv:1506.0
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,7 +19,7 @@ from headstart.engine import guards
 from headstart.engine import seed as seeds
 from headstart.engine.freeze import frozen
 from headstart.engine.loop import Solve, Training, Worker
-from headstart.engine.streams import Stream, cycled, ordered
+from headstart.engine.streams import Stream, counted, cycled, ordered
 
 STEPS = 60
 LOWEST, HIGHEST = 1e-6, 1.0
@@ -131,7 +130,7 @@ def _places(worker: Worker, phase: Phase, stream: Stream) -> list[np.ndarray]:
     """Rows of a few batches, which are seen again and again."""
     size = min(worker.training.batch, len(stream))
     order = ordered(stream, seeds.generator(worker.training.seed, "find"), size)
-    count = len(stream) // size if phase.whole else math.ceil(len(stream) / size)
+    count, _ = counted(len(stream), size, phase.whole)
     return [cycled(order, number, size) for number in range(min(BATCHES, count))]
 
 

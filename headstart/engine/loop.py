@@ -33,7 +33,7 @@ from headstart.engine.freeze import evaluating, frozen
 from headstart.engine.reading import features as features
 from headstart.engine.reading import outputs as outputs
 from headstart.engine.schedules import SCHEDULES
-from headstart.engine.streams import Stream, cycled, ordered
+from headstart.engine.streams import Stream, counted, cycled, ordered
 from headstart.engine.training import Trained as Trained
 from headstart.engine.training import Training as Training
 from headstart.engine.training import always as always
@@ -396,10 +396,7 @@ class Worker:
         """Steps of an epoch, and rows seen in it."""
         every = len(self.streams[phase.streams[0]])
         size = min(self.training.batch, every)
-        left = every % size
-        if phase.whole and left > 1:
-            return every // size, every - left
-        return every // size + (left > 1), every
+        return counted(every, size, phase.whole)
 
     def _ahead(
         self, places: Sequence[Mapping[str, np.ndarray]], epoch: int

@@ -338,6 +338,18 @@ def ordered(stream: Stream, rng: np.random.Generator, size: int) -> np.ndarray:
     return rng.permutation(len(stream))
 
 
+def counted(rows: int, size: int, whole: bool = False) -> tuple[int, int]:
+    """Steps of a pass over rows in batches of a size, and rows seen in it; as `cycled` cuts them.
+
+    Args:
+        whole: a rest of several rows is left out.
+    """
+    left = rows % size
+    if whole and left > 1:
+        return rows // size, rows - left
+    return rows // size + (left > 1), rows
+
+
 def cycled(order: np.ndarray, step: int, size: int) -> np.ndarray:
     """Places of one step; an order shorter than the training stream is cycled. A last row by itself, of which
     a batch norm could not tell a spread, belongs to the step before, or is cycled like the others."""

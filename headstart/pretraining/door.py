@@ -24,7 +24,7 @@ from headstart.engine import device as devices
 from headstart.engine import ledger, loop
 from headstart.engine import seed as seeds
 from headstart.engine.checkpoint import Checkpoint
-from headstart.engine.streams import Drawn, Pieces, Views
+from headstart.engine.streams import Drawn, Pieces, Views, counted
 from headstart.engine.training import Trained, Training
 from headstart.errors import DataError, PlanError, nearest
 from headstart.job import Given
@@ -350,8 +350,7 @@ def _guard(ready: Ready, network: Network) -> guard.Guard:
 def _facts(ready: Ready, told: Trained, epochs: int) -> dict[str, Any]:
     """What the document holds: how to read the weights, and where they come from."""
     ask, found = ready.ask, ready.samples
-    left = found.length % ready.batch
-    seen = epochs * (found.length - (left if left > 1 else 0))
+    seen = epochs * counted(found.length, ready.batch, whole=True)[1]
     cores = torch.get_num_threads()
     watts = ledger.WATTS_PER_CORE
     above = list(ready.origin.parents)
