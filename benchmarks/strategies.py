@@ -1,25 +1,28 @@
 """Every strategy on real sets: score, what is forgotten, seconds, memory and trained parameters.
 
     python -m benchmarks.strategies [--sets usps ...] [--strategies lora ...] [--labels 10 50 200] [--draws 3]
-                                    [--quick] [--keep FILE]
+                                    [--steps N] [--quick] [--keep FILE]
 
 Needs HEADSTART_DATA. A draw takes so many labels a class (as many as there are) from a set's training part;
 all strategies learn from the same draws and are scored on the same test rows. The gain over the probe is in
 points of accuracy, its interval Student's over draws, widened by the error of the paired difference over test
 rows. "kept" is the share of what the source could do on another set of its kind, of which a head was solved
 on its untouched features. Every run is a process of its own: its memory is that process's largest, less what
-it had before the run. --quick tries one rate and holds out one fifth of the rows in place of five in turn.
---keep is a file of finished runs, with which a stopped table goes on.
+it had before the run. --steps gives all that train with patience so many passes as make about that many steps
+of 32 rows, and a quarter of them as patience; without it each takes its own number of passes. --quick tries
+one rate and holds out one fifth of the rows in place of five in turn. --keep is a file of finished runs, with
+which a stopped table goes on.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import resource
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -37,6 +40,7 @@ from headstart.core import plugins
 PROBE = "linear_probe"
 OTHERS = ("from_scratch", "in_context")
 REMEMBERED = 200  # rows a part of the set on which forgetting is measured
+BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -147,6 +151,7 @@ def run(
     measures = {m.name: m.value for m in (finding.measures if finding else ())}
     return {
         "right": right.astype(int).tolist(),
+        "rows": record.facts["train_rows"],
         "kept": measures.get("source ability kept"),
         "alpha": record.facts["strategy_settings"].get("retained_way"),
         "seconds": record.facts["seconds_model"],
@@ -161,6 +166,15 @@ def _settings(strategy: str, kind: Kind) -> dict[str, Any]:
     usual = {n: getattr(own(), n) for n in ("rate",) if hasattr(own(), n)}
     given = {n: v for n, v in kind.settings.items() if hasattr(own(), n)}
     return {**(usual if arms.FEW_ROWS == 0 else {}), **given}
+
+
+def lasting(strategy: str, steps: int, rows: int) -> dict[str, int]:
+    """Passes over so many rows that make about `steps` steps, and patience; {}: as the strategy says."""
+    own = plugins.load("strategy", strategy).Settings
+    if not steps or not hasattr(own(), "patience"):
+        return {}
+    epochs = math.ceil(steps / math.ceil(rows / BATCH))
+    return {"epochs": epochs, "patience": math.ceil(epochs / 4)}
 
 
 def _apart(quick: bool, asked: tuple[Any, ...], told: Any) -> None:
@@ -197,8 +211,12 @@ def collected(name: str, labels: int, asked: argparse.Namespace) -> dict[str, di
         for strategy in dict.fromkeys([PROBE, *(asked.strategies or strategies())]):
             for seed in range(asked.draws):
                 key = f"{name} {labels} {seed} {strategy}" + " quick" * asked.quick
+                key += f" {asked.steps} steps" * bool(asked.steps)
                 if key not in known_runs:
-                    told = alone(asked.quick, str(data), kind, known, strategy, labels, seed)
+                    rows = made[PROBE][seed]["rows"] if strategy != PROBE else 0
+                    more = lasting(strategy, asked.steps, rows)
+                    long = replace(kind, settings={**kind.settings, **more})
+                    told = alone(asked.quick, str(data), long, known, strategy, labels, seed)
                     known_runs[key] = told
                     keep(known_runs, kept)
                 made.setdefault(strategy, {})[seed] = known_runs[key]
@@ -235,6 +253,7 @@ def main() -> None:
     parser.add_argument("--strategies", nargs="*", choices=strategies())
     parser.add_argument("--labels", nargs="*", type=int, default=[10, 50, 200])
     parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=0)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--keep", type=Path)
     asked = parser.parse_args()

@@ -2,6 +2,7 @@
 
 from headstart import api
 from headstart.core import plugins
+from headstart.engine import device
 from headstart.report import page
 from tests import blocked
 
@@ -17,4 +18,5 @@ for _kind in ("strategy", "head", "evidence"):
 for _name in ("builtin", "file", "hf", "timm", "onnx"):  # libraries that others need are large
     plugins.load("provider", _name)
 __import__("torch._dynamo")  # torch loads it when operations are counted
+device.fabric("cpu")
 __all__ = ["api", "page"]

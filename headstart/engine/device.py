@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import warnings
+from importlib.util import find_spec
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -56,17 +60,28 @@ def precision(name: str, device: str) -> str:
 
 def fabric(device: str = "auto", precision_name: str = "32-true") -> Any:
     """A launched `lightning_fabric.Fabric` on one device."""
-    import warnings
-
-    from lightning_fabric import Fabric
-
     kind, _, number = resolve(device).partition(":")
     devices: Any = [int(number)] if number else 1
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _LAUNCHING:
         warnings.simplefilter("ignore")
-        machine = Fabric(
+        machine = _imported()(
             accelerator=kind, devices=devices, precision=precision(precision_name, kind)
         )
-        with _LAUNCHING:
-            machine.launch()
+        machine.launch()
     return machine
+
+
+def _imported() -> Any:
+    """The class. To learn the version of torchmetrics, where that is installed, its import would import all
+    of it, and with it torchvision and transformers, which takes seconds; an empty module in its place leads
+    to the same answer, from the metadata."""
+    name = "torchmetrics"
+    empty = name not in sys.modules and find_spec(name) is not None
+    if empty:
+        sys.modules[name] = ModuleType(name)
+    try:
+        from lightning_fabric import Fabric
+    finally:
+        if empty:
+            del sys.modules[name]
+    return Fabric
