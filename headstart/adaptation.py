@@ -228,6 +228,7 @@ def _judge(made: Job, model: Model, run_id: str) -> Record:
     _count(made, model, baselines, points)
     groups = None if groups is None else groups[inside]
     _measure(made, model, singles, (rows, targets, groups))
+    made.facts["seconds_verdict"] = time.perf_counter() - made.began
     case = Case(
         outcome=made.outcome,
         classes=made.targets.classes,
@@ -376,7 +377,6 @@ def _count(
         strategy_settings=model.transfer.settings,
         flops_transfer=model.transfer.flops,
         trained_parameters=model.transfer.parameters,
-        seconds_verdict=time.perf_counter() - made.began,
         peak_bytes=_peak(),
         energy_watts=WATTS,
         licences=permission.licences(made, changed=not strategy_is_solved(made, model.transfer)),
