@@ -6,6 +6,7 @@ Read from `case.facts`; every key may be absent and is then listed as missing:
     flops_scratch       the same for the from-scratch twin
     seconds_model       wall-clock seconds from the data to a trained model
     seconds_verdict     wall-clock seconds from the data to the verdict, twin and champion included
+    transferred         whether the network kept anything of the source; where absent, it did
     trained_parameters  how many numbers of the network were trained, the head's among them
     peak_bytes          largest resident memory of the process, or of the device, in bytes
     energy_joules       energy as a meter counted it; where there is a meter
@@ -62,6 +63,8 @@ def check(case: Case) -> Finding:
         if value is None:
             missing.append((name, f"the run recorded no {key}"))
         else:
+            if key == "flops_transfer" and facts.get("transferred") is False:
+                name = "training compute"
             measures.append(Measure(name, value, None, None, 1, unit, "", method))
     transfer, scratch = _number(facts.get("flops_transfer")), _number(facts.get("flops_scratch"))
     if transfer and scratch is not None:

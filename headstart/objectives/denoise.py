@@ -16,6 +16,7 @@ from torch import Tensor
 from headstart.core.network import Network
 from headstart.core.objective import Objective as Base
 from headstart.core.strategy import Batch
+from headstart.errors import PlanError
 from headstart.objectives._parts import Common
 from headstart.objectives._places import has_places, real, restorer, tokens_only
 
@@ -30,6 +31,13 @@ class Settings(Common):
 
     least: float = 0.2
     most: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.least > self.most:
+            raise PlanError(
+                f"least came as {self.least} and most as {self.most}; expected least to be no more than most."
+            )
 
 
 class Objective(Base):

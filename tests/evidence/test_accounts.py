@@ -121,3 +121,8 @@ def test_an_unknown_licence_is_said_and_a_known_chain_passes() -> None:
     assert answered["May it be changed?"] == ["not settled", "the model > training data"]
     assert not licence.check(costed(licences=[model, weights])).missing
     assert licence.check(costed()).missing
+
+
+def test_compute_of_a_network_that_kept_nothing_is_not_called_a_transfer() -> None:
+    names = [m.name for m in cost.check(costed(**FACTS, transferred=False)).measures]
+    assert "training compute" in names and "training compute of the transfer" not in names

@@ -304,6 +304,7 @@ def test_nothing_is_written_by_a_rehearsal(waves: Path) -> None:
         ),
         ({"objective": "byol", "settings": {"hidden": 0}}, "hidden came as 0"),
         ({"objective": "vicreg", "settings": {"variance": -1}}, "variance came as -1"),
+        ({"objective": "denoise", "settings": {"least": 2}}, "least came as 2.0 and most as 1.0"),
         ({"architecture": "", "from_": "builtin:random-convolutions"}, "no features of places"),
     ],
 )
