@@ -142,10 +142,19 @@ class Run:
             _write_report(self.record, path, {})
         return path
 
-    def replay(self, watcher: Watcher | None = None) -> Mapping[str, Any]:
+    def replay(
+        self, watcher: Watcher | None = None, *, data: str | os.PathLike[str] = ""
+    ) -> Mapping[str, Any]:
         """Trains the model again from the recorded plan and compares it with the pack; the test split
-        stays closed."""
-        return replaying.replay(self.folder, self.record, watcher)
+        stays closed.
+
+        Args:
+            data: where the run's data are now, on a colleague's machine say; "": where they were.
+
+        Raises:
+            DataError: the data are not there, are not what they were, or were given in memory.
+        """
+        return replaying.replay(self.folder, self.record, watcher, data=os.fspath(data))
 
     def __repr__(self) -> str:
         return f"Run {self.id}: {self.verdict}. {self.sentence}"

@@ -25,8 +25,13 @@ from headstart.serving.predictor import Predictions, changed, stepped
 TOLERANCE = 1e-5
 
 
-def replay(folder: Path, record: Record, watcher: Watcher | None = None) -> Mapping[str, Any]:
+def replay(
+    folder: Path, record: Record, watcher: Watcher | None = None, *, data: str = ""
+) -> Mapping[str, Any]:
     """Trains again with the recorded executor and profile, and compares with the shipped weights.
+
+    Args:
+        data: where the run's data are now; "": where they were.
 
     Returns:
         {"equal": bool, "bitwise": bool, "largest_difference": float, "digests": {name: bool}}.
@@ -35,7 +40,7 @@ def replay(folder: Path, record: Record, watcher: Watcher | None = None) -> Mapp
         DataError: the data are not what they were, or were given in memory.
     """
     pack = packs.load(folder / "pack")
-    made, out = _featured(pack, record, watcher)
+    made, out = _featured(pack, record, watcher, data)
     same = {
         "data": True,
         "source": made.loaded.source.sha256 == record.digests["source"],
@@ -62,41 +67,54 @@ def replay(folder: Path, record: Record, watcher: Watcher | None = None) -> Mapp
     }
 
 
-def reopened(pack: PackParts, record: Record, instead: str, watcher: Watcher | None = None) -> Job:
+def reopened(
+    pack: PackParts,
+    record: Record,
+    instead: str,
+    watcher: Watcher | None = None,
+    *,
+    data: str | None = None,
+) -> Job:
     """A run's data and source, opened again with what its pack keeps of the preprocessing.
 
     Args:
         instead: what to do where the data were arrays.
+        data: where they are now; "": where they were, but whoever asks may say; None: where they were.
 
     Raises:
         DataError: the data were given in memory, are not there, or are not what they were.
     """
-    data = record.plan.task.data
-    if not data:
+    if not record.plan.task.data:
         raise DataError(
             f"The run {record.id} learned from arrays in memory, which were not kept. {instead}"
         )
     engine = dataclasses.replace(record.plan.engine, executor=executor_of(record))
-    plan = dataclasses.replace(record.carried_out, engine=engine)
+    task = record.carried_out.task
+    place = data or task.data
+    moved = dataclasses.replace(task, data=place)
+    plan = dataclasses.replace(record.carried_out, engine=engine, task=moved)
     try:
         made = job.open_job(plan, None, watcher, sealed=pack.transform)
     except DataError as error:
         raise DataError(
-            f"The data of the run {record.id} ('{data}') cannot be opened: {error} A path without a root "
-            "counts from the folder in which the run was made; go there."
+            f"The data of the run {record.id} ('{place}') cannot be opened: {error} A path without a root "
+            "counts from the folder in which the run was made; go there"
+            + (", or say where they are now (--data PATH)." if data is not None else ".")
         ) from error
     if made.dataset.digest != record.digests["data"]:
         raise DataError(
-            f"{data} is not what the run {record.id} learned from (its digest differs). Bring back the "
+            f"{place} is not what the run {record.id} learned from (its digest differs). Bring back the "
             "same files, or start a new run."
         )
     return made
 
 
-def _featured(pack: PackParts, record: Record, watcher: Watcher | None) -> tuple[Job, Extraction]:
+def _featured(
+    pack: PackParts, record: Record, watcher: Watcher | None, data: str | None = None
+) -> tuple[Job, Extraction]:
     """The run opened again, and the features of its training rows. Raises DataError."""
     instead = "Call headstart.adapt with the same arrays and plan."
-    made = reopened(pack, record, instead, watcher)
+    made = reopened(pack, record, instead, watcher, data=data)
     out = made.extract(made.train)
     job.drop_late(made, out)
     return made, out

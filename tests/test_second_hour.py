@@ -103,3 +103,15 @@ def test_preprocessing_follows_the_data_and_replay_takes_that_of_the_run(home: P
     (kept,) = (home / "cache").glob("fitted/*.json")
     kept.write_text(json.dumps({"state": {}, "rows": ["0"]}))  # of data that are no longer there
     assert second.replay()["equal"]
+
+
+def test_data_that_have_moved_are_replayed_from_where_they_are(home: Path) -> None:
+    asked = plan(write(home / "rows.csv", ["a"] * 120, ["yes", "no"] * 60))
+    run = hs.adapt(plan=asked)
+    moved = (home / "rows.csv").rename(home / "elsewhere.csv")
+    with pytest.raises(DataError, match=r"cannot be opened.*\(--data PATH\)"):
+        run.replay()
+    assert run.replay(data=moved)["bitwise"]
+    write(moved, ["a"] * 120, ["yes", "no"] * 60, scale=2.0)
+    with pytest.raises(DataError, match=r"elsewhere.csv is not what the run .* learned from"):
+        run.replay(data=moved)

@@ -14,18 +14,22 @@ SHOWN = (3, "Make and use a model")
 Name = Annotated[
     str, typer.Argument(metavar="RUN", help="A run's id, its beginning, 'last', or its folder.")
 ]
+Data = Annotated[
+    str,
+    typer.Option("--data", metavar="PATH", help="Where the run's data are now, if they moved."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress; one line at the end.")]
 
 
-def verb(run: Name, json: Json = False, quiet: Quiet = False) -> None:
+def verb(run: Name, data: Data = "", json: Json = False, quiet: Quiet = False) -> None:
     """Carry out a recorded run again and compare the model. Exit code 1 where it differs.
 
     The test split stays closed: the stored predictions are not made again.
     """
     made = api.open_run(run)
     with watcher(quiet=quiet) as told:
-        found = made.replay(told)
+        found = made.replay(told, data=data)
     if json:
         console.document({"id": made.record.id, **found})
     else:

@@ -72,7 +72,7 @@ class Run:
             found = dataclasses.replace(found, row_notes=told)
         return found
 
-    def replay(self, watcher: Any = None) -> dict[str, Any]:
+    def replay(self, watcher: Any = None, *, data: str = "") -> dict[str, Any]:
         equal = self.verdict == "helped"
         gap = 0.0 if equal else 0.25
         same = {"data": True, "split": equal}
